@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Where a value lives and dies: entries, the table they hang in, shards and their locks, expiry, watches.
+//!
+//! Knows no commands, protocol, clients, files or clock: time comes in as a number. See `docs/architecture.md` for the
+//! locks and their order.
+
+mod db;
+mod entry;
+mod expire;
+mod hash;
+mod keyspace;
+mod lock;
+mod region;
+mod shard;
+mod table;
+mod watch;
+
+pub use db::{Db, Found};
+pub use entry::{Encoding, EntryRef, NewValue, Value, ValueRef};
+pub use expire::ExpireStep;
+pub use hash::{Hasher, Key, fnv1a};
+pub use keyspace::{Cursor, Keyspace, Prefetch};
+pub use lock::{Held, Mode};
+pub use shard::{EntryMut, Shard, Ttl};
+pub use table::TableStats;
+pub use watch::WatchFlag;

@@ -1,0 +1,227 @@
+//! One database of one shard: the table of its keys, and beside it a table of those that expire.
+//!
+//! The table of expiring keys holds the same entries, but with a coarse expiry time where the other has hash bits for a
+//! tag: the active cycle reads it from end to end without touching a single entry that is not due.
+
+use std::sync::Arc;
+
+use crate::entry::{Entry, EntryRef, NewValue};
+use crate::hash::{Hasher, Key};
+use crate::table::{Place, Table, TableStats, Word};
+
+/// What a lookup found.
+#[derive(Clone, Copy)]
+pub enum Found<'a> {
+    Live(EntryRef<'a>),
+    /// The key is there, but its time has passed: for every command, it does not exist.
+    Expired,
+    Missing,
+}
+
+impl<'a> Found<'a> {
+    pub fn live(self) -> Option<EntryRef<'a>> {
+        match self {
+            Self::Live(entry) => Some(entry),
+            _ => None,
+        }
+    }
+}
+
+/// Coarse time of an expiry: units of 1,024 ms, modulo 2^16 (about 18 hours and a half).
+#[inline]
+pub(crate) fn coarse(ms: i64) -> u16 {
+    (ms >> 10) as u16
+}
+
+/// The farthest coarse time that can be told from one that has passed, in units.
+const COARSE_HORIZON: i64 = 1 << 14;
+
+/// The tag of an expiry as seen at `now`: one beyond the horizon is looked at again when the horizon is reached.
+pub(crate) fn expire_tag(expire: i64, now: i64) -> u16 {
+    coarse(expire.clamp(now.saturating_sub(1024), now.saturating_add(COARSE_HORIZON << 10)))
+}
+
+/// One database of one shard.
+pub struct Db {
+    pub(crate) keys: Table,
+    pub(crate) expires: Table,
+    hasher: Hasher,
+}
+
+impl Db {
+    pub(crate) fn new(hasher: Hasher) -> Self {
+        Self { keys: Table::new(), expires: Table::new(), hasher }
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.keys.len() == 0
+    }
+
+    /// Keys that have an expiry.
+    pub fn expiring(&self) -> usize {
+        self.expires.len()
+    }
+
+    /// Figures of the tables of keys and of expiring keys.
+    pub fn stats(&self) -> (TableStats, TableStats) {
+        (self.keys.stats(), self.expires.stats())
+    }
+
+    #[inline]
+    pub(crate) fn place(&self, key: &Key<'_>) -> Option<Place> {
+        let tag = key.hash as u16;
+        self.keys.find(key.hash, |word| {
+            // SAFETY: an entry in the table is alive while the table is borrowed.
+            word.tag() == tag && unsafe { word.entry().as_ref() }.key() == key.bytes
+        })
+    }
+
+    /// Looks a key up as it is at `now`.
+    #[inline]
+    pub fn find(&self, key: &Key<'_>, now: i64) -> Found<'_> {
+        let Some(place) = self.place(key) else { return Found::Missing };
+        // SAFETY: as in `place`.
+        let entry = unsafe { place.word().entry().as_ref() };
+        match entry.expire() {
+            Some(at) if at <= now => Found::Expired,
+            _ => Found::Live(entry),
+        }
+    }
+
+    fn hash_of(hasher: &Hasher) -> impl Fn(Word) -> u64 {
+        // SAFETY: words in a table have live entries.
+        move |word| hasher.hash(unsafe { word.entry().as_ref() }.key())
+    }
+
+    /// Adds an entry under a key that is not there.
+    pub(crate) fn insert(&mut self, key: &Key<'_>, entry: Entry, expire: Option<i64>, now: i64) {
+        let hash_of = Self::hash_of(&self.hasher);
+        self.keys.insert(key.hash, Word::new(key.hash as u16, entry), &hash_of);
+        if let Some(at) = expire {
+            self.expires.insert(key.hash, Word::new(expire_tag(at, now), entry), &hash_of);
+        }
+    }
+
+    fn expire_place(&self, hash: u64, entry: Entry) -> Option<Place> {
+        self.expires.find(hash, |word| word.entry() == entry)
+    }
+
+    /// Takes the entry at `place` out and frees it. Gives back a heap value.
+    pub(crate) fn remove(&mut self, place: Place, hash: u64) -> Option<Arc<Vec<u8>>> {
+        let hash_of = Self::hash_of(&self.hasher);
+        let entry = place.word().entry();
+        if let Some(expire) = self.expire_place(hash, entry) {
+            self.expires.remove(expire, &hash_of);
+        }
+        self.keys.remove(place, &hash_of);
+        // SAFETY: the entry is in no table any more, and `&mut self` proves that nobody else looks at it.
+        unsafe { entry.free() }
+    }
+
+    /// Replaces the value at `place`, in place if it fits. Gives back the old heap value.
+    pub(crate) fn set_value(
+        &mut self,
+        place: Place,
+        hash: u64,
+        value: NewValue<'_>,
+    ) -> Option<Arc<Vec<u8>>> {
+        let entry = place.word().entry();
+        // SAFETY: `&mut self` gives the only access to the entry.
+        match unsafe { entry.try_overwrite(value) } {
+            Ok(heap) => heap,
+            Err(value) => {
+                // SAFETY: as above.
+                let old = unsafe { entry.as_ref() };
+                let new = Entry::new(old.key(), value, old.expire(), old.access());
+                self.swap_entry(place, hash, new)
+            }
+        }
+    }
+
+    /// Puts `new` in the place of another entry of the same key and expiry flag, and frees that one.
+    fn swap_entry(&mut self, place: Place, hash: u64, new: Entry) -> Option<Arc<Vec<u8>>> {
+        let old = place.word().entry();
+        if let Some(expire) = self.expire_place(hash, old) {
+            // SAFETY: `&mut self`, and the table is unchanged since the search.
+            unsafe { expire.replace(Word::new(expire.word().tag(), new)) }
+        }
+        // SAFETY: as above; then no table holds the old entry any more.
+        unsafe {
+            place.replace(Word::new(place.word().tag(), new));
+            old.free()
+        }
+    }
+
+    /// Sets or removes the expiry of the entry at `place`.
+    pub(crate) fn set_expire(&mut self, place: Place, hash: u64, expire: Option<i64>, now: i64) {
+        let entry = place.word().entry();
+        // SAFETY: `&mut self` gives the only access to the entry.
+        let old = unsafe { entry.as_ref() };
+        match (old.expire(), expire) {
+            (None, None) => {}
+            (Some(_), Some(at)) => {
+                // SAFETY: as above, and the entry has an expiry.
+                unsafe { entry.set_expire(at) }
+                let found = self.expire_place(hash, entry).expect("an expiring key is listed");
+                // SAFETY: `&mut self`, and the table is unchanged since the search.
+                unsafe { found.replace(Word::new(expire_tag(at, now), entry)) }
+            }
+            (had, want) => {
+                let hash_of = Self::hash_of(&self.hasher);
+                if had.is_some() {
+                    let found = self.expire_place(hash, entry).expect("an expiring key is listed");
+                    self.expires.remove(found, &hash_of);
+                }
+                let value = old.to_value();
+                let new = Entry::new(old.key(), value.as_new(), want, old.access());
+                if let Some(at) = want {
+                    let word = Word::new(expire_tag(at, now), new);
+                    self.expires.insert(hash, word, &hash_of);
+                }
+                // SAFETY: the table of keys is unchanged since the search; then no table holds the old entry.
+                unsafe {
+                    place.replace(Word::new(place.word().tag(), new));
+                    drop(entry.free());
+                }
+            }
+        }
+    }
+
+    /// Moves up to `buckets` buckets of a resize under way in either table. Returns whether one is still under way.
+    pub fn resize_step(&mut self, buckets: usize) -> bool {
+        let hash_of = Self::hash_of(&self.hasher);
+        self.keys.move_buckets(buckets, &hash_of);
+        self.expires.move_buckets(buckets, &hash_of);
+        self.keys.is_resizing() || self.expires.is_resizing()
+    }
+
+    /// Visits the entries at `position` of the hash range; returns the next position, `None` after the last.
+    pub fn visit(&self, position: u64, mut f: impl FnMut(EntryRef<'_>)) -> Option<u64> {
+        // SAFETY: entries in the table are alive while it is borrowed.
+        self.keys.visit(position, |word| f(unsafe { word.entry().as_ref() }))
+    }
+
+    /// An entry chosen at random, every one with the same chance.
+    pub fn sample(&self, random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
+        // SAFETY: as in `visit`.
+        self.keys.sample(random).map(|word| unsafe { word.entry().as_ref() })
+    }
+
+    /// The place of a word of the table of expiring keys, in the table of keys.
+    pub(crate) fn place_of_entry(&self, hash: u64, entry: Entry) -> Option<Place> {
+        self.keys.find(hash, |word| word.entry() == entry)
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        // SAFETY: the tables are not used after this but to free their buckets.
+        self.keys.for_each(|word| drop(unsafe { word.entry().free() }));
+    }
+}

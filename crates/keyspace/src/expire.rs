@@ -1,0 +1,83 @@
+//! The active expiry cycle: keys whose time has passed are deleted even if nobody asks for them.
+//!
+//! A step works on one shard, under its lock, for a bounded number of buckets. It reads the coarse times in the table
+//! of expiring keys and touches only entries that look due. The place where it stopped is kept, so that steps go round.
+
+use crate::db::{coarse, expire_tag};
+use crate::entry::Entry;
+use crate::hash::Key;
+use crate::shard::Shard;
+use crate::table::Word;
+
+/// Where the next step begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ExpireCursor {
+    db: usize,
+    position: u64,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExpireStep {
+    /// Keys deleted.
+    pub expired: usize,
+    /// Buckets looked at.
+    pub buckets: usize,
+    /// The step came to the end of the last database: all of the shard has been looked at since it was there before.
+    pub wrapped: bool,
+}
+
+impl Shard {
+    /// Whether any key of this shard has an expiry.
+    pub fn has_expiring(&self) -> bool {
+        self.dbs.iter().any(|db| db.expiring() > 0)
+    }
+
+    /// Looks at up to `buckets` buckets of expiring keys and deletes at most about `deletions` that are due at `now`.
+    pub fn expire_step(&mut self, now: i64, buckets: usize, deletions: usize) -> ExpireStep {
+        let mut done = ExpireStep::default();
+        let mut due: Vec<Entry> = Vec::new();
+        while done.buckets < buckets && done.expired < deletions && !done.wrapped {
+            let ExpireCursor { db, position } = self.expire_cursor;
+            due.clear();
+            let now_coarse = coarse(now);
+            let next = self.dbs[db].expires.visit(position, |word: Word| {
+                // Not after now, on a circle: the other half of it is the future.
+                if now_coarse.wrapping_sub(word.tag()) < 1 << 15 {
+                    due.push(word.entry());
+                }
+            });
+            done.buckets += 1;
+            for entry in &due {
+                done.expired += usize::from(self.expire_entry(db, *entry, now));
+            }
+            match next {
+                Some(position) => self.expire_cursor.position = position,
+                None => {
+                    self.expire_cursor =
+                        ExpireCursor { db: (db + 1) % self.dbs.len(), position: 0 };
+                    done.wrapped = db + 1 == self.dbs.len();
+                }
+            }
+        }
+        done
+    }
+
+    /// Deletes an entry that is due; renews the coarse time of one that only looked so.
+    fn expire_entry(&mut self, db: usize, entry: Entry, now: i64) -> bool {
+        // SAFETY: the entry was just read from a table of this shard, which is borrowed mutably.
+        let seen = unsafe { entry.as_ref() };
+        let hash = self.hasher.hash(seen.key());
+        let at = seen.expire().expect("entries in the table of expiring keys have an expiry");
+        let place = self.dbs[db].place_of_entry(hash, entry).expect("both tables hold the entry");
+        if at > now {
+            self.db_mut(db).set_expire(place, hash, Some(at), now);
+            debug_assert!(expire_tag(at, now) == coarse(now) || at > now);
+            return false;
+        }
+        let bytes = seen.key().to_vec();
+        let key = Key { bytes: &bytes, hash, shard: 0 };
+        self.expire_place(db, &key, place);
+        true
+    }
+}

@@ -1,0 +1,59 @@
+//! The two hashes of a key: 32-bit FNV-1a picks the shard, a keyed 64-bit hash the place inside it. FNV-1a is fixed and
+//! known to everyone; the second hash has a secret, so that chosen keys cannot crowd one bucket.
+
+use std::hash::{BuildHasher, Hasher as _};
+
+/// The 32-bit FNV-1a hash.
+#[inline]
+pub fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, b| (hash ^ u32::from(*b)).wrapping_mul(0x0100_0193))
+}
+
+/// The keyed hash of one keyspace.
+#[derive(Debug, Clone)]
+pub struct Hasher {
+    state: ahash::RandomState,
+}
+
+impl Hasher {
+    /// A hash keyed by `secret`.
+    pub fn new(secret: [u64; 4]) -> Self {
+        let [a, b, c, d] = secret;
+        Self { state: ahash::RandomState::with_seeds(a, b, c, d) }
+    }
+
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write(key);
+        hasher.finish()
+    }
+}
+
+/// A key with its hashes.
+#[derive(Debug, Clone, Copy)]
+pub struct Key<'a> {
+    pub bytes: &'a [u8],
+    pub hash: u64,
+    /// The shard that the key is in.
+    pub shard: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fnv1a_has_the_published_values() {
+        assert_eq!(fnv1a(b""), 0x811c_9dc5);
+        assert_eq!(fnv1a(b"a"), 0xe40c_292c);
+        assert_eq!(fnv1a(b"foobar"), 0xbf9c_f968);
+    }
+
+    #[test]
+    fn the_secret_matters() {
+        let (a, b) = (Hasher::new([1, 2, 3, 4]), Hasher::new([5, 6, 7, 8]));
+        assert_ne!(a.hash(b"key"), b.hash(b"key"));
+        assert_eq!(a.hash(b"key"), a.clone().hash(b"key"));
+    }
+}

@@ -1,0 +1,167 @@
+//! The keyspace as a whole: picks shards, locks them, prefetches for batches, and walks all of them for SCAN.
+
+use smallvec::SmallVec;
+
+use crate::entry::EntryRef;
+use crate::hash::{Hasher, Key, fnv1a};
+use crate::lock::{Cell, Held, Mode};
+use crate::shard::Shard;
+
+/// All shards.
+pub struct Keyspace {
+    cells: Box<[Cell]>,
+    hasher: Hasher,
+    databases: usize,
+    /// Shard count minus one if the count is a power of two: then a mask replaces the division.
+    mask: Option<u32>,
+}
+
+/// A key of a batch, for [`Keyspace::prefetch`].
+#[derive(Debug, Clone, Copy)]
+pub struct Prefetch {
+    pub hash: u64,
+    pub shard: u32,
+    pub db: u32,
+}
+
+impl Keyspace {
+    /// A keyspace of `shards` shards (at least one) with `databases` databases, whose inner hash is keyed by `secret`.
+    pub fn new(shards: usize, databases: usize, secret: [u64; 4]) -> Self {
+        assert!(shards > 0 && databases > 0);
+        let hasher = Hasher::new(secret);
+        let cells = (0..shards).map(|_| Cell::new(Shard::new(databases, &hasher))).collect();
+        let mask = shards.is_power_of_two().then(|| shards as u32 - 1);
+        Self { cells, hasher, databases, mask }
+    }
+
+    pub fn shard_count(&self) -> usize {
+        self.cells.len()
+    }
+
+    pub fn databases(&self) -> usize {
+        self.databases
+    }
+
+    /// The shard of a key: FNV-1a modulo the number of shards.
+    #[inline]
+    pub fn shard_of(&self, bytes: &[u8]) -> u32 {
+        match self.mask {
+            Some(mask) => fnv1a(bytes) & mask,
+            None => fnv1a(bytes) % self.cells.len() as u32,
+        }
+    }
+
+    /// `bytes` with its hashes.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key { bytes, hash: self.hasher.hash(bytes), shard: self.shard_of(bytes) }
+    }
+
+    pub fn hold_nothing(&self) -> Held<'_> {
+        Held::nothing(&self.cells)
+    }
+
+    #[inline]
+    pub fn hold_one(&self, shard: u32, mode: Mode) -> Held<'_> {
+        Held::one(&self.cells, shard, mode)
+    }
+
+    /// Holds a set of shards, locked in ascending order.
+    pub fn hold(&self, shards: SmallVec<[u32; 16]>, mode: Mode) -> Held<'_> {
+        Held::some(&self.cells, shards, mode)
+    }
+
+    pub fn hold_all(&self, mode: Mode) -> Held<'_> {
+        Held::all(&self.cells, mode)
+    }
+
+    /// Loads the buckets and entries of a batch's keys into the cache. Shards that are being written are passed over:
+    /// this is a hint, and must not wait.
+    pub fn prefetch(&self, keys: &[Prefetch]) {
+        // Held together for some nanoseconds a key; a batch touches most shards of the usual sixteen.
+        let mut held: SmallVec<[_; 64]> = SmallVec::new();
+        if self.cells.len() > 64 {
+            return self.prefetch_singly(keys);
+        }
+        let wanted = keys.iter().fold(0u64, |set, key| set | 1 << key.shard);
+        for (i, cell) in self.cells.iter().enumerate() {
+            held.push(if wanted >> i & 1 == 1 { cell.try_read() } else { None });
+        }
+        for key in keys {
+            if let Some(shard) = &held[key.shard as usize] {
+                shard.db(key.db as usize).keys.prefetch_bucket(key.hash);
+            }
+        }
+        for key in keys {
+            if let Some(shard) = &held[key.shard as usize] {
+                shard.db(key.db as usize).keys.prefetch_entry(key.hash);
+            }
+        }
+    }
+
+    /// As [`Self::prefetch`], for keyspaces of so many shards that a batch has about one key in each.
+    fn prefetch_singly(&self, keys: &[Prefetch]) {
+        for key in keys {
+            if let Some(shard) = self.cells[key.shard as usize].try_read() {
+                shard.db(key.db as usize).keys.prefetch_bucket(key.hash);
+            }
+        }
+        for key in keys {
+            if let Some(shard) = self.cells[key.shard as usize].try_read() {
+                shard.db(key.db as usize).keys.prefetch_entry(key.hash);
+            }
+        }
+    }
+}
+
+/// A place in a walk over all shards, as SCAN's cursor: 48 bits of hash range above 12 bits of shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor(u64);
+
+const CURSOR_SHARD_BITS: u32 = 12;
+
+impl Cursor {
+    pub const START: Self = Self(0);
+
+    /// The cursor that a client sent. Any number is one; a made-up one starts somewhere.
+    pub fn from_number(number: u64) -> Self {
+        Self(number & ((1 << (48 + CURSOR_SHARD_BITS)) - 1))
+    }
+
+    /// What a client is told; 0 stands for the start, and the end.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    fn at(shard: u32, position: u64) -> Self {
+        Self(position << CURSOR_SHARD_BITS | u64::from(shard))
+    }
+
+    /// The shard that the walk has come to.
+    pub fn shard(self) -> u32 {
+        (self.0 & ((1 << CURSOR_SHARD_BITS) - 1)) as u32
+    }
+
+    fn position(self) -> u64 {
+        self.0 >> CURSOR_SHARD_BITS
+    }
+
+    /// Visits the entries of one bucket of `db`; returns where to go on, `None` after the last shard.
+    ///
+    /// `shard` must be the shard that [`Self::shard`] tells.
+    pub fn visit(
+        self,
+        shard: &Shard,
+        shards: usize,
+        db: usize,
+        f: impl FnMut(EntryRef<'_>),
+    ) -> Option<Self> {
+        match shard.db(db).visit(self.position(), f) {
+            Some(position) => Some(Self::at(self.shard(), position)),
+            None => {
+                let next = self.shard() + 1;
+                ((next as usize) < shards).then(|| Self::at(next, 0))
+            }
+        }
+    }
+}

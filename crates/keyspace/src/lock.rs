@@ -1,0 +1,185 @@
+//! The shards behind their locks.
+//!
+//! Lock order: shards in ascending order, and nothing else is locked while they are held, except what
+//! `docs/architecture.md` lists below them. A thread holds at most one [`Held`] at a time.
+//!
+//! `unsafe` is here because one command holds any number of shards, chosen at run time, for reading or for writing:
+//! more than the borrow checker can follow. [`Held`] keeps the list of what is locked and checks every access to it.
+
+use std::cell::UnsafeCell;
+
+use parking_lot::RawRwLock;
+use parking_lot::lock_api::RawRwLock as _;
+use smallvec::SmallVec;
+
+use crate::shard::Shard;
+
+/// How a command holds its shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Read,
+    Write,
+}
+
+/// One shard and its lock, on cache lines of its own.
+#[repr(align(128))]
+pub(crate) struct Cell {
+    lock: RawRwLock,
+    shard: UnsafeCell<Shard>,
+}
+
+// SAFETY: the shard is reached only under its lock, as in any reader-writer lock; it is Send and Sync itself.
+unsafe impl Sync for Cell {}
+
+impl Cell {
+    pub(crate) fn new(shard: Shard) -> Self {
+        Self { lock: RawRwLock::INIT, shard: UnsafeCell::new(shard) }
+    }
+
+    /// Locks for reading if that needs no waiting. Unlock with [`Self::unlock_read`].
+    #[inline]
+    pub(crate) fn try_read(&self) -> Option<ReadNow<'_>> {
+        self.lock.try_lock_shared().then_some(ReadNow(self))
+    }
+
+    fn lock(&self, mode: Mode) {
+        match mode {
+            Mode::Read => self.lock.lock_shared(),
+            Mode::Write => self.lock.lock_exclusive(),
+        }
+    }
+
+    fn unlock(&self, mode: Mode) {
+        // SAFETY: only called by `Held`, for locks that it took in the same mode.
+        unsafe {
+            match mode {
+                Mode::Read => self.lock.unlock_shared(),
+                Mode::Write => self.lock.unlock_exclusive(),
+            }
+        }
+    }
+}
+
+/// One shard, held for reading without having waited.
+pub(crate) struct ReadNow<'a>(&'a Cell);
+
+impl std::ops::Deref for ReadNow<'_> {
+    type Target = Shard;
+
+    #[inline]
+    fn deref(&self) -> &Shard {
+        // SAFETY: the lock is held for reading until drop.
+        unsafe { &*self.0.shard.get() }
+    }
+}
+
+impl Drop for ReadNow<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: taken by `try_read`.
+        unsafe { self.0.lock.unlock_shared() }
+    }
+}
+
+#[derive(Debug)]
+enum Which {
+    Nothing,
+    One(u32),
+    /// Ascending, without repetition.
+    Some(SmallVec<[u32; 16]>),
+    All,
+}
+
+/// The shards that a command holds; they are unlocked when it is dropped.
+pub struct Held<'k> {
+    cells: &'k [Cell],
+    mode: Mode,
+    which: Which,
+}
+
+impl<'k> Held<'k> {
+    pub(crate) fn nothing(cells: &'k [Cell]) -> Self {
+        Self { cells, mode: Mode::Read, which: Which::Nothing }
+    }
+
+    #[inline]
+    pub(crate) fn one(cells: &'k [Cell], shard: u32, mode: Mode) -> Self {
+        cells[shard as usize].lock(mode);
+        Self { cells, mode, which: Which::One(shard) }
+    }
+
+    pub(crate) fn some(cells: &'k [Cell], mut shards: SmallVec<[u32; 16]>, mode: Mode) -> Self {
+        shards.sort_unstable();
+        shards.dedup();
+        for shard in &shards {
+            cells[*shard as usize].lock(mode);
+        }
+        Self { cells, mode, which: Which::Some(shards) }
+    }
+
+    pub(crate) fn all(cells: &'k [Cell], mode: Mode) -> Self {
+        for cell in cells {
+            cell.lock(mode);
+        }
+        Self { cells, mode, which: Which::All }
+    }
+
+    /// Whether no shard is held: then each may be locked by itself, one after the other.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.which, Which::Nothing)
+    }
+
+    pub fn shard_count(&self) -> usize {
+        self.cells.len()
+    }
+
+    #[inline]
+    fn check(&self, shard: u32) {
+        let held = match &self.which {
+            Which::One(only) => *only == shard,
+            Which::Some(list) => list.binary_search(&shard).is_ok(),
+            Which::All => (shard as usize) < self.cells.len(),
+            Which::Nothing => false,
+        };
+        assert!(held, "shard {shard} is not held: the command's key positions are wrong");
+    }
+
+    #[inline]
+    pub fn shard(&self, shard: u32) -> &Shard {
+        self.check(shard);
+        // SAFETY: the shard is locked, for reading at least, for as long as `self` lives; `&self` excludes `shard_mut`.
+        unsafe { &*self.cells[shard as usize].shard.get() }
+    }
+
+    #[inline]
+    pub fn shard_mut(&mut self, shard: u32) -> &mut Shard {
+        self.check(shard);
+        assert!(self.mode == Mode::Write, "a read-only command tried to change the keyspace");
+        // SAFETY: the shard is locked for writing for as long as `self` lives, and `&mut self` makes this the only
+        // reference to it.
+        unsafe { &mut *self.cells[shard as usize].shard.get() }
+    }
+
+    /// Calls `f` with a shard: the one that is held, or one locked for the call if nothing is held.
+    pub fn with<R>(&self, shard: u32, f: impl FnOnce(&Shard) -> R) -> R {
+        if self.is_nothing() {
+            let held = Held::one(self.cells, shard, Mode::Read);
+            return f(held.shard(shard));
+        }
+        f(self.shard(shard))
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        match &self.which {
+            Which::Nothing => {}
+            Which::One(shard) => self.cells[*shard as usize].unlock(self.mode),
+            Which::Some(list) => {
+                list.iter().for_each(|s| self.cells[*s as usize].unlock(self.mode))
+            }
+            Which::All => self.cells.iter().for_each(|cell| cell.unlock(self.mode)),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Memory for an array of buckets, zeroed. Small arrays come from the allocator; large ones are mapped, so that their
+//! pages are committed as they are first written and can be given back as they are drained. Neither creating nor
+//! draining a large array ever costs more than a few pages at a time.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+use memmap2::{MmapMut, UncheckedAdvice};
+
+use crate::table::Bucket;
+
+/// Buckets from which an array is mapped: 64 KiB.
+const MAP_FROM: usize = 1024;
+/// Buckets whose pages are given back together: 64 KiB, so that the system call is rare.
+const RELEASE_STEP: usize = 1024;
+
+/// An array of buckets.
+pub(crate) struct Region {
+    base: NonNull<Bucket>,
+    len: usize,
+    /// `None` for an array from the allocator.
+    map: Option<MmapMut>,
+}
+
+// SAFETY: the region owns its memory and has no tie to a thread.
+unsafe impl Send for Region {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// An array of no buckets, without memory.
+    pub(crate) const EMPTY: Self = Self { base: NonNull::dangling(), len: 0, map: None };
+
+    pub(crate) fn new(len: usize) -> Self {
+        if len == 0 {
+            return Self::EMPTY;
+        }
+        let layout = Self::layout(len);
+        // Without an address space left there is no way on, as with any other allocation.
+        if len >= MAP_FROM
+            && let Ok(mut map) = MmapMut::map_anon(layout.size())
+        {
+            let base = NonNull::new(map.as_mut_ptr().cast()).expect("a map is not at null");
+            return Self { base, len, map: Some(map) };
+        }
+        // SAFETY: the size is not zero, as `len` is not.
+        let Some(base) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
+            handle_alloc_error(layout)
+        };
+        Self { base: base.cast(), len, map: None }
+    }
+
+    fn layout(len: usize) -> Layout {
+        Layout::array::<Bucket>(len).expect("tables are far smaller than the address space")
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn bucket(&self, i: usize) -> *mut Bucket {
+        debug_assert!(i < self.len);
+        // SAFETY: `i` is below `len`, as every caller's index arithmetic ensures.
+        unsafe { self.base.as_ptr().add(i) }
+    }
+
+    /// Tells that all buckets below `drained` are empty for good. Gives their pages back, in steps.
+    pub(crate) fn release_below(&mut self, drained: usize) {
+        if drained.is_multiple_of(RELEASE_STEP)
+            && let Some(map) = &mut self.map
+        {
+            let size = RELEASE_STEP * size_of::<Bucket>();
+            let from = (drained - RELEASE_STEP) * size_of::<Bucket>();
+            // SAFETY: the pages hold only drained buckets, that is zeros, and read as zeros afterwards. A refusal
+            // costs memory until the region is dropped, nothing else.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, size) };
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.map.is_none() && self.len > 0 {
+            // SAFETY: allocated in `new` with the same layout.
+            unsafe { dealloc(self.base.as_ptr().cast(), Self::layout(self.len)) }
+        }
+    }
+}

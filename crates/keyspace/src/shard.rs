@@ -1,0 +1,262 @@
+//! One shard: its part of every database, and what happens on each change: watchers are told, changes are counted,
+//! large values are set aside to be freed elsewhere. Every change of the keyspace goes through here.
+
+use std::sync::Arc;
+
+use crate::db::{Db, Found};
+use crate::entry::{Entry, EntryRef, NewValue};
+use crate::hash::{Hasher, Key};
+use crate::table::Place;
+use crate::watch::{WatchFlag, Watches};
+
+/// Bytes from which a heap value is freed off the caller's thread.
+const GARBAGE_FROM: usize = 256 * 1024;
+
+/// What becomes of a key's expiry when its value is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ttl {
+    Keep,
+    Clear,
+    /// Unix time in milliseconds.
+    At(i64),
+}
+
+/// One shard of the keyspace.
+pub struct Shard {
+    pub(crate) dbs: Vec<Db>,
+    pub(crate) watches: Watches,
+    garbage: Vec<Arc<Vec<u8>>>,
+    changes: u64,
+    expired: u64,
+    pub(crate) hasher: Hasher,
+    pub(crate) expire_cursor: crate::expire::ExpireCursor,
+}
+
+impl Shard {
+    pub(crate) fn new(databases: usize, hasher: &Hasher) -> Self {
+        Self {
+            dbs: (0..databases).map(|_| Db::new(hasher.clone())).collect(),
+            watches: Watches::default(),
+            garbage: Vec::new(),
+            changes: 0,
+            expired: 0,
+            hasher: hasher.clone(),
+            expire_cursor: Default::default(),
+        }
+    }
+
+    #[inline]
+    pub fn db(&self, db: usize) -> &Db {
+        &self.dbs[db]
+    }
+
+    pub(crate) fn db_mut(&mut self, db: usize) -> &mut Db {
+        &mut self.dbs[db]
+    }
+
+    /// Changes made since the start.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Keys deleted since the start because their time had passed.
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    /// Large values that were removed, to be dropped where that disturbs nobody.
+    #[inline]
+    pub fn take_garbage(&mut self) -> Vec<Arc<Vec<u8>>> {
+        if self.garbage.is_empty() { Vec::new() } else { std::mem::take(&mut self.garbage) }
+    }
+
+    fn discard(&mut self, heap: Option<Arc<Vec<u8>>>) {
+        if let Some(heap) = heap
+            && heap.capacity() >= GARBAGE_FROM
+        {
+            self.garbage.push(heap);
+        }
+    }
+
+    #[inline]
+    fn changed(&mut self, db: usize, key: &[u8]) {
+        self.changes += 1;
+        if !self.watches.is_empty() {
+            self.watches.changed(db, key);
+        }
+    }
+
+    /// Deletes a key whose time has passed. Returns whether it was there.
+    pub fn expire_if_due(&mut self, db: usize, key: &Key<'_>, now: i64) -> bool {
+        if !matches!(self.dbs[db].find(key, now), Found::Expired) {
+            return false;
+        }
+        let place = self.dbs[db].place(key).expect("found above");
+        self.expire_place(db, key, place);
+        true
+    }
+
+    pub(crate) fn expire_place(&mut self, db: usize, key: &Key<'_>, place: Place) {
+        let heap = self.dbs[db].remove(place, key.hash);
+        self.discard(heap);
+        self.expired += 1;
+        self.changed(db, key.bytes);
+    }
+
+    /// The entry of `key`, to be changed; `None` if there is none. An expired one is deleted on the way.
+    #[inline]
+    pub fn entry<'a>(&'a mut self, db: usize, key: &'a Key<'a>, now: i64) -> Option<EntryMut<'a>> {
+        let place = self.dbs[db].place(key)?;
+        // SAFETY: an entry in the table is alive while the table is borrowed.
+        let entry = unsafe { place.word().entry().as_ref() };
+        if entry.expire().is_some_and(|at| at <= now) {
+            self.expire_place(db, key, place);
+            return None;
+        }
+        Some(EntryMut { shard: self, db, key, place, now })
+    }
+
+    /// Stores `value` under `key`, whatever was there. `access` is the access data of a new entry.
+    #[inline]
+    pub fn set(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        value: NewValue<'_>,
+        ttl: Ttl,
+        access: u32,
+        now: i64,
+    ) {
+        match self.entry(db, key, now) {
+            Some(mut entry) => {
+                entry.get().set_access(access);
+                entry.set(value, ttl);
+            }
+            None => self.insert_new(db, key, value, ttl, access, now),
+        }
+    }
+
+    /// Stores `value` under a key that [`Self::entry`] just said to be missing.
+    pub fn insert_new(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        value: NewValue<'_>,
+        ttl: Ttl,
+        access: u32,
+        now: i64,
+    ) {
+        debug_assert!(self.dbs[db].place(key).is_none());
+        let expire = match ttl {
+            Ttl::At(at) => Some(at),
+            Ttl::Keep | Ttl::Clear => None,
+        };
+        let entry = Entry::new(key.bytes, value, expire, access);
+        self.dbs[db].insert(key, entry, expire, now);
+        self.changed(db, key.bytes);
+    }
+
+    /// Deletes a key. Returns whether it was there.
+    pub fn remove(&mut self, db: usize, key: &Key<'_>, now: i64) -> bool {
+        self.entry(db, key, now).map(EntryMut::remove).is_some()
+    }
+
+    /// Tells `flag` when `key` changes, or is deleted, from now on.
+    pub fn watch(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
+        self.watches.add(db, key, flag);
+    }
+
+    pub fn unwatch(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
+        self.watches.remove(db, key, flag);
+    }
+
+    /// Empties a database. The old tables are returned, to be dropped where that disturbs nobody.
+    pub fn flush(&mut self, db: usize, now: i64) -> Db {
+        let empty = Db::new(self.hasher.clone());
+        let hasher = self.hasher.clone();
+        let old = std::mem::replace(&mut self.dbs[db], empty);
+        self.watches.changed_where(db, |key| exists(&old, &hasher, key, now));
+        self.changes += old.len() as u64;
+        old
+    }
+
+    /// Swaps two databases. Clients that watch a key which either holds are told.
+    pub fn swap(&mut self, a: usize, b: usize, now: i64) {
+        for db in [a, b] {
+            let (this, that) = (&self.dbs[a], &self.dbs[b]);
+            self.watches.changed_where(db, |key| {
+                exists(this, &self.hasher, key, now) || exists(that, &self.hasher, key, now)
+            });
+        }
+        self.dbs.swap(a, b);
+        self.changes += 1;
+    }
+}
+
+fn exists(db: &Db, hasher: &Hasher, key: &[u8], now: i64) -> bool {
+    let key = Key { bytes: key, hash: hasher.hash(key), shard: 0 };
+    matches!(db.find(&key, now), Found::Live(_))
+}
+
+/// A live entry, to be changed.
+pub struct EntryMut<'a> {
+    shard: &'a mut Shard,
+    db: usize,
+    key: &'a Key<'a>,
+    place: Place,
+    now: i64,
+}
+
+impl EntryMut<'_> {
+    #[inline]
+    pub fn get(&self) -> EntryRef<'_> {
+        // SAFETY: the entry is alive while the shard is borrowed.
+        unsafe { self.place.word().entry().as_ref() }
+    }
+
+    /// Replaces the value and, as `ttl` says, the expiry.
+    #[inline]
+    pub fn set(&mut self, value: NewValue<'_>, ttl: Ttl) {
+        let db = &mut self.shard.dbs[self.db];
+        let heap = db.set_value(self.place, self.key.hash, value);
+        match ttl {
+            Ttl::Keep => {}
+            Ttl::Clear => db.set_expire(self.place, self.key.hash, None, self.now),
+            Ttl::At(at) => db.set_expire(self.place, self.key.hash, Some(at), self.now),
+        }
+        self.shard.discard(heap);
+        self.shard.changed(self.db, self.key.bytes);
+    }
+
+    /// Sets or removes the expiry.
+    pub fn set_expire(&mut self, expire: Option<i64>) {
+        self.shard.dbs[self.db].set_expire(self.place, self.key.hash, expire, self.now);
+        self.shard.changed(self.db, self.key.bytes);
+    }
+
+    /// Changes the string in place with `f`; its allocation grows as a `Vec` does, so that appending stays cheap.
+    pub fn modify(&mut self, f: impl FnOnce(&mut Vec<u8>)) {
+        // SAFETY: `&mut self` gives the only access to the entry.
+        if let Some(heap) = unsafe { self.place.word().entry().heap_mut() } {
+            f(heap);
+        } else {
+            let mut data = self.get().value().with_bytes(<[u8]>::to_vec);
+            f(&mut data);
+            // A string that grows past what an entry comfortably holds will grow again: it moves to the heap.
+            let value = match data.len() {
+                0..=255 => NewValue::Modified(&data),
+                _ => NewValue::Shared(Arc::new(data)),
+            };
+            let heap = self.shard.dbs[self.db].set_value(self.place, self.key.hash, value);
+            debug_assert!(heap.is_none());
+        }
+        self.shard.changed(self.db, self.key.bytes);
+    }
+
+    /// Deletes the key.
+    pub fn remove(self) {
+        let heap = self.shard.dbs[self.db].remove(self.place, self.key.hash);
+        self.shard.discard(heap);
+        self.shard.changed(self.db, self.key.bytes);
+    }
+}

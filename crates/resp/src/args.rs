@@ -1,0 +1,143 @@
+//! The arguments of one request: spans of the buffer that it arrived in, plus the few arguments that were too large
+//! for that buffer and have an allocation of their own.
+
+/// Where an argument lies. For an argument with its own allocation, `len` is [`Span::LARGE`] and `start` its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub len: u32,
+}
+
+impl Span {
+    const LARGE: u32 = u32::MAX;
+
+    /// A span of `len` bytes from `start`. Buffers are kept below 4 GiB by the query-buffer limit.
+    #[inline]
+    pub fn new(start: usize, len: usize) -> Self {
+        debug_assert!(start < u32::MAX as usize && len < u32::MAX as usize);
+        Self { start: start as u32, len: len as u32 }
+    }
+
+    pub(crate) fn large(number: usize) -> Self {
+        Self { start: number as u32, len: Self::LARGE }
+    }
+}
+
+/// The arguments of one request, the command's name first.
+#[derive(Debug)]
+pub struct Args<'a> {
+    buf: &'a [u8],
+    spans: &'a [Span],
+    large: &'a mut [Vec<u8>],
+}
+
+impl<'a> Args<'a> {
+    /// Arguments that all lie in `buf`.
+    #[inline]
+    pub fn new(buf: &'a [u8], spans: &'a [Span]) -> Self {
+        Self { buf, spans, large: &mut [] }
+    }
+
+    pub(crate) fn with_large(buf: &'a [u8], spans: &'a [Span], large: &'a mut [Vec<u8>]) -> Self {
+        Self { buf, spans, large }
+    }
+
+    #[inline]
+    #[allow(clippy::len_without_is_empty)] // a request has at least its name
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Argument `i`; 0 is the command's name. Panics beyond the last one.
+    #[inline]
+    pub fn get(&self, i: usize) -> &[u8] {
+        let span = self.spans[i];
+        if span.len == Span::LARGE {
+            return &self.large[span.start as usize];
+        }
+        &self.buf[span.start as usize..span.start as usize + span.len as usize]
+    }
+
+    /// Argument `i` if there is one.
+    #[inline]
+    pub fn try_get(&self, i: usize) -> Option<&[u8]> {
+        (i < self.spans.len()).then(|| self.get(i))
+    }
+
+    /// Gives away the allocation of argument `i` if it has one of its own; it reads as empty afterwards.
+    #[inline]
+    pub fn take(&mut self, i: usize) -> Option<Vec<u8>> {
+        let span = self.spans[i];
+        (span.len == Span::LARGE).then(|| std::mem::take(&mut self.large[span.start as usize]))
+    }
+
+    /// The arguments from `from` on.
+    pub fn iter_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
+        (from..self.len()).map(|i| self.get(i))
+    }
+
+    /// The bytes of all arguments together.
+    pub fn total_bytes(&self) -> usize {
+        self.iter_from(0).map(<[u8]>::len).sum()
+    }
+
+    /// A copy that outlives the buffer. Allocations of large arguments move over.
+    pub fn to_owned_args(&mut self) -> OwnedArgs {
+        let mut owned = OwnedArgs::default();
+        for i in 0..self.len() {
+            match self.take(i) {
+                Some(large) => owned.push_large(large),
+                None => owned.push(self.get(i)),
+            }
+        }
+        owned
+    }
+}
+
+/// Arguments that own their bytes: a command queued by MULTI, or one made by the program.
+#[derive(Debug, Default)]
+pub struct OwnedArgs {
+    buf: Vec<u8>,
+    spans: Vec<Span>,
+    large: Vec<Vec<u8>>,
+}
+
+impl OwnedArgs {
+    /// Copies `parts`, the command's name first.
+    pub fn from_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Self {
+        let mut owned = Self::default();
+        for part in parts {
+            owned.push(part.as_ref());
+        }
+        owned
+    }
+
+    /// Appends a copy of `arg`.
+    pub fn push(&mut self, arg: &[u8]) {
+        self.spans.push(Span::new(self.buf.len(), arg.len()));
+        self.buf.extend_from_slice(arg);
+    }
+
+    pub(crate) fn push_large(&mut self, arg: Vec<u8>) {
+        self.spans.push(Span::large(self.large.len()));
+        self.large.push(arg);
+    }
+
+    pub(crate) fn last_large_mut(&mut self) -> &mut Vec<u8> {
+        self.large.last_mut().expect("a large argument was begun")
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub fn as_args(&mut self) -> Args<'_> {
+        Args::with_large(&self.buf, &self.spans, &mut self.large)
+    }
+
+    /// Bytes of memory held.
+    pub fn memory(&self) -> usize {
+        let large: usize = self.large.iter().map(Vec::capacity).sum();
+        self.buf.capacity() + self.spans.capacity() * size_of::<Span>() + large
+    }
+}

@@ -1,0 +1,249 @@
+//! Finds whole requests in a buffer. Nothing is copied and nothing is remembered: a request that has not fully arrived
+//! is simply parsed again when more has come. Where that would become costly (a large argument, or many), the caller is
+//! told to gather it in a [`LargeRequest`], which does remember.
+
+use crate::inline;
+use crate::{LARGE_BULK, LargeRequest, ProtocolError, Span};
+
+/// Arguments that one request may have.
+pub const MAX_ARGS: i64 = 1024 * 1024;
+/// Bytes that an inline request, or one header line, may have.
+pub const INLINE_MAX: usize = 64 * 1024;
+/// Bytes of an unfinished request that may be parsed again; a longer one is gathered.
+pub const STRAGGLER_MAX: usize = 16 * 1024;
+
+/// What a client may send.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `proto-max-bulk-len`, bytes.
+    pub max_bulk: i64,
+    /// Before authentication, a request is limited to 10 arguments of 16 KiB, so that strangers cost little.
+    pub authenticated: bool,
+}
+
+impl Limits {
+    const STRANGER_ARGS: i64 = 10;
+    const STRANGER_BULK: i64 = 16 * 1024;
+
+    /// The number of arguments that follow, from the text of a `*` line.
+    pub(crate) fn arg_count(&self, text: &[u8]) -> Result<i64, ProtocolError> {
+        match parse_length(text) {
+            Some(n) if n > MAX_ARGS => Err(ProtocolError::InvalidMultibulkLength),
+            Some(n) if n > Self::STRANGER_ARGS && !self.authenticated => {
+                Err(ProtocolError::UnauthenticatedMultibulkLength)
+            }
+            Some(n) => Ok(n),
+            None => Err(ProtocolError::InvalidMultibulkLength),
+        }
+    }
+
+    /// The length of the argument that follows, from the text of a `$` line.
+    pub(crate) fn bulk_len(&self, text: &[u8]) -> Result<usize, ProtocolError> {
+        match parse_length(text) {
+            Some(n) if n < 0 || n > self.max_bulk => Err(ProtocolError::InvalidBulkLength),
+            Some(n) if n > Self::STRANGER_BULK && !self.authenticated => {
+                Err(ProtocolError::UnauthenticatedBulkLength)
+            }
+            Some(n) => Ok(n as usize),
+            None => Err(ProtocolError::InvalidBulkLength),
+        }
+    }
+}
+
+/// What was found at the head of the buffer.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A request: its spans were appended, and the next one starts at `end`.
+    Request { end: usize },
+    /// Something that asks for nothing (an empty line, an empty array); the next request starts at `end`.
+    Nothing { end: usize },
+    /// An unfinished request; parse again from the same place when more has arrived.
+    Incomplete,
+    /// An unfinished request that is gathered from here on; all of the buffer was taken.
+    Large(Box<LargeRequest>),
+}
+
+/// Parses requests out of one buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Parser {
+    pub limits: Limits,
+}
+
+impl Parser {
+    /// Parses the request that starts at `start`. Appends the spans of its arguments, and only if it is whole.
+    ///
+    /// `buf` is changed only where a whole inline request has quoted arguments.
+    #[inline]
+    pub fn parse(
+        &self,
+        buf: &mut [u8],
+        start: usize,
+        spans: &mut Vec<Span>,
+    ) -> Result<Parsed, ProtocolError> {
+        match buf.get(start) {
+            None => Ok(Parsed::Incomplete),
+            Some(b'*') => self.multibulk(buf, start, spans),
+            Some(_) => inline_request(buf, start, spans),
+        }
+    }
+
+    #[inline]
+    fn multibulk(
+        &self,
+        buf: &[u8],
+        start: usize,
+        spans: &mut Vec<Span>,
+    ) -> Result<Parsed, ProtocolError> {
+        let Some((line, mut pos)) = header(buf, start + 1) else {
+            return unfinished_header(buf, start, ProtocolError::TooBigMbulkCount);
+        };
+        let count = self.limits.arg_count(line)?;
+        if count <= 0 {
+            return Ok(Parsed::Nothing { end: pos });
+        }
+        let first = spans.len();
+        for _ in 0..count {
+            let before = pos;
+            match self.bulk(buf, pos)? {
+                Bulk::Whole { at, len, end } => {
+                    spans.push(Span::new(at, len));
+                    pos = end;
+                }
+                Bulk::NoHeader => {
+                    let stays = self.leave(buf, start, before, count, first, None, spans);
+                    return Ok(stays);
+                }
+                Bulk::Part { at, len } => {
+                    let part = Some((at, len));
+                    return Ok(self.leave(buf, start, before, count, first, part, spans));
+                }
+            }
+        }
+        Ok(Parsed::Request { end: pos })
+    }
+
+    #[inline]
+    fn bulk(&self, buf: &[u8], pos: usize) -> Result<Bulk, ProtocolError> {
+        let Some(&marker) = buf.get(pos) else { return Ok(Bulk::NoHeader) };
+        let Some((line, at)) = header(buf, pos + 1) else {
+            if buf.len() - pos > INLINE_MAX {
+                return Err(ProtocolError::TooBigBulkCount);
+            }
+            return Ok(Bulk::NoHeader);
+        };
+        if marker != b'$' {
+            return Err(ProtocolError::ExpectedDollar(marker));
+        }
+        let len = self.limits.bulk_len(line)?;
+        let end = at + len + 2;
+        if end <= buf.len() { Ok(Bulk::Whole { at, len, end }) } else { Ok(Bulk::Part { at, len }) }
+    }
+
+    /// An unfinished request: leaves it in the buffer if it is small, else begins to gather it.
+    #[cold]
+    #[allow(clippy::too_many_arguments)] // the whole state of an unfinished parse
+    fn leave(
+        &self,
+        buf: &[u8],
+        start: usize,
+        bulk_at: usize,
+        count: i64,
+        first: usize,
+        part: Option<(usize, usize)>,
+        spans: &mut Vec<Span>,
+    ) -> Parsed {
+        let large_part = part.is_some_and(|(_, len)| len >= LARGE_BULK);
+        if !large_part && buf.len() - start <= STRAGGLER_MAX {
+            spans.truncate(first);
+            return Parsed::Incomplete;
+        }
+        let mut large = LargeRequest::new(self.limits, count as usize);
+        for span in &spans[first..] {
+            large.begin_with(&buf[span.start as usize..(span.start + span.len) as usize]);
+        }
+        spans.truncate(first);
+        large
+            .feed(&buf[bulk_at..])
+            .map(|used| debug_assert_eq!(used, buf.len() - bulk_at))
+            .expect("what was parsed once parses again");
+        Parsed::Large(Box::new(large))
+    }
+}
+
+enum Bulk {
+    Whole { at: usize, len: usize, end: usize },
+    Part { at: usize, len: usize },
+    NoHeader,
+}
+
+/// The text up to the next CR, and the position behind its LF. `None` if the line is not whole.
+#[inline]
+pub(crate) fn header(buf: &[u8], start: usize) -> Option<(&[u8], usize)> {
+    let rest = buf.get(start..)?;
+    // Lengths of one and two digits are nearly all there is, and looking for them is cheaper than a search.
+    let at = match rest {
+        [_, b'\r', ..] => 1,
+        [_, _, b'\r', ..] => 2,
+        _ => memchr::memchr(b'\r', rest)?,
+    };
+    (at + 1 < rest.len()).then(|| (&rest[..at], start + at + 2))
+}
+
+#[cold]
+fn unfinished_header(
+    buf: &[u8],
+    start: usize,
+    too_big: ProtocolError,
+) -> Result<Parsed, ProtocolError> {
+    if buf.len() - start > INLINE_MAX { Err(too_big) } else { Ok(Parsed::Incomplete) }
+}
+
+#[cold]
+fn inline_request(
+    buf: &mut [u8],
+    start: usize,
+    spans: &mut Vec<Span>,
+) -> Result<Parsed, ProtocolError> {
+    let Some(at) = memchr::memchr(b'\n', &buf[start..]) else {
+        return unfinished_header(buf, start, ProtocolError::TooBigInline);
+    };
+    let next = start + at + 1;
+    let mut end = start + at;
+    if end > start && buf[end - 1] == b'\r' {
+        end -= 1;
+    }
+    let first = spans.len();
+    inline::split(buf, start, end, spans)?;
+    if spans.len() == first {
+        return Ok(Parsed::Nothing { end: next });
+    }
+    Ok(Parsed::Request { end: next })
+}
+
+/// A length as Redis reads it: strict decimal, no plus sign, no blanks, no leading zeros.
+#[inline]
+pub(crate) fn parse_length(text: &[u8]) -> Option<i64> {
+    match text {
+        [d @ b'0'..=b'9'] => return Some(i64::from(d - b'0')),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9'] => {
+            return Some(i64::from(a - b'0') * 10 + i64::from(b - b'0'));
+        }
+        _ => {}
+    }
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    if !matches!(digits, [b'1'..=b'9', ..]) || digits.len() > 19 {
+        return None;
+    }
+    let mut value: i64 = 0;
+    for d in digits {
+        let d = d.wrapping_sub(b'0');
+        if d > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(i64::from(d))?;
+    }
+    Some(if negative { -value } else { value })
+}
