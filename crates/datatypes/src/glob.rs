@@ -7,6 +7,10 @@
 
 /// Whether the whole of `text` matches `pattern`. With `nocase`, ASCII letters match in either case.
 pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+    // Known behaviour of Redis, seen in PSUBSCRIBE: not even a star matches the empty text.
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let mut pattern_at = 0;
     let mut text_at = 0;
     // Where to go on after the last star, and the first text byte that the star hasn't taken yet.
@@ -98,5 +102,116 @@ fn in_range(from: u8, to: u8, byte: u8, nocase: bool) -> bool {
         range.contains(&byte.to_ascii_lowercase())
     } else {
         (from..=to).contains(&byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pattern, texts that match, texts that don't; the answers are those of Redis 7.0.15 to KEYS.
+    const CASES: &[(&str, &[&str], &[&str])] = &[
+        ("", &[""], &["a"]),
+        ("*", &["a", "abc"], &[""]),
+        ("**", &["a", "abc"], &[""]),
+        ("?", &["a", "["], &["", "ab"]),
+        ("?*", &["a", "ab"], &[""]),
+        ("*?", &["a", "ab"], &[""]),
+        ("a*", &["a", "ab"], &["", "ba"]),
+        ("a**", &["a", "ab"], &["b"]),
+        ("*a*b*", &["ab", "xaxbx"], &["ba", "a"]),
+        ("h[ae]llo", &["hallo", "hello"], &["hillo"]),
+        ("h[^e]llo", &["hallo"], &["hello"]),
+        ("h[a-b]llo", &["hallo", "hbllo"], &["hcllo", "h-llo"]),
+        ("[]", &[], &["", "a", "[", "]", "[]"]),
+        ("[^]", &["a", "]"], &["", "^]"]),
+        ("[]a]", &[], &["a", "]", "]a]", "a]"]),
+        ("[^]]", &["a]"], &["a", "]"]),
+        ("[[]", &["["], &["]", "[["]),
+        ("[", &[], &["", "[", "a"]),
+        ("[^", &["a", "["], &[""]),
+        ("[a", &["a"], &["b", "[a"]),
+        ("[^a", &["b"], &["a"]),
+        ("[a-", &["a", "-"], &["b"]),
+        ("[a-z", &["a", "m", "z"], &["A", "-"]),
+        ("[z-a]", &["a", "m", "z"], &["A", "-"]),
+        // The range takes the closing bracket for its end.
+        ("[a-]", &["a", "]", "^"], &["-", "b"]),
+        ("[-a]", &["-", "a"], &["b", "]"]),
+        ("[a-z-9]", &["a", "z", "-", "9"], &["5"]),
+        ("[--]", &["-", "]", "A"], &["a"]),
+        ("[---]", &["-"], &["a", "]"]),
+        ("[!a]", &["!", "a"], &["b"]),
+        ("[\\]]", &["]"], &["\\", "a"]),
+        ("[\\-]", &["-"], &["\\", "a"]),
+        ("[a\\-z]", &["a", "-", "z"], &["m", "\\"]),
+        ("[\\a-z]", &["a", "-", "z"], &["m"]),
+        // An escape is no end of a range: the range ends at the backslash.
+        ("[a-\\]", &["a", "\\", "]"], &["b"]),
+        ("[\\", &["\\"], &["a"]),
+        ("\\*", &["*"], &["a", "\\"]),
+        ("\\a", &["a"], &["\\a"]),
+        ("\\", &["\\"], &["", "a"]),
+        ("a\\", &["a\\"], &["a"]),
+        ("*\\", &["\\", "a\\"], &["a"]),
+        ("*[", &[], &["a", "["]),
+    ];
+
+    #[test]
+    fn matches_as_clients_know_it() {
+        for (pattern, matching, others) in CASES {
+            for text in *matching {
+                assert!(
+                    matches(pattern.as_bytes(), text.as_bytes(), false),
+                    "{pattern:?} should match {text:?}"
+                );
+            }
+            for text in *others {
+                assert!(
+                    !matches(pattern.as_bytes(), text.as_bytes(), false),
+                    "{pattern:?} should not match {text:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn folds_case_only_when_asked() {
+        // Answers of Redis 7.0.15 to CONFIG GET for the name `hz`.
+        for (pattern, expected) in [
+            ("HZ*", true),
+            ("[HI]z", true),
+            ("\\H[z]", true),
+            ("[\\H]z", false),
+            ("[\\h]z", true),
+            ("[A-H]z", true),
+            ("[a-H]z", false),
+            ("[h-A]z", true),
+            ("[h-Z]z", false),
+            ("[^H]z", false),
+            ("[z-A]Z", true),
+            ("[Z-a]z", false),
+        ] {
+            assert_eq!(
+                matches(pattern.as_bytes(), b"hz", true),
+                expected,
+                "{pattern}"
+            );
+        }
+        assert!(!matches(b"HZ*", b"hz", false));
+    }
+
+    #[test]
+    fn many_stars_cost_no_exponential_time() {
+        let pattern = "a*".repeat(200) + "b";
+        let text = "a".repeat(20_000);
+        assert!(!matches(pattern.as_bytes(), text.as_bytes(), false));
+        assert!(matches(b"*a*a*a*a*a*a*a*a*", text.as_bytes(), false));
+    }
+
+    #[test]
+    fn bytes_need_not_be_text() {
+        assert!(matches(b"[\x80-\xff]", b"\xc3", false));
+        assert!(matches(b"?\0*", b"\xff\0\xff", false));
     }
 }

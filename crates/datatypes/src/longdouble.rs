@@ -255,3 +255,110 @@ fn print_magnitude(magnitude: Magnitude) -> String {
     let text = format!("{whole}.{fraction:017}");
     text.trim_end_matches('0').to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_those_of_redis() {
+        // The answers of Redis 7.0.15 on x86-64.
+        for (value, increment, expected) in [
+            ("10.5", "0.1", "10.6"),
+            ("5.0e3", "2.0e2", "5200"),
+            ("3", "-3", "0"),
+            ("-0", "0", "0"),
+            ("0.1", "0.2", "0.3"),
+            ("2.5", "-2.75", "-0.25"),
+            (".5", "5.", "5.5"),
+            ("+1", "1", "2"),
+            ("0x1.8p3", "1", "13"),
+            ("3.0", "1.000000000000000005", "4.00000000000000001"),
+            ("1.797", "0.0000000000000000001", "1.797"),
+            ("1e19", "1", "10000000000000000001"),
+            ("18446744073709551615", "0.5", "18446744073709551616"),
+            ("18446744073709551617", "2", "18446744073709551618"),
+            ("9007199254740993", "0", "9007199254740993"),
+            (
+                "123456789.123456789123456789",
+                "0",
+                "123456789.12345678912242875",
+            ),
+            ("1e30", "-1", "1000000000000000000024696061952"),
+            ("1e-17", "0", "0.00000000000000001"),
+            ("5e-18", "0", "0"),
+            ("5.1e-18", "0", "0.00000000000000001"),
+            ("-4e-18", "0", "0"),
+            ("1e-4950", "1", "1"),
+            ("0e999999999999", "1", "1"),
+        ] {
+            let sum = incr_by(value.as_bytes(), increment.as_bytes());
+            assert_eq!(sum.as_deref(), Ok(expected), "{value} {increment}");
+        }
+        let huge = incr_by(b"1e4932", b"0").unwrap();
+        assert_eq!(huge.len(), 4933);
+        assert!(huge.starts_with("100000000000000000000601894938"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_number() {
+        let zeros = "0".repeat(MAX_TEXT);
+        assert_eq!(incr_by(zeros.as_bytes(), b"2").as_deref(), Ok("2"));
+        let too_long = "0".repeat(MAX_TEXT + 1);
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "nan",
+            "1e",
+            ".",
+            "0x",
+            "1\0",
+            "1e4933",
+            "1e-4960",
+            "1e999999999999",
+            "0x1p16384",
+            too_long.as_str(),
+        ] {
+            let text = text.as_bytes();
+            assert!(!is_number(text));
+            assert_eq!(incr_by(text, b"1"), Err(IncrError::ValueNotFloat));
+            assert_eq!(incr_by(b"1", text), Err(IncrError::IncrementNotFloat));
+        }
+    }
+
+    #[test]
+    fn infinite_sums_are_refused() {
+        let largest = b"1.18973149535723176502e4932";
+        for (value, increment) in [
+            (b"inf".as_slice(), b"1".as_slice()),
+            (b"1", b"-inf"),
+            (b"inf", b"-inf"),
+            (largest, largest),
+        ] {
+            assert!(is_number(value));
+            assert_eq!(incr_by(value, increment), Err(IncrError::NanOrInfinity));
+        }
+    }
+
+    #[test]
+    fn short_and_long_decimals_agree() {
+        let seed = 0xf10a7_u64;
+        let mut state = seed;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state >> 16
+        };
+        for round in 0..5_000 {
+            let digits = (next() % 10_u64.pow((next() % 15) as u32 + 1) + 1).to_string();
+            let scale = (next() % 38) as i32 - 18;
+            assert_eq!(
+                short_decimal(digits.as_bytes(), scale),
+                long_decimal(digits.as_bytes(), scale),
+                "seed {seed} round {round} {digits}e{scale}"
+            );
+        }
+    }
+}
