@@ -1,1 +1,15 @@
-//! Placeholder.
+//! What a value does, without keys, clients, clocks or the wire.
+//!
+//! - `integer`, `float`, `longdouble`: numbers as clients write and read them
+//! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
+//! - `lcs`: the longest common subsequence of two strings
+//! - `access`: how recently and how often a value was used, in 24 bits
+
+pub mod access;
+pub mod float;
+pub mod glob;
+pub mod integer;
+pub mod lcs;
+pub mod longdouble;
+mod rounding;
+mod scan;
