@@ -118,13 +118,7 @@ mod tests {
 
     #[test]
     fn a_touch_decays_first_and_stamps_the_minute() {
-        assert_eq!(
-            lfu_touched(lfu_pack(10, 20), 15, 1, 10, 0),
-            lfu_pack(15, 16)
-        );
-        assert_eq!(
-            lfu_touched(lfu_pack(10, 20), 15, 1, 10, u32::MAX),
-            lfu_pack(15, 15)
-        );
+        assert_eq!(lfu_touched(lfu_pack(10, 20), 15, 1, 10, 0), lfu_pack(15, 16));
+        assert_eq!(lfu_touched(lfu_pack(10, 20), 15, 1, 10, u32::MAX), lfu_pack(15, 15));
     }
 }

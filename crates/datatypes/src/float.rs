@@ -7,20 +7,14 @@
 use crate::rounding::{Format, Magnitude, round};
 use crate::scan::{Written, scan};
 
-const BINARY64: Format = Format {
-    bits: 53,
-    min_exponent: -1074,
-    max_exponent: 971,
-};
+const BINARY64: Format = Format { bits: 53, min_exponent: -1074, max_exponent: 971 };
 
 /// Parses the whole of `text`; `None` when it isn't a double that may be used.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let number = scan(text)?;
     let magnitude = match number.magnitude {
         Written::Infinity => f64::INFINITY,
-        Written::Decimal {
-            whole, fraction, ..
-        } => {
+        Written::Decimal { whole, fraction, .. } => {
             let value = std::str::from_utf8(text).ok()?.parse::<f64>().ok()?.abs();
             let is_zero = whole.iter().chain(fraction).all(|&digit| digit == b'0');
             if value.is_infinite() || value == 0.0 && !is_zero {
@@ -28,11 +22,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
             }
             value
         }
-        Written::Hex {
-            mantissa,
-            exponent,
-            sticky,
-        } => {
+        Written::Hex { mantissa, exponent, sticky } => {
             let rounded = round(mantissa, exponent, sticky, &BINARY64)?;
             if rounded.mantissa == 0 && mantissa != 0 {
                 return None;
@@ -40,11 +30,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
             to_f64(rounded)
         }
     };
-    Some(if number.negative {
-        -magnitude
-    } else {
-        magnitude
-    })
+    Some(if number.negative { -magnitude } else { magnitude })
 }
 
 /// Exact, for magnitudes rounded to this format.

@@ -192,11 +192,7 @@ mod tests {
             ("[z-A]Z", true),
             ("[Z-a]z", false),
         ] {
-            assert_eq!(
-                matches(pattern.as_bytes(), b"hz", true),
-                expected,
-                "{pattern}"
-            );
+            assert_eq!(matches(pattern.as_bytes(), b"hz", true), expected, "{pattern}");
         }
         assert!(!matches(b"HZ*", b"hz", false));
     }

@@ -66,10 +66,7 @@ pub fn lcs(a: &[u8], b: &[u8]) -> Lcs {
                     open.a.start -= 1;
                     open.b.start -= 1;
                 }
-                _ => matches.push(Match {
-                    a: i - 1..i,
-                    b: j - 1..j,
-                }),
+                _ => matches.push(Match { a: i - 1..i, b: j - 1..j }),
             }
             subsequence.push(a[i - 1]);
             i -= 1;
@@ -81,10 +78,7 @@ pub fn lcs(a: &[u8], b: &[u8]) -> Lcs {
         }
     }
     subsequence.reverse();
-    Lcs {
-        subsequence,
-        matches,
-    }
+    Lcs { subsequence, matches }
 }
 
 /// Turns the lengths for a prefix of `a` into those for the prefix that is longer by `byte`, and reports each
@@ -120,12 +114,7 @@ mod tests {
 
     #[test]
     fn finds_the_documented_example() {
-        check(
-            "ohmytext",
-            "mynewtext",
-            "mytext",
-            &[(4..8, 5..9), (2..4, 0..2)],
-        );
+        check("ohmytext", "mynewtext", "mytext", &[(4..8, 5..9), (2..4, 0..2)]);
     }
 
     #[test]
@@ -149,17 +138,13 @@ mod tests {
         let seed = 0x5eed_1234_u64;
         let mut state = seed;
         let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             state >> 33
         };
         for round in 0..300 {
             let mut string = || {
                 let len = next() % 9;
-                (0..len)
-                    .map(|_| b'a' + (next() % 3) as u8)
-                    .collect::<Vec<_>>()
+                (0..len).map(|_| b'a' + (next() % 3) as u8).collect::<Vec<_>>()
             };
             let (a, b) = (string(), string());
             let found = lcs(&a, &b);

@@ -15,11 +15,7 @@ use crate::scan::{Written, scan};
 /// Longer texts aren't numbers: Redis parses in a buffer of 5 KiB with a terminator.
 const MAX_TEXT: usize = 5 * 1024 - 1;
 
-const EXTENDED: Format = Format {
-    bits: 64,
-    min_exponent: -16_445,
-    max_exponent: 16_320,
-};
+const EXTENDED: Format = Format { bits: 64, min_exponent: -16_445, max_exponent: 16_320 };
 
 /// Powers of ten at which a decimal is surely infinite, or surely nothing but an underflow.
 const DECIMAL_OVERFLOW: i64 = 4_940;
@@ -51,10 +47,7 @@ pub fn is_number(text: &[u8]) -> bool {
 #[derive(Debug, Clone, Copy)]
 enum Extended {
     Infinite,
-    Finite {
-        negative: bool,
-        magnitude: Magnitude,
-    },
+    Finite { negative: bool, magnitude: Magnitude },
 }
 
 fn parse(text: &[u8]) -> Option<Extended> {
@@ -64,26 +57,17 @@ fn parse(text: &[u8]) -> Option<Extended> {
     let number = scan(text)?;
     let (rounded, is_zero) = match number.magnitude {
         Written::Infinity => return Some(Extended::Infinite),
-        Written::Hex {
-            mantissa,
-            exponent,
-            sticky,
-        } => (round(mantissa, exponent, sticky, &EXTENDED), mantissa == 0),
-        Written::Decimal {
-            whole,
-            fraction,
-            exponent,
-        } => parse_decimal(whole, fraction, exponent),
+        Written::Hex { mantissa, exponent, sticky } => {
+            (round(mantissa, exponent, sticky, &EXTENDED), mantissa == 0)
+        }
+        Written::Decimal { whole, fraction, exponent } => parse_decimal(whole, fraction, exponent),
     };
     // Overflow and underflow to zero are refused as no number at all.
     let magnitude = rounded?;
     if magnitude.mantissa == 0 && !is_zero {
         return None;
     }
-    Some(Extended::Finite {
-        negative: number.negative,
-        magnitude,
-    })
+    Some(Extended::Finite { negative: number.negative, magnitude })
 }
 
 /// The magnitude, `None` for infinity, and whether the digits are all zeros.
@@ -116,16 +100,9 @@ fn parse_decimal(whole: &[u8], fraction: &[u8], exponent: i32) -> (Option<Magnit
 
 /// Up to 19 digits with a small scale: all in 128 bits.
 fn short_decimal(digits: &[u8], scale: i32) -> Option<Magnitude> {
-    let value = digits
-        .iter()
-        .fold(0_u128, |value, digit| value * 10 + u128::from(digit - b'0'));
+    let value = digits.iter().fold(0_u128, |value, digit| value * 10 + u128::from(digit - b'0'));
     if scale >= 0 {
-        return round(
-            value * 10_u128.pow(scale.unsigned_abs()),
-            0,
-            false,
-            &EXTENDED,
-        );
+        return round(value * 10_u128.pow(scale.unsigned_abs()), 0, false, &EXTENDED);
     }
     let divisor = 10_u128.pow(scale.unsigned_abs());
     let shift = value.leading_zeros();
@@ -139,18 +116,12 @@ fn short_decimal(digits: &[u8], scale: i32) -> Option<Magnitude> {
 fn long_decimal(digits: &[u8], scale: i32) -> Option<Magnitude> {
     let value = BigUint::parse_bytes(digits, 10).unwrap_or_default();
     let power = BigUint::from(10_u32).pow(scale.unsigned_abs());
-    let (dividend, divisor) = if scale >= 0 {
-        (value * power, BigUint::from(1_u32))
-    } else {
-        (value, power)
-    };
+    let (dividend, divisor) =
+        if scale >= 0 { (value * power, BigUint::from(1_u32)) } else { (value, power) };
     // Brings the quotient to 99 or 100 bits.
     let shift = 100 - (dividend.bits() as i64 - divisor.bits() as i64);
-    let (dividend, divisor) = if shift >= 0 {
-        (dividend << shift, divisor)
-    } else {
-        (dividend, divisor << -shift)
-    };
+    let (dividend, divisor) =
+        if shift >= 0 { (dividend << shift, divisor) } else { (dividend, divisor << -shift) };
     let quotient = &dividend / &divisor;
     let sticky = &quotient * &divisor != dividend;
     let mantissa = u128::try_from(quotient).unwrap_or(u128::MAX);
@@ -161,14 +132,8 @@ impl Extended {
     /// `None` when the sum is infinite or not a number.
     fn plus(self, other: Self) -> Option<Self> {
         let (
-            Self::Finite {
-                negative: a_negative,
-                magnitude: a,
-            },
-            Self::Finite {
-                negative: b_negative,
-                magnitude: b,
-            },
+            Self::Finite { negative: a_negative, magnitude: a },
+            Self::Finite { negative: b_negative, magnitude: b },
         ) = (self, other)
         else {
             return None;
@@ -204,26 +169,15 @@ impl Extended {
                 Ordering::Greater => (high.0 - aligned, high_negative),
             }
         };
-        Some(Self::Finite {
-            negative,
-            magnitude: round(sum, high.1, false, &EXTENDED)?,
-        })
+        Some(Self::Finite { negative, magnitude: round(sum, high.1, false, &EXTENDED)? })
     }
 
     fn print(self) -> String {
-        let Self::Finite {
-            negative,
-            magnitude,
-        } = self
-        else {
+        let Self::Finite { negative, magnitude } = self else {
             unreachable!("sums are finite");
         };
         let text = print_magnitude(magnitude);
-        if negative && text != "0" {
-            format!("-{text}")
-        } else {
-            text
-        }
+        if negative && text != "0" { format!("-{text}") } else { text }
     }
 }
 
@@ -279,11 +233,7 @@ mod tests {
             ("18446744073709551615", "0.5", "18446744073709551616"),
             ("18446744073709551617", "2", "18446744073709551618"),
             ("9007199254740993", "0", "9007199254740993"),
-            (
-                "123456789.123456789123456789",
-                "0",
-                "123456789.12345678912242875",
-            ),
+            ("123456789.123456789123456789", "0", "123456789.12345678912242875"),
             ("1e30", "-1", "1000000000000000000024696061952"),
             ("1e-17", "0", "0.00000000000000001"),
             ("5e-18", "0", "0"),

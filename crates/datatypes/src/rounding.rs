@@ -17,10 +17,7 @@ pub(crate) struct Magnitude {
 }
 
 impl Magnitude {
-    pub const ZERO: Self = Self {
-        mantissa: 0,
-        exponent: 0,
-    };
+    pub const ZERO: Self = Self { mantissa: 0, exponent: 0 };
 }
 
 /// Rounds `mantissa * 2^exponent`, to which `sticky` adds something above zero and below one unit of the mantissa;
@@ -67,21 +64,14 @@ pub(crate) fn round(
     if mantissa == 0 {
         return Some(Magnitude::ZERO);
     }
-    Some(Magnitude {
-        mantissa: mantissa as u64,
-        exponent,
-    })
+    Some(Magnitude { mantissa: mantissa as u64, exponent })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TINY: Format = Format {
-        bits: 4,
-        min_exponent: -6,
-        max_exponent: 3,
-    };
+    const TINY: Format = Format { bits: 4, min_exponent: -6, max_exponent: 3 };
 
     fn rounded(mantissa: u128, exponent: i32, sticky: bool) -> Option<(u64, i32)> {
         round(mantissa, exponent, sticky, &TINY).map(|m| (m.mantissa, m.exponent))

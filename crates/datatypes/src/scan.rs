@@ -42,20 +42,13 @@ pub(crate) fn scan(text: &[u8]) -> Option<Number<'_>> {
         }
         _ => return None,
     };
-    Some(Number {
-        negative,
-        magnitude,
-    })
+    Some(Number { negative, magnitude })
 }
 
 fn scan_decimal(text: &[u8]) -> Option<Written<'_>> {
     let (whole, fraction, rest) = split_digits(text, u8::is_ascii_digit)?;
     let exponent = scan_exponent(rest, b'e')?;
-    Some(Written::Decimal {
-        whole,
-        fraction,
-        exponent,
-    })
+    Some(Written::Decimal { whole, fraction, exponent })
 }
 
 fn scan_hex(text: &[u8]) -> Option<Written<'_>> {
@@ -74,11 +67,7 @@ fn scan_hex(text: &[u8]) -> Option<Written<'_>> {
             exponent = exponent.saturating_add(if in_fraction { 0 } else { 4 });
         }
     }
-    Some(Written::Hex {
-        mantissa,
-        exponent,
-        sticky,
-    })
+    Some(Written::Hex { mantissa, exponent, sticky })
 }
 
 /// Splits `digits[.digits]rest`; at least one digit must be there.
@@ -109,9 +98,7 @@ fn scan_exponent(text: &[u8], marker: u8) -> Option<i32> {
         return None;
     }
     let value = digits.iter().fold(0_i32, |value, digit| {
-        (value.saturating_mul(10))
-            .saturating_add(i32::from(digit - b'0'))
-            .min(EXPONENT_LIMIT)
+        (value.saturating_mul(10)).saturating_add(i32::from(digit - b'0')).min(EXPONENT_LIMIT)
     });
     Some(if negative { -value } else { value })
 }
@@ -182,31 +169,19 @@ mod tests {
     #[test]
     fn huge_exponents_and_long_digits_are_cut() {
         let text = format!("1e{}", "9".repeat(1000));
-        let Some(Number {
-            magnitude: Written::Decimal { exponent, .. },
-            ..
-        }) = scan(text.as_bytes())
+        let Some(Number { magnitude: Written::Decimal { exponent, .. }, .. }) =
+            scan(text.as_bytes())
         else {
             panic!("not a decimal");
         };
         assert_eq!(exponent, EXPONENT_LIMIT);
 
         let text = format!("0x{}1", "f".repeat(1000));
-        let Some(Number {
-            magnitude:
-                Written::Hex {
-                    mantissa,
-                    exponent,
-                    sticky,
-                },
-            ..
-        }) = scan(text.as_bytes())
+        let Some(Number { magnitude: Written::Hex { mantissa, exponent, sticky }, .. }) =
+            scan(text.as_bytes())
         else {
             panic!("not hex");
         };
-        assert_eq!(
-            (mantissa.leading_zeros(), exponent, sticky),
-            (4, 4 * (1001 - 31), true)
-        );
+        assert_eq!((mantissa.leading_zeros(), exponent, sticky), (4, 4 * (1001 - 31), true));
     }
 }

@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Executes commands on the keyspace. No sockets, files, threads or clocks of its own: requests come in as arguments,
+//! replies go out as bytes, time and randomness come with the [`Worker`], and what is meant for other clients leaves
+//! through its outbox. A server drives it, and so can a program or a deterministic test.
+
+mod client;
+mod command;
+mod commands;
+pub mod config;
+mod ctx;
+mod dispatch;
+mod engine;
+mod error;
+mod host;
+mod latency;
+mod multi;
+mod pause;
+mod session;
+mod slowlog;
+mod stats;
+mod worker;
+
+pub use client::{ClientInfo, ClientKind, Clients, Usage};
+pub use command::{Command, Flags, Row, lookup, registry};
+pub use dispatch::{Flow, Prepared};
+pub use engine::Engine;
+pub use error::Error;
+pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, ShutdownRequest};
+pub use pause::PauseKind;
+pub use session::Session;
+pub use worker::{Delivery, Message, Worker};

@@ -193,12 +193,16 @@ impl Db {
         }
     }
 
+    pub(crate) fn is_resizing(&self) -> bool {
+        self.keys.is_resizing() || self.expires.is_resizing()
+    }
+
     /// Moves up to `buckets` buckets of a resize under way in either table. Returns whether one is still under way.
     pub fn resize_step(&mut self, buckets: usize) -> bool {
         let hash_of = Self::hash_of(&self.hasher);
         self.keys.move_buckets(buckets, &hash_of);
         self.expires.move_buckets(buckets, &hash_of);
-        self.keys.is_resizing() || self.expires.is_resizing()
+        self.is_resizing()
     }
 
     /// Visits the entries at `position` of the hash range; returns the next position, `None` after the last.

@@ -7,6 +7,7 @@
 //! more than the borrow checker can follow. [`Held`] keeps the list of what is locked and checks every access to it.
 
 use std::cell::UnsafeCell;
+use std::sync::Arc;
 
 use parking_lot::RawRwLock;
 use parking_lot::lock_api::RawRwLock as _;
@@ -158,6 +159,35 @@ impl<'k> Held<'k> {
         // SAFETY: the shard is locked for writing for as long as `self` lives, and `&mut self` makes this the only
         // reference to it.
         unsafe { &mut *self.cells[shard as usize].shard.get() }
+    }
+
+    /// Whether a change set large values aside. Only meaningful for shards held for writing.
+    #[inline]
+    pub fn has_garbage(&self) -> bool {
+        self.mode == Mode::Write && self.any_shard(Shard::has_garbage)
+    }
+
+    /// The large values that changes set aside, of all held shards.
+    pub fn take_garbage(&mut self) -> Vec<Arc<Vec<u8>>> {
+        let held = self.held_shards();
+        held.into_iter().flat_map(|shard| self.shard_mut(shard).take_garbage()).collect()
+    }
+
+    #[inline]
+    fn any_shard(&self, f: impl Fn(&Shard) -> bool) -> bool {
+        match &self.which {
+            Which::One(shard) => f(self.shard(*shard)),
+            _ => self.held_shards().into_iter().any(|shard| f(self.shard(shard))),
+        }
+    }
+
+    fn held_shards(&self) -> SmallVec<[u32; 16]> {
+        match &self.which {
+            Which::Nothing => SmallVec::new(),
+            Which::One(shard) => SmallVec::from_slice(&[*shard]),
+            Which::Some(list) => list.clone(),
+            Which::All => (0..self.cells.len() as u32).collect(),
+        }
     }
 
     /// Calls `f` with a shard: the one that is held, or one locked for the call if nothing is held.

@@ -64,6 +64,12 @@ impl Shard {
         self.expired
     }
 
+    /// Whether large values wait to be dropped.
+    #[inline]
+    pub fn has_garbage(&self) -> bool {
+        !self.garbage.is_empty()
+    }
+
     /// Large values that were removed, to be dropped where that disturbs nobody.
     #[inline]
     pub fn take_garbage(&mut self) -> Vec<Arc<Vec<u8>>> {
@@ -258,5 +264,18 @@ impl EntryMut<'_> {
         let heap = self.shard.dbs[self.db].remove(self.place, self.key.hash);
         self.shard.discard(heap);
         self.shard.changed(self.db, self.key.bytes);
+    }
+}
+
+impl Shard {
+    /// Moves up to `buckets` buckets of each resize under way. Returns whether one is still under way.
+    pub fn resize_step(&mut self, buckets: usize) -> bool {
+        let mut more = false;
+        for db in &mut self.dbs {
+            if db.is_resizing() {
+                more |= db.resize_step(buckets);
+            }
+        }
+        more
     }
 }

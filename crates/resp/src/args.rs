@@ -1,6 +1,8 @@
 //! The arguments of one request: spans of the buffer that it arrived in, plus the few arguments that were too large
 //! for that buffer and have an allocation of their own.
 
+use std::sync::Arc;
+
 /// Where an argument lies. For an argument with its own allocation, `len` is [`Span::LARGE`] and `start` its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -24,21 +26,21 @@ impl Span {
 }
 
 /// The arguments of one request, the command's name first.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Args<'a> {
     buf: &'a [u8],
     spans: &'a [Span],
-    large: &'a mut [Vec<u8>],
+    large: &'a [Arc<Vec<u8>>],
 }
 
 impl<'a> Args<'a> {
     /// Arguments that all lie in `buf`.
     #[inline]
     pub fn new(buf: &'a [u8], spans: &'a [Span]) -> Self {
-        Self { buf, spans, large: &mut [] }
+        Self { buf, spans, large: &[] }
     }
 
-    pub(crate) fn with_large(buf: &'a [u8], spans: &'a [Span], large: &'a mut [Vec<u8>]) -> Self {
+    pub(crate) fn with_large(buf: &'a [u8], spans: &'a [Span], large: &'a [Arc<Vec<u8>>]) -> Self {
         Self { buf, spans, large }
     }
 
@@ -50,7 +52,7 @@ impl<'a> Args<'a> {
 
     /// Argument `i`; 0 is the command's name. Panics beyond the last one.
     #[inline]
-    pub fn get(&self, i: usize) -> &[u8] {
+    pub fn get(&self, i: usize) -> &'a [u8] {
         let span = self.spans[i];
         if span.len == Span::LARGE {
             return &self.large[span.start as usize];
@@ -60,20 +62,25 @@ impl<'a> Args<'a> {
 
     /// Argument `i` if there is one.
     #[inline]
-    pub fn try_get(&self, i: usize) -> Option<&[u8]> {
+    pub fn try_get(&self, i: usize) -> Option<&'a [u8]> {
         (i < self.spans.len()).then(|| self.get(i))
     }
 
-    /// Gives away the allocation of argument `i` if it has one of its own; it reads as empty afterwards.
+    /// The allocation of argument `i` if it has one of its own, for the keyspace to keep.
     #[inline]
-    pub fn take(&mut self, i: usize) -> Option<Vec<u8>> {
+    pub fn share(&self, i: usize) -> Option<Arc<Vec<u8>>> {
         let span = self.spans[i];
-        (span.len == Span::LARGE).then(|| std::mem::take(&mut self.large[span.start as usize]))
+        (span.len == Span::LARGE).then(|| Arc::clone(&self.large[span.start as usize]))
+    }
+
+    /// The arguments from `from` on, with the command's name (or the subcommand's) in front of them.
+    pub fn skip(&self, from: usize) -> Self {
+        Self { spans: &self.spans[from..], ..*self }
     }
 
     /// The arguments from `from` on.
-    pub fn iter_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
-        (from..self.len()).map(|i| self.get(i))
+    pub fn iter_from(self, from: usize) -> impl Iterator<Item = &'a [u8]> {
+        (from..self.len()).map(move |i| self.get(i))
     }
 
     /// The bytes of all arguments together.
@@ -81,11 +88,11 @@ impl<'a> Args<'a> {
         self.iter_from(0).map(<[u8]>::len).sum()
     }
 
-    /// A copy that outlives the buffer. Allocations of large arguments move over.
-    pub fn to_owned_args(&mut self) -> OwnedArgs {
+    /// A copy that outlives the buffer. Large arguments are shared.
+    pub fn to_owned_args(&self) -> OwnedArgs {
         let mut owned = OwnedArgs::default();
         for i in 0..self.len() {
-            match self.take(i) {
+            match self.share(i) {
                 Some(large) => owned.push_large(large),
                 None => owned.push(self.get(i)),
             }
@@ -99,7 +106,7 @@ impl<'a> Args<'a> {
 pub struct OwnedArgs {
     buf: Vec<u8>,
     spans: Vec<Span>,
-    large: Vec<Vec<u8>>,
+    large: Vec<Arc<Vec<u8>>>,
 }
 
 impl OwnedArgs {
@@ -118,26 +125,27 @@ impl OwnedArgs {
         self.buf.extend_from_slice(arg);
     }
 
-    pub(crate) fn push_large(&mut self, arg: Vec<u8>) {
+    pub(crate) fn push_large(&mut self, arg: Arc<Vec<u8>>) {
         self.spans.push(Span::large(self.large.len()));
         self.large.push(arg);
     }
 
     pub(crate) fn last_large_mut(&mut self) -> &mut Vec<u8> {
-        self.large.last_mut().expect("a large argument was begun")
+        let last = self.large.last_mut().expect("a large argument was begun");
+        Arc::get_mut(last).expect("nobody else has it before the request is whole")
     }
 
     pub(crate) fn count(&self) -> usize {
         self.spans.len()
     }
 
-    pub fn as_args(&mut self) -> Args<'_> {
-        Args::with_large(&self.buf, &self.spans, &mut self.large)
+    pub fn as_args(&self) -> Args<'_> {
+        Args::with_large(&self.buf, &self.spans, &self.large)
     }
 
     /// Bytes of memory held.
     pub fn memory(&self) -> usize {
-        let large: usize = self.large.iter().map(Vec::capacity).sum();
+        let large: usize = self.large.iter().map(|a| a.capacity()).sum();
         self.buf.capacity() + self.spans.capacity() * size_of::<Span>() + large
     }
 }

@@ -54,7 +54,7 @@ impl LargeRequest {
     }
 
     /// The gathered arguments, once whole.
-    pub fn args(&mut self) -> Args<'_> {
+    pub fn args(&self) -> Args<'_> {
         self.args.as_args()
     }
 
@@ -132,7 +132,7 @@ impl LargeRequest {
         }
         let len = self.limits.bulk_len(text)?;
         if len >= LARGE_BULK {
-            self.args.push_large(Vec::new());
+            self.args.push_large(Default::default());
             self.state = State::Large(len);
         } else {
             self.state = State::Small(len);

@@ -1,0 +1,136 @@
+//! The clients of all threads, as CLIENT LIST shows them and CLIENT KILL finds them.
+//!
+//! A connection's thread owns its `Session`; what others may read of it is published here. Figures are published once
+//! per batch, not per command.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+/// What a client is, as CLIENT KILL TYPE and CLIENT LIST TYPE have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientKind {
+    Normal,
+    Pubsub,
+    Master,
+    Replica,
+}
+
+/// Texts that a client may change.
+#[derive(Debug, Default, Clone)]
+pub struct Names {
+    pub name: Vec<u8>,
+    pub lib_name: Vec<u8>,
+    pub lib_ver: Vec<u8>,
+    pub user: Vec<u8>,
+}
+
+/// Memory and buffers of a connection, bytes. Published by its thread after each batch.
+#[derive(Debug, Default)]
+pub struct Usage {
+    pub query: AtomicU64,
+    pub query_free: AtomicU64,
+    pub output: AtomicU64,
+    pub output_list: AtomicU64,
+    pub multi: AtomicU64,
+    pub total: AtomicU64,
+    pub net_in: AtomicU64,
+    pub net_out: AtomicU64,
+}
+
+/// What the whole server may know of a client.
+#[derive(Debug)]
+pub struct ClientInfo {
+    pub id: u64,
+    pub thread: usize,
+    pub addr: String,
+    pub laddr: String,
+    pub fd: i32,
+    pub unix_socket: bool,
+    /// Unix time of the connection, milliseconds.
+    pub created_ms: i64,
+    pub active_ms: AtomicI64,
+    pub names: Mutex<Names>,
+    pub db: AtomicU32,
+    pub resp: AtomicU32,
+    /// Number of queued commands; -1 outside a transaction.
+    pub multi: AtomicI64,
+    pub watching: AtomicU32,
+    /// The number of the last command; `u32::MAX` before the first.
+    pub command: AtomicU32,
+    pub monitor: AtomicBool,
+    pub no_evict: AtomicBool,
+    pub no_touch: AtomicBool,
+    pub closing: AtomicBool,
+    pub usage: Usage,
+}
+
+impl ClientInfo {
+    pub fn kind(&self) -> ClientKind {
+        if self.monitor.load(Ordering::Relaxed) { ClientKind::Replica } else { ClientKind::Normal }
+    }
+}
+
+/// All clients, by id.
+///
+/// Lock order: the map's lock is taken under shard locks only by commands of a transaction; a client's `names` under
+/// the map's. Nothing is locked under `names`.
+#[derive(Debug, Default)]
+pub struct Clients {
+    all: RwLock<BTreeMap<u64, Arc<ClientInfo>>>,
+    next_id: AtomicU64,
+    monitors: AtomicU32,
+}
+
+impl Clients {
+    /// A client's number: 1 for the first, never used again.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn add(&self, info: &Arc<ClientInfo>) {
+        self.all.write().insert(info.id, Arc::clone(info));
+    }
+
+    pub fn remove(&self, info: &ClientInfo) {
+        self.all.write().remove(&info.id);
+        if info.monitor.swap(false, Ordering::Relaxed) {
+            self.monitors.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.all.read().get(&id).cloned()
+    }
+
+    /// All clients, oldest first.
+    pub fn list(&self) -> Vec<Arc<ClientInfo>> {
+        self.all.read().values().cloned().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.read().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether any client monitors: one load, all that the hot path pays.
+    #[inline]
+    pub fn has_monitors(&self) -> bool {
+        self.monitors.load(Ordering::Relaxed) > 0
+    }
+
+    pub fn set_monitor(&self, info: &ClientInfo, on: bool) {
+        if info.monitor.swap(on, Ordering::Relaxed) != on {
+            if on {
+                self.monitors.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.monitors.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

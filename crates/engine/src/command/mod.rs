@@ -1,0 +1,207 @@
+//! A command's row: everything that is known of a command but how it is done. COMMAND and its docs, access control,
+//! locking, transactions and statistics are all derived from it, so that adding a command is one edit in one file.
+
+mod registry;
+
+use bitflags::bitflags;
+
+use crate::ctx::Ctx;
+use crate::error::Outcome;
+
+pub use registry::{Command, Registry, lookup, registry};
+
+bitflags! {
+    /// Properties of a command, with the names that COMMAND INFO gives them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        const WRITE = 1;
+        const READONLY = 1 << 1;
+        const DENYOOM = 1 << 2;
+        const ADMIN = 1 << 3;
+        const PUBSUB = 1 << 4;
+        const NOSCRIPT = 1 << 5;
+        const BLOCKING = 1 << 6;
+        const LOADING = 1 << 7;
+        const STALE = 1 << 8;
+        const SKIP_MONITOR = 1 << 9;
+        const SKIP_SLOWLOG = 1 << 10;
+        const ASKING = 1 << 11;
+        const FAST = 1 << 12;
+        const NO_AUTH = 1 << 13;
+        const MAY_REPLICATE = 1 << 14;
+        const SENTINEL = 1 << 15;
+        const NO_MULTI = 1 << 16;
+        const ALLOW_BUSY = 1 << 17;
+        /// Ours: needs `enable-debug-command`.
+        const PROTECTED = 1 << 18;
+        /// Ours: belongs to the category `@dangerous` without being an administrator's command.
+        const DANGEROUS = 1 << 19;
+        /// Ours: acts at once even where a transaction is being queued.
+        const NOT_QUEUED = 1 << 21;
+        const MOVABLE_KEYS = 1 << 20;
+    }
+}
+
+/// What a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    String,
+    Generic,
+    Connection,
+    Server,
+    Transactions,
+}
+
+impl Group {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Generic => "generic",
+            Self::Connection => "connection",
+            Self::Server => "server",
+            Self::Transactions => "transactions",
+        }
+    }
+}
+
+/// Where a command's keys are and what it does to them, as in COMMAND INFO's key specifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySpec {
+    /// Position of the first key.
+    pub first: u32,
+    /// Position of the last key; negative counts from the end.
+    pub last: i32,
+    /// Distance from one key to the next.
+    pub step: u32,
+    /// Flags of the specification, in Redis's words, separated by blanks: `RO access`, `RW access update` and so on.
+    pub flags: &'static str,
+}
+
+/// How a command holds the keyspace while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// The shards of its keys, for writing if it is flagged so; nothing if it has no keys.
+    Keys,
+    /// The shards of its keys, for writing, though it changes no key.
+    KeysExclusive,
+    /// One shard after the other; all of them inside a transaction.
+    Walk,
+    /// All shards, for writing.
+    All,
+    /// What the queued commands need. Only EXEC.
+    Exec,
+}
+
+/// A handler: writes its reply, or returns the error to be written.
+pub type Handler = fn(&mut Ctx<'_, '_>) -> Outcome;
+
+/// One command, or one subcommand.
+#[derive(Debug)]
+pub struct Row {
+    /// Lower case; of a subcommand, its own name only.
+    pub name: &'static str,
+    /// As in Redis: the exact number of arguments, name included, or the negated minimum.
+    pub arity: i32,
+    pub handler: Handler,
+    pub flags: Flags,
+    pub keys: &'static [KeySpec],
+    pub lock: Lock,
+    pub group: Group,
+    /// The version of Redis that introduced it; `respire` for what only we have.
+    pub since: &'static str,
+    pub complexity: &'static str,
+    /// One sentence, our own words.
+    pub summary: &'static str,
+    /// The arguments as in `key value [NX | XX] [EX seconds | PX milliseconds]`; see `command::docs`.
+    pub syntax: &'static str,
+    pub subcommands: &'static [Row],
+}
+
+impl Row {
+    /// A row with nothing but a name, an arity and a handler; the rest is added by the methods below.
+    pub const fn new(name: &'static str, arity: i32, handler: Handler) -> Self {
+        Self {
+            name,
+            arity,
+            handler,
+            flags: Flags::empty(),
+            keys: &[],
+            lock: Lock::Keys,
+            group: Group::Generic,
+            since: "1.0.0",
+            complexity: "O(1)",
+            summary: "",
+            syntax: "",
+            subcommands: &[],
+        }
+    }
+
+    /// A command that has only subcommands.
+    pub const fn container(name: &'static str, subcommands: &'static [Row]) -> Self {
+        let mut row = Self::new(name, -2, crate::dispatch::unreachable_container);
+        row.subcommands = subcommands;
+        row
+    }
+
+    pub const fn flags(mut self, flags: Flags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    pub const fn lock(mut self, lock: Lock) -> Self {
+        self.lock = lock;
+        self
+    }
+
+    pub const fn docs(
+        mut self,
+        group: Group,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+        syntax: &'static str,
+    ) -> Self {
+        self.group = group;
+        self.since = since;
+        self.complexity = complexity;
+        self.summary = summary;
+        self.syntax = syntax;
+        self
+    }
+
+    /// Whether a request with `count` arguments, name included, is of the right length.
+    #[inline]
+    pub fn takes(&self, count: usize) -> bool {
+        if self.arity >= 0 { count == self.arity as usize } else { count >= -self.arity as usize }
+    }
+
+    #[inline]
+    pub fn has(&self, flag: Flags) -> bool {
+        self.flags.contains(flag)
+    }
+}
+
+impl KeySpec {
+    /// One key at `position`.
+    pub const fn one(position: u32, flags: &'static str) -> Self {
+        Self { first: position, last: position as i32, step: 1, flags }
+    }
+
+    /// Keys from `first` to the last argument, every `step`.
+    pub const fn rest(first: u32, step: u32, flags: &'static str) -> Self {
+        Self { first, last: -1, step, flags }
+    }
+
+    /// The positions of the keys among `count` arguments.
+    pub fn positions(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        let last =
+            if self.last < 0 { count as i64 + i64::from(self.last) } else { self.last.into() };
+        let last = last.min(count as i64 - 1);
+        (i64::from(self.first)..=last).step_by(self.step as usize).map(|i| i as usize)
+    }
+}

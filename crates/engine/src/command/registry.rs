@@ -1,0 +1,113 @@
+//! All commands, found by name.
+
+use std::sync::LazyLock;
+
+use super::Row;
+
+/// A row with what the registry knows about it.
+#[derive(Debug)]
+pub struct Command {
+    pub row: &'static Row,
+    /// Its number: commands and subcommands are counted through, for statistics.
+    pub id: u16,
+    /// `client|kill` for a subcommand.
+    pub full_name: &'static str,
+    /// The numbers of its subcommands.
+    pub subcommands: Vec<u16>,
+    pub parent: Option<u16>,
+}
+
+/// The table of commands.
+#[derive(Debug)]
+pub struct Registry {
+    commands: Vec<Command>,
+    /// Open addressing by a hash of the name; 0 is empty, else the number plus one.
+    slots: Vec<u16>,
+}
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::build);
+
+/// The table of all commands.
+#[inline]
+pub fn registry() -> &'static Registry {
+    &REGISTRY
+}
+
+/// Finds a command by its name, in any case.
+#[inline]
+pub fn lookup(name: &[u8]) -> Option<&'static Command> {
+    registry().find(name)
+}
+
+/// A hash that does not tell upper from lower case.
+#[inline]
+fn name_hash(name: &[u8]) -> usize {
+    name.iter().fold(name.len(), |h, b| h.wrapping_mul(31).wrapping_add(usize::from(b | 0x20)))
+}
+
+impl Registry {
+    fn build() -> Self {
+        let mut this = Self { commands: Vec::new(), slots: vec![0; 2048] };
+        for group in crate::commands::GROUPS {
+            for row in *group {
+                let id = this.add(row, None, row.name);
+                let subs = row.subcommands.iter().map(|sub| {
+                    let name = format!("{}|{}", row.name, sub.name);
+                    this.add(sub, Some(id), Box::leak(name.into_boxed_str()))
+                });
+                let subs = subs.collect();
+                this.commands[usize::from(id)].subcommands = subs;
+            }
+        }
+        this
+    }
+
+    fn add(&mut self, row: &'static Row, parent: Option<u16>, full_name: &'static str) -> u16 {
+        let id = self.commands.len() as u16;
+        self.commands.push(Command { row, id, full_name, subcommands: Vec::new(), parent });
+        if parent.is_none() {
+            assert!(self.find(row.name.as_bytes()).is_none(), "two rows for {}", row.name);
+            let mask = self.slots.len() - 1;
+            let mut at = name_hash(row.name.as_bytes()) & mask;
+            while self.slots[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            self.slots[at] = id + 1;
+        }
+        id
+    }
+
+    #[inline]
+    fn find(&self, name: &[u8]) -> Option<&Command> {
+        let mask = self.slots.len() - 1;
+        let mut at = name_hash(name) & mask;
+        loop {
+            let id = self.slots[at].checked_sub(1)?;
+            let command = &self.commands[usize::from(id)];
+            if command.row.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(command);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// A subcommand of `parent`, by its name in any case.
+    pub fn subcommand(&self, parent: &Command, name: &[u8]) -> Option<&Command> {
+        let mut subs = parent.subcommands.iter().map(|id| &self.commands[usize::from(*id)]);
+        subs.find(|sub| sub.row.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    pub fn get(&self, id: u16) -> &Command {
+        &self.commands[usize::from(id)]
+    }
+
+    /// All commands and subcommands, in the order of their numbers.
+    pub fn all(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// The commands without the subcommands.
+    pub fn top_level(&self) -> impl Iterator<Item = &Command> {
+        self.commands.iter().filter(|command| command.parent.is_none())
+    }
+}

@@ -1,0 +1,176 @@
+//! What a command handler is given: its arguments, the reply buffer, the session, and the keyspace as far as its row
+//! allows.
+
+use std::sync::Arc;
+
+use respire_datatypes::access;
+use respire_keyspace::{EntryMut, EntryRef, Found, Held, Key, Keyspace, NewValue, Ttl};
+use respire_resp::{Args, Out};
+
+use crate::command::Command;
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::session::Session;
+
+/// How the use of a key is noted, for LRU and LFU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Access {
+    Lru { clock: u32 },
+    Lfu { minutes: u16, decay: u32, log_factor: u32 },
+}
+
+impl Access {
+    pub(crate) fn new(settings: &Settings, unix_seconds: i64) -> Self {
+        if settings.maxmemory_policy.is_lfu() {
+            Self::Lfu {
+                minutes: access::lfu_minutes(unix_seconds as u64),
+                decay: settings.lfu_decay_time,
+                log_factor: settings.lfu_log_factor,
+            }
+        } else {
+            Self::Lru { clock: access::lru_clock(unix_seconds as u64) }
+        }
+    }
+
+    /// Access data of a key that is created now.
+    #[inline]
+    pub(crate) fn of_new(self) -> u32 {
+        match self {
+            Self::Lru { clock } => clock,
+            Self::Lfu { minutes, .. } => access::lfu_pack(minutes, access::LFU_INITIAL),
+        }
+    }
+}
+
+/// The keyspace under the locks of one command.
+pub(crate) struct Data<'a, 'e> {
+    pub(crate) keyspace: &'e Keyspace,
+    pub(crate) held: &'a mut Held<'e>,
+    pub(crate) db: usize,
+    pub(crate) now_ms: i64,
+    pub(crate) access: Access,
+    /// Reads do not count as uses: CLIENT NO-TOUCH.
+    pub(crate) no_touch: bool,
+    pub(crate) rng: &'a mut fastrand::Rng,
+    pub(crate) hits: u32,
+    pub(crate) misses: u32,
+    /// A key was found to be past its time under a read lock: the shards in which to delete it afterwards.
+    pub(crate) saw_expired: bool,
+}
+
+impl<'e> Data<'_, 'e> {
+    /// Looks a key up for reading: counts a hit or a miss, and notes the use.
+    #[inline]
+    pub(crate) fn read(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let found = self.held.shard(key.shard).db(self.db).find(key, self.now_ms);
+        match found {
+            Found::Live(entry) => {
+                self.hits += 1;
+                if !self.no_touch {
+                    note_use(entry, self.access, self.rng);
+                }
+                Some(entry)
+            }
+            Found::Expired => {
+                self.misses += 1;
+                self.saw_expired = true;
+                None
+            }
+            Found::Missing => {
+                self.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// Looks a key up without a trace: no statistics, no access time.
+    pub(crate) fn peek(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        self.peek_in(self.db, key)
+    }
+
+    pub(crate) fn peek_in(&mut self, db: usize, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let found = self.held.shard(key.shard).db(db).find(key, self.now_ms);
+        self.saw_expired |= matches!(found, Found::Expired);
+        found.live()
+    }
+
+    /// The entry of a key, to be changed. Notes the use. The shard must be held for writing.
+    #[inline]
+    pub(crate) fn write<'b>(&'b mut self, key: &'b Key<'b>) -> Option<EntryMut<'b>> {
+        self.write_in(self.db, key)
+    }
+
+    #[inline]
+    pub(crate) fn write_in<'b>(&'b mut self, db: usize, key: &'b Key<'b>) -> Option<EntryMut<'b>> {
+        let entry = self.held.shard_mut(key.shard).entry(db, key, self.now_ms)?;
+        if !self.no_touch {
+            note_use(entry.get(), self.access, self.rng);
+        }
+        Some(entry)
+    }
+
+    /// Stores a value, whatever the key held.
+    #[inline]
+    pub(crate) fn set(&mut self, key: &Key<'_>, value: NewValue<'_>, ttl: Ttl) {
+        self.set_in(self.db, key, value, ttl);
+    }
+
+    #[inline]
+    pub(crate) fn set_in(&mut self, db: usize, key: &Key<'_>, value: NewValue<'_>, ttl: Ttl) {
+        let (access, now) = (self.access.of_new(), self.now_ms);
+        self.held.shard_mut(key.shard).set(db, key, value, ttl, access, now);
+    }
+
+    /// Deletes a key. Returns whether it was there.
+    pub(crate) fn remove(&mut self, key: &Key<'_>) -> bool {
+        self.held.shard_mut(key.shard).remove(self.db, key, self.now_ms)
+    }
+}
+
+#[inline]
+fn note_use(entry: EntryRef<'_>, access: Access, rng: &mut fastrand::Rng) {
+    match access {
+        Access::Lru { clock } => entry.set_access(clock),
+        Access::Lfu { minutes, decay, log_factor } => {
+            let old = entry.access();
+            entry.set_access(access::lfu_touched(old, minutes, decay, log_factor, rng.u32(..)));
+        }
+    }
+}
+
+/// The context of one command.
+pub struct Ctx<'a, 'e> {
+    pub(crate) engine: &'e Engine,
+    pub(crate) args: Args<'a>,
+    pub(crate) out: &'a mut Out,
+    pub(crate) session: &'a mut Session,
+    pub(crate) data: Data<'a, 'e>,
+    pub(crate) settings: &'a Arc<Settings>,
+    pub(crate) command: &'static Command,
+    pub(crate) worker: CtxWorker<'a>,
+    /// The first key of the command, with the hashes that were computed for the batch.
+    pub(crate) first_key: Option<(usize, Key<'a>)>,
+}
+
+/// The parts of the worker that a handler may use.
+pub(crate) struct CtxWorker<'a> {
+    pub(crate) thread: usize,
+    pub(crate) now_us: i64,
+    pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
+}
+
+impl<'a> Ctx<'a, '_> {
+    /// Argument `i` as a key.
+    #[inline]
+    pub(crate) fn key(&self, i: usize) -> Key<'a> {
+        match self.first_key {
+            Some((at, key)) if at == i => key,
+            _ => self.engine.keyspace.key(self.args.get(i)),
+        }
+    }
+
+    /// The name of the command, as in `client|kill`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.command.full_name
+    }
+}

@@ -1,0 +1,484 @@
+//! From a request to its effect: find the command, check that the client may call it now, lock what it needs, run it,
+//! count it. The steps are in Redis's order, which decides what error a doubly wrong request gets.
+
+use respire_keyspace::{Held, Key, Mode};
+use respire_resp::{Args, Out};
+use smallvec::SmallVec;
+
+use crate::client::ClientInfo;
+use crate::command::{Command, Flags, Lock, Row, lookup, registry};
+use crate::config::Settings;
+use crate::ctx::{Ctx, CtxWorker, Data};
+use crate::engine::Engine;
+use crate::error::{Error, Outcome};
+use crate::host::Garbage;
+use crate::pause::PauseKind;
+use crate::session::{ReplyMode, Session};
+use crate::slowlog::{SlowEntry, shorten};
+use crate::worker::{Delivery, Message, Worker};
+
+/// What the caller does next with the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The request took effect, or was refused; its reply is written.
+    Done,
+    /// The server is paused: the same request is to be executed again at this Unix time (milliseconds), or when the
+    /// pause ends.
+    Paused(i64),
+}
+
+/// The command that a request names.
+#[derive(Debug, Clone, Copy)]
+enum Lookup {
+    Known(&'static Command),
+    UnknownSubcommand(&'static Command),
+    Unknown,
+}
+
+/// The hashes of a command's first key, computed for the whole batch before it is executed.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstKey {
+    pub hash: u64,
+    pub shard: u32,
+    position: u32,
+}
+
+impl FirstKey {
+    #[inline]
+    pub(crate) fn of(engine: &Engine, row: &Row, args: &Args<'_>) -> Option<Self> {
+        let position = row.keys.first()?.first;
+        let key = engine.keyspace.key(args.try_get(position as usize)?);
+        Some(Self { hash: key.hash, shard: key.shard, position })
+    }
+}
+
+/// A request whose command has been looked up and whose first key has been hashed.
+#[derive(Debug, Clone, Copy)]
+pub struct Prepared {
+    lookup: Lookup,
+    pub key: Option<FirstKey>,
+}
+
+/// Containers are resolved to their subcommand before anything is called.
+pub(crate) fn unreachable_container(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    Err(Error::arity(ctx.name()))
+}
+
+impl Engine {
+    /// Looks up the command of a request and hashes its first key.
+    #[inline]
+    pub fn prepare(&self, args: &Args<'_>) -> Prepared {
+        let lookup = resolve(args);
+        let key = match lookup {
+            Lookup::Known(command) => FirstKey::of(self, command.row, args),
+            _ => None,
+        };
+        Prepared { lookup, key }
+    }
+
+    /// Executes a request of `session`, and appends the reply to `out`.
+    #[inline]
+    pub fn execute(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        args: Args<'_>,
+        prepared: &Prepared,
+        out: &mut Out,
+    ) -> Flow {
+        out.proto = session.proto;
+        let mark = out.mark();
+        if let Some(flow) = self.paused(worker, session, prepared) {
+            return flow;
+        }
+        match self.admit(session, &args, prepared) {
+            Ok(command) => self.admitted(worker, session, command, args, prepared, out),
+            Err(error) => self.reject(worker, session, prepared, &error, out),
+        }
+        match session.reply {
+            ReplyMode::On => {}
+            ReplyMode::Off => out.rewind(mark),
+            ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
+            ReplyMode::Skip => {
+                out.rewind(mark);
+                session.reply = ReplyMode::On;
+            }
+        }
+        Flow::Done
+    }
+
+    #[inline]
+    fn paused(&self, worker: &Worker, session: &Session, prepared: &Prepared) -> Option<Flow> {
+        let (kind, until) = self.pause.current(worker.now_ms)?;
+        let held_back = match (kind, prepared.lookup) {
+            (PauseKind::All, _) => true,
+            (PauseKind::Write, Lookup::Known(command)) => {
+                let exec = command.row.lock == Lock::Exec && session.transaction.writes();
+                let queued = session.transaction.is_open() && command.row.lock != Lock::Exec;
+                exec || (!queued
+                    && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE))
+            }
+            (PauseKind::Write, _) => false,
+        };
+        held_back.then_some(Flow::Paused(until))
+    }
+
+    /// Checks that the request is one, and that the client may make it.
+    #[inline]
+    fn admit(
+        &self,
+        session: &Session,
+        args: &Args<'_>,
+        prepared: &Prepared,
+    ) -> Result<&'static Command, Error> {
+        let command = match prepared.lookup {
+            Lookup::Known(command) => command,
+            Lookup::UnknownSubcommand(parent) => {
+                return Err(Error::unknown_subcommand(parent.row.name, args.get(1)));
+            }
+            Lookup::Unknown => return Err(unknown_command(args)),
+        };
+        if !command.row.takes(args.len()) {
+            return Err(Error::arity(command.full_name));
+        }
+        if command.row.has(Flags::PROTECTED) {
+            self.allow_debug(session)?;
+        }
+        if !session.authenticated && !command.row.has(Flags::NO_AUTH) {
+            return Err(Error::NO_AUTH);
+        }
+        if session.transaction.is_open() && command.row.has(Flags::NO_MULTI) {
+            return Err(Error::NOT_IN_MULTI);
+        }
+        Ok(command)
+    }
+
+    fn allow_debug(&self, session: &Session) -> Result<(), Error> {
+        let allowed = self.config.load().enable_debug_command.allows(is_local(&session.info));
+        if allowed {
+            return Ok(());
+        }
+        Err(Error::fixed(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
+             from a local connection, otherwise you need to set this option in the configuration file, and then \
+             restart the server.",
+        ))
+    }
+
+    #[inline]
+    fn admitted(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        prepared: &Prepared,
+        out: &mut Out,
+    ) {
+        let row = command.row;
+        if session.transaction.is_open() && !runs_inside_multi(row) {
+            session.transaction.queue(command, args);
+            session.publish_transaction();
+            return out.simple("QUEUED");
+        }
+        let mut held = match (row.lock, row.keys, prepared.key) {
+            (Lock::Keys, [spec], Some(first)) if spec.first as i32 == spec.last => {
+                self.keyspace.hold_one(first.shard, mode_of(row))
+            }
+            (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
+                self.keyspace.hold_nothing()
+            }
+            (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
+            (Lock::Keys | Lock::KeysExclusive, specs, _) => {
+                let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
+                for spec in specs {
+                    let positions = spec.positions(args.len());
+                    shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
+                }
+                self.keyspace.hold(shards, mode_of(row))
+            }
+        };
+        let saw_expired = self.call(worker, session, &mut held, command, args, prepared.key, out);
+        if held.has_garbage() {
+            let values = held.take_garbage();
+            drop(held);
+            self.host.discard(Garbage { values, ..Garbage::default() });
+        } else {
+            drop(held);
+        }
+        if saw_expired && mode_of(row) == Mode::Read {
+            self.delete_expired(session.db, row, &args, worker.now_ms);
+        }
+    }
+
+    /// Deletes those keys of a read-only command that it found to be past their time.
+    #[cold]
+    fn delete_expired(&self, db: usize, row: &Row, args: &Args<'_>, now_ms: i64) {
+        for spec in row.keys {
+            for i in spec.positions(args.len()) {
+                let key = self.keyspace.key(args.get(i));
+                let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
+                held.shard_mut(key.shard).expire_if_due(db, &key, now_ms);
+            }
+        }
+    }
+
+    /// Runs a command under the locks that it needs, and accounts for it. Returns whether it came upon a key past its
+    /// time that it could not delete.
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // the whole situation of a call
+    pub(crate) fn call<'e>(
+        &'e self,
+        worker: &mut Worker,
+        session: &mut Session,
+        held: &mut Held<'e>,
+        command: &'static Command,
+        args: Args<'_>,
+        first: Option<FirstKey>,
+        out: &mut Out,
+    ) -> bool {
+        let row = command.row;
+        if self.clients.has_monitors() && !row.has(Flags::SKIP_MONITOR) {
+            self.tell_monitors(worker, session, &args);
+        }
+        let measured = !row.has(Flags::FAST) || measures_every_command(&worker.settings);
+        let start = if measured {
+            worker.settle_timing(self);
+            self.clock.monotonic_ns()
+        } else {
+            0
+        };
+        let mark = out.mark();
+        let (outcome, saw_expired) = if row.lock == Lock::Exec {
+            (self.exec(worker, session, out), false)
+        } else {
+            run(self, worker, session, held, command, args, first, out)
+        };
+        if let Err(error) = outcome {
+            out.rewind(mark);
+            out.error(error.as_bytes());
+            worker.stats.command(command.id).failed.add(1);
+            worker.stats.count_error(error.code());
+        }
+        if measured {
+            self.account(worker, session, command, &args, start);
+        } else {
+            worker.timing.ran(command.id);
+        }
+        saw_expired
+    }
+
+    /// Accounts for a command that was measured by itself.
+    fn account(
+        &self,
+        worker: &mut Worker,
+        session: &Session,
+        command: &'static Command,
+        args: &Args<'_>,
+        start: u64,
+    ) {
+        worker.settle_timing(self);
+        let nanos = self.clock.monotonic_ns().saturating_sub(start);
+        worker.timing.begin(start + nanos);
+        worker.record(command.id, nanos, 1);
+        let (micros, row) = (nanos / 1000, command.row);
+        let settings = &worker.settings;
+        let threshold = settings.slowlog_log_slower_than;
+        if threshold >= 0 && micros >= threshold as u64 && !row.has(Flags::SKIP_SLOWLOG) {
+            let entry = SlowEntry {
+                id: 0,
+                time: worker.now_ms / 1000,
+                micros,
+                args: shorten(args),
+                addr: session.info.addr.clone(),
+                name: session.info.names.lock().name.clone(),
+            };
+            self.slowlog.add(entry, settings.slowlog_max_len as usize);
+        }
+        let threshold = settings.latency_monitor_threshold as u64;
+        if threshold > 0 && micros / 1000 >= threshold {
+            let event = if row.has(Flags::FAST) { "fast-command" } else { "command" };
+            self.latency.add(event, worker.now_ms / 1000, micros / 1000);
+        }
+    }
+
+    /// Refuses a request.
+    #[cold]
+    fn reject(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        prepared: &Prepared,
+        error: &Error,
+        out: &mut Out,
+    ) {
+        session.transaction.fail();
+        worker.stats.count_error(error.code());
+        if let Lookup::Known(command) = prepared.lookup {
+            worker.stats.command(command.id).rejected.add(1);
+            if command.row.lock == Lock::Exec && session.transaction.is_open() {
+                session.discard(self);
+                let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
+                let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
+                text.extend_from_slice(reason);
+                return out.error(&text);
+            }
+        }
+        out.error(error.as_bytes());
+    }
+
+    /// Shows a command to the clients that monitor.
+    #[cold]
+    fn tell_monitors(&self, worker: &mut Worker, session: &Session, args: &Args<'_>) {
+        let line = monitor_line(worker.now_us, session, args);
+        let line: std::sync::Arc<[u8]> = line.into();
+        for client in self.clients.list() {
+            if client.monitor.load(std::sync::atomic::Ordering::Relaxed) {
+                let message = Message::Push(std::sync::Arc::clone(&line));
+                worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
+            }
+        }
+    }
+}
+
+#[inline]
+#[allow(clippy::too_many_arguments)] // the whole situation of a call
+fn run<'e>(
+    engine: &'e Engine,
+    worker: &mut Worker,
+    session: &mut Session,
+    held: &mut Held<'e>,
+    command: &'static Command,
+    args: Args<'_>,
+    first: Option<FirstKey>,
+    out: &mut Out,
+) -> (Outcome, bool) {
+    let data = Data {
+        keyspace: &engine.keyspace,
+        held,
+        db: session.db,
+        now_ms: worker.now_ms,
+        access: worker.access,
+        no_touch: session.no_touch,
+        rng: &mut worker.rng,
+        hits: 0,
+        misses: 0,
+        saw_expired: false,
+    };
+    let first_key = first.map(|first| {
+        let at = first.position as usize;
+        (at, Key { bytes: args.get(at), hash: first.hash, shard: first.shard })
+    });
+    let mut ctx = Ctx {
+        engine,
+        args,
+        out,
+        session,
+        data,
+        settings: &worker.settings,
+        command,
+        worker: CtxWorker {
+            thread: worker.thread,
+            now_us: worker.now_us,
+            outbox: &mut worker.outbox,
+        },
+        first_key,
+    };
+    let outcome = (command.row.handler)(&mut ctx);
+    let Data { hits, misses, saw_expired, .. } = ctx.data;
+    if hits > 0 {
+        worker.stats.counters.hits.add(hits.into());
+    }
+    if misses > 0 {
+        worker.stats.counters.misses.add(misses.into());
+    }
+    (outcome, saw_expired)
+}
+
+/// Whether a fast command could be one that the slow log or the latency monitor is to show.
+#[inline]
+fn measures_every_command(settings: &Settings) -> bool {
+    const SHORT_US: i64 = 1000;
+    (0..SHORT_US).contains(&settings.slowlog_log_slower_than)
+        || settings.latency_monitor_threshold > 0
+}
+
+#[inline]
+fn resolve(args: &Args<'_>) -> Lookup {
+    let Some(command) = lookup(args.get(0)) else { return Lookup::Unknown };
+    if command.subcommands.is_empty() || args.len() < 2 {
+        return Lookup::Known(command);
+    }
+    match registry().subcommand(command, args.get(1)) {
+        Some(subcommand) => Lookup::Known(subcommand),
+        // COMMAND has a meaning of its own, but an argument is always a subcommand.
+        None => Lookup::UnknownSubcommand(command),
+    }
+}
+
+fn mode_of(row: &Row) -> Mode {
+    if row.has(Flags::WRITE) || row.lock == Lock::KeysExclusive { Mode::Write } else { Mode::Read }
+}
+
+/// Commands that act at once even while a transaction is being queued.
+fn runs_inside_multi(row: &Row) -> bool {
+    row.lock == Lock::Exec || row.has(Flags::NOT_QUEUED)
+}
+
+fn unknown_command(args: &Args<'_>) -> Error {
+    const SHOWN: usize = 128;
+    let mut shown: Vec<u8> = Vec::new();
+    for arg in args.iter_from(1) {
+        if shown.len() >= SHOWN {
+            break;
+        }
+        let room = SHOWN - shown.len();
+        shown.push(b'\'');
+        shown.extend_from_slice(&arg[..arg.len().min(room)]);
+        shown.extend_from_slice(b"' ");
+    }
+    let name = args.get(0);
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(&name[..name.len().min(SHOWN)]);
+    text.extend_from_slice(b"', with args beginning with: ");
+    text.extend_from_slice(&shown);
+    Error::bytes(text)
+}
+
+fn is_local(info: &ClientInfo) -> bool {
+    info.unix_socket || info.addr.starts_with("127.") || info.addr.starts_with("[::1]")
+}
+
+fn monitor_line(now_us: i64, session: &Session, args: &Args<'_>) -> Vec<u8> {
+    let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
+    let from = if session.info.unix_socket {
+        format!("unix:{}", session.info.laddr)
+    } else {
+        session.info.addr.clone()
+    };
+    let mut line = format!("+{seconds}.{micros:06} [{} {from}]", session.db).into_bytes();
+    for arg in args.iter_from(0) {
+        line.push(b' ');
+        quote(arg, &mut line);
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+/// Appends `text` in double quotes, with what is not printable escaped.
+pub(crate) fn quote(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for b in text {
+        match b {
+            b'\\' | b'"' => out.extend_from_slice(&[b'\\', *b]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x07 => out.extend_from_slice(b"\\a"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x20..=0x7e => out.push(*b),
+            _ => out.extend_from_slice(format!("\\x{b:02x}").as_bytes()),
+        }
+    }
+    out.push(b'"');
+}

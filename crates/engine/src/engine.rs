@@ -1,0 +1,112 @@
+//! The engine: the keyspace with everything that all threads share around it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use respire_keyspace::{Keyspace, Mode};
+
+use crate::client::Clients;
+use crate::config::Config;
+use crate::host::{Clock, Garbage, Host};
+use crate::latency::LatencyMonitor;
+use crate::pause::Pause;
+use crate::slowlog::Slowlog;
+use crate::stats::Stats;
+use crate::worker::Worker;
+
+/// Buckets of expiring keys that one step of the active cycle looks at under one lock.
+const EXPIRE_BUCKETS: usize = 256;
+/// Keys that one step deletes, about: together some tens of microseconds.
+const EXPIRE_DELETIONS: usize = 64;
+/// Buckets of a resize that are moved in one step when nobody writes to the table.
+const RESIZE_BUCKETS: usize = 128;
+
+/// Everything that executing threads share.
+///
+/// Lock order: shards, ascending; then, one at a time and with nothing under them, the locks inside `clients`,
+/// `stats`, `slowlog`, `latency` and the configuration.
+pub struct Engine {
+    pub keyspace: Keyspace,
+    pub config: Config,
+    pub clients: Clients,
+    pub stats: Stats,
+    pub slowlog: Slowlog,
+    pub latency: LatencyMonitor,
+    pub pause: Pause,
+    pub clock: Box<dyn Clock>,
+    pub host: Box<dyn Host>,
+    /// Unix time, milliseconds.
+    pub started_ms: i64,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: AtomicBool,
+    /// Changes that had been made when the statistics were last reset, or a file was last saved.
+    pub(crate) clean_changes: AtomicU64,
+    /// Keys that had expired when the statistics were last reset.
+    pub(crate) expired_before: AtomicU64,
+}
+
+impl Engine {
+    /// An engine with an empty keyspace. `secret` keys its inner hash, and should be random.
+    pub fn new(
+        config: Config,
+        clock: Box<dyn Clock>,
+        host: Box<dyn Host>,
+        secret: [u64; 4],
+    ) -> Self {
+        let settings = config.load();
+        let keyspace = Keyspace::new(settings.shards as usize, settings.databases as usize, secret);
+        Self {
+            keyspace,
+            clients: Clients::default(),
+            stats: Stats::default(),
+            slowlog: Slowlog::default(),
+            latency: LatencyMonitor::default(),
+            pause: Pause::default(),
+            started_ms: clock.unix_us() / 1000,
+            clock,
+            host,
+            active_expire: AtomicBool::new(true),
+            clean_changes: AtomicU64::new(0),
+            expired_before: AtomicU64::new(0),
+            config,
+        }
+    }
+
+    /// Does the upkeep of one shard until it is done or `budget_ns` have passed: deletes keys whose time has passed, and
+    /// moves on resizes that no write moves. Returns whether there is more to do at once.
+    ///
+    /// The shard is locked for some tens of microseconds at a time.
+    pub fn upkeep(&self, worker: &mut Worker, shard: u32, budget_ns: u64) -> bool {
+        let start = self.clock.monotonic_ns();
+        let now_ms = self.clock.unix_us() / 1000;
+        let expire = self.active_expire.load(Ordering::Relaxed);
+        let mut rounds = 0;
+        loop {
+            let mut held = self.keyspace.hold_one(shard, Mode::Write);
+            let shard = held.shard_mut(shard);
+            let mut more = false;
+            if expire && shard.has_expiring() {
+                let step = shard.expire_step(now_ms, EXPIRE_BUCKETS, EXPIRE_DELETIONS);
+                rounds += usize::from(step.wrapped);
+                more = rounds == 0;
+            }
+            more |= shard.resize_step(RESIZE_BUCKETS);
+            let values = shard.take_garbage();
+            drop(held);
+            if !values.is_empty() {
+                self.host.discard(Garbage { values, ..Garbage::default() });
+            }
+            let spent = self.clock.monotonic_ns() - start;
+            if !more || spent >= budget_ns {
+                worker.stats.counters.expire_cycle_ns.add(spent);
+                worker.stats.counters.expire_cycle_capped.add(u64::from(more));
+                return more;
+            }
+        }
+    }
+
+    /// Sum over all shards, each locked for a moment.
+    pub(crate) fn sum_shards(&self, f: impl Fn(&respire_keyspace::Shard) -> u64) -> u64 {
+        let held = self.keyspace.hold_nothing();
+        (0..self.keyspace.shard_count() as u32).map(|shard| held.with(shard, &f)).sum()
+    }
+}

@@ -1,0 +1,84 @@
+//! The errors that clients see. The texts are Redis's, code first, since clients and tools match on them; each is made
+//! here and nowhere else.
+
+use std::borrow::Cow;
+
+/// An error reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(Cow<'static, [u8]>);
+
+/// What a command handler returns: its reply is written, or this error is to be.
+pub type Outcome = Result<(), Error>;
+
+impl Error {
+    pub const SYNTAX: Self = Self::fixed("ERR syntax error");
+    pub const NOT_INTEGER: Self = Self::fixed("ERR value is not an integer or out of range");
+    pub const NOT_FLOAT: Self = Self::fixed("ERR value is not a valid float");
+    pub const OUT_OF_RANGE: Self = Self::fixed("ERR value is out of range");
+    pub const NO_SUCH_KEY: Self = Self::fixed("ERR no such key");
+    pub const OVERFLOW: Self = Self::fixed("ERR increment or decrement would overflow");
+    pub const DECREMENT_OVERFLOW: Self = Self::fixed("ERR decrement would overflow");
+    pub const NAN_OR_INFINITY: Self = Self::fixed("ERR increment would produce NaN or Infinity");
+    pub const TOO_LONG: Self =
+        Self::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    pub const OFFSET: Self = Self::fixed("ERR offset is out of range");
+    pub const DB_INDEX: Self = Self::fixed("ERR DB index is out of range");
+    pub const SAME_OBJECT: Self = Self::fixed("ERR source and destination objects are the same");
+    pub const NO_AUTH: Self = Self::fixed("NOAUTH Authentication required.");
+    pub const EXEC_ABORT: Self =
+        Self::fixed("EXECABORT Transaction discarded because of previous errors.");
+    pub const NOT_IN_MULTI: Self = Self::fixed("ERR Command not allowed inside a transaction");
+    pub const INVALID_CURSOR: Self = Self::fixed("ERR invalid cursor");
+
+    /// An error with a text that never changes.
+    pub const fn fixed(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// An error made for the occasion.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(Cow::Owned(text.into().into_bytes()))
+    }
+
+    /// An error that quotes bytes that a client sent.
+    pub fn bytes(text: Vec<u8>) -> Self {
+        Self(Cow::Owned(text))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The first word, by which INFO counts errors.
+    pub fn code(&self) -> &[u8] {
+        self.0.split(|b| *b == b' ').next().unwrap_or_default()
+    }
+
+    /// A command was called with a number of arguments that it does not take. `name` as in `client|kill`.
+    pub fn arity(name: &str) -> Self {
+        Self::text(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// The expiry of a command is not a time.
+    pub fn invalid_expire(name: &str) -> Self {
+        Self::text(format!("ERR invalid expire time in '{name}' command"))
+    }
+
+    /// A subcommand is not known.
+    pub fn unknown_subcommand(container: &str, got: &[u8]) -> Self {
+        let container = container.to_ascii_uppercase();
+        let mut text = b"ERR unknown subcommand '".to_vec();
+        text.extend_from_slice(&got[..got.len().min(128)]);
+        text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
+        Self::bytes(text)
+    }
+
+    /// A subcommand is known but its arguments do not fit.
+    pub fn subcommand_syntax(container: &str, got: &[u8]) -> Self {
+        let container = container.to_ascii_uppercase();
+        let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+        text.extend_from_slice(&got[..got.len().min(128)]);
+        text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
+        Self::bytes(text)
+    }
+}

@@ -1,0 +1,118 @@
+//! What the engine asks of the program that it runs in: the clock, the process, the files. Everything outside comes
+//! through these two traits, so that a test can drive the engine without any of it.
+
+use std::sync::Arc;
+
+use respire_keyspace::Db;
+
+use crate::config::Settings;
+use crate::worker::Message;
+
+/// Time. Both may be called at any moment from any thread.
+pub trait Clock: Send + Sync {
+    /// Unix time in microseconds; may jump.
+    fn unix_us(&self) -> i64;
+    /// Nanoseconds since some fixed moment; never goes back.
+    fn monotonic_ns(&self) -> u64;
+}
+
+/// Things that take long to free.
+#[derive(Default)]
+pub struct Garbage {
+    pub values: Vec<Arc<Vec<u8>>>,
+    pub dbs: Vec<Db>,
+}
+
+/// Memory figures of the process, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Asked for by the program and not freed.
+    pub allocated: u64,
+    /// In pages that hold allocations.
+    pub active: u64,
+    /// In pages that the allocator holds.
+    pub resident: u64,
+    /// Resident set size of the process.
+    pub rss: u64,
+    /// Memory of the machine.
+    pub system_total: u64,
+}
+
+/// What INFO tells about the process.
+#[derive(Debug, Clone, Default)]
+pub struct HostInfo {
+    pub executable: String,
+    pub config_file: String,
+    pub os: String,
+    pub pid: u32,
+    pub run_id: String,
+    /// User and system time of the process, seconds.
+    pub cpu_user: f64,
+    pub cpu_sys: f64,
+    /// User and system time of the thread that asks, seconds.
+    pub cpu_user_main: f64,
+    pub cpu_sys_main: f64,
+    pub memory: Memory,
+    pub allocator: &'static str,
+    /// Lines of INFO's `listenerN:` fields, without the field's name.
+    pub listeners: Vec<String>,
+}
+
+/// What SHUTDOWN asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShutdownRequest {
+    /// Save even where no save point is configured.
+    pub save: bool,
+    pub nosave: bool,
+    pub now: bool,
+    pub force: bool,
+}
+
+/// The program around the engine.
+pub trait Host: Send + Sync {
+    /// Begins to end the program; returns at once.
+    fn shutdown(&self, request: ShutdownRequest) -> Result<(), String>;
+    /// Carries out what changed settings mean outside the engine. An error names the directive and the reason, and
+    /// leaves everything as it was.
+    fn apply(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)>;
+    /// Writes the settings to the configuration file. `Err` is the reason.
+    fn rewrite_config(&self) -> Result<(), String>;
+    /// Hands a message to a client of another thread. One to a client that is gone is dropped.
+    fn deliver(&self, thread: usize, client: u64, message: Message);
+    /// Frees off the event loops.
+    fn discard(&self, garbage: Garbage);
+    /// Gives unused memory back to the system.
+    fn purge_memory(&self);
+    /// Figures of the process. Costs some system calls.
+    fn info(&self) -> HostInfo;
+}
+
+/// A host for an engine without a server: nothing to end, no files, one thread.
+#[derive(Debug, Default)]
+pub struct NoHost;
+
+impl Host for NoHost {
+    fn shutdown(&self, _: ShutdownRequest) -> Result<(), String> {
+        Err("there is no server to shut down".into())
+    }
+
+    fn apply(&self, _: &Settings, _: &Settings) -> Result<(), (String, String)> {
+        Ok(())
+    }
+
+    fn rewrite_config(&self) -> Result<(), String> {
+        Err("The server is running without a config file".into())
+    }
+
+    fn deliver(&self, _: usize, _: u64, _: Message) {}
+
+    fn discard(&self, garbage: Garbage) {
+        drop(garbage);
+    }
+
+    fn purge_memory(&self) {}
+
+    fn info(&self) -> HostInfo {
+        HostInfo { pid: std::process::id(), ..HostInfo::default() }
+    }
+}

@@ -1,0 +1,190 @@
+//! Transactions: what MULTI queues and WATCH watches, and how EXEC runs it, atomic over all shards that it touches.
+
+use std::sync::atomic::Ordering;
+
+use respire_keyspace::{Found, Held, Mode, WatchFlag};
+use respire_resp::{Args, Out, OwnedArgs};
+use smallvec::SmallVec;
+
+use crate::command::{Command, Flags, Lock};
+use crate::dispatch::FirstKey;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::session::Session;
+use crate::worker::Worker;
+
+/// A queued command.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    command: &'static Command,
+    args: OwnedArgs,
+}
+
+#[derive(Debug)]
+struct Watched {
+    db: usize,
+    key: Vec<u8>,
+    /// The key's time had passed already when it was watched: that it goes away is no change.
+    was_expired: bool,
+}
+
+/// The transaction of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    open: bool,
+    /// A command could not be queued: EXEC refuses.
+    failed: bool,
+    queue: Vec<Queued>,
+    queued_bytes: usize,
+    watched: Vec<Watched>,
+    flag: WatchFlag,
+}
+
+impl Transaction {
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(crate) fn begin(&mut self) {
+        self.open = true;
+    }
+
+    /// Marks the transaction as not to be executed, if one is open.
+    pub(crate) fn fail(&mut self) {
+        self.failed |= self.open;
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.queued_bytes
+    }
+
+    pub(crate) fn queue(&mut self, command: &'static Command, args: Args<'_>) {
+        let args = args.to_owned_args();
+        self.queued_bytes += args.memory() + size_of::<Queued>();
+        self.queue.push(Queued { command, args });
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn watching(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Whether a queued command writes, for CLIENT PAUSE WRITE.
+    pub(crate) fn writes(&self) -> bool {
+        self.queue.iter().any(|queued| queued.command.row.has(Flags::WRITE | Flags::MAY_REPLICATE))
+    }
+
+    /// Notes a key as watched, unless it is already. Returns the flag to be raised when it changes.
+    pub(crate) fn watch(&mut self, db: usize, key: &[u8], was_expired: bool) -> Option<WatchFlag> {
+        if self.watched.iter().any(|watched| watched.db == db && watched.key == key) {
+            return None;
+        }
+        self.watched.push(Watched { db, key: key.to_vec(), was_expired });
+        Some(self.flag.clone())
+    }
+
+    fn close(&mut self) {
+        self.open = false;
+        self.failed = false;
+        self.queue = Vec::new();
+        self.queued_bytes = 0;
+    }
+}
+
+impl Session {
+    /// Ends the transaction without executing it.
+    pub(crate) fn discard(&mut self, engine: &Engine) {
+        self.transaction.close();
+        self.unwatch(engine);
+        self.publish_transaction();
+    }
+
+    /// Watches nothing any more. Locks one shard after the other: the caller must hold none.
+    pub(crate) fn unwatch(&mut self, engine: &Engine) {
+        for Watched { db, key, .. } in std::mem::take(&mut self.transaction.watched) {
+            let shard = engine.keyspace.shard_of(&key);
+            let mut held = engine.keyspace.hold_one(shard, Mode::Write);
+            held.shard_mut(shard).unwatch(db, &key, &self.transaction.flag);
+        }
+        self.transaction.flag = WatchFlag::default();
+    }
+
+    pub(crate) fn publish_transaction(&self) {
+        let queued = if self.transaction.open { self.transaction.queue.len() as i64 } else { -1 };
+        self.info.multi.store(queued, Ordering::Relaxed);
+        self.info.watching.store(self.transaction.watched.len() as u32, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    /// EXEC: runs the queue with every shard held that it, or a watched key, is in.
+    pub(crate) fn exec(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        out: &mut Out,
+    ) -> Result<(), Error> {
+        if !session.transaction.open {
+            return Err(Error::fixed("ERR EXEC without MULTI"));
+        }
+        if session.transaction.failed {
+            session.discard(self);
+            return Err(Error::EXEC_ABORT);
+        }
+        let mut held = self.hold_transaction(&session.transaction);
+        if self.is_stale(&held, &session.transaction, worker.now_ms) {
+            drop(held);
+            session.discard(self);
+            out.null_array();
+            return Ok(());
+        }
+        for Watched { db, key, .. } in session.transaction.watched.drain(..) {
+            let shard = self.keyspace.shard_of(&key);
+            held.shard_mut(shard).unwatch(db, &key, &session.transaction.flag);
+        }
+        let queue = std::mem::take(&mut session.transaction.queue);
+        session.transaction.close();
+        session.in_exec = true;
+        out.array(queue.len());
+        for queued in &queue {
+            let args = queued.args.as_args();
+            let first = FirstKey::of(self, queued.command.row, &args);
+            // HELLO inside a transaction changes the protocol of the replies behind it.
+            out.proto = session.proto;
+            self.call(worker, session, &mut held, queued.command, args, first, out);
+        }
+        session.in_exec = false;
+        session.publish_transaction();
+        Ok(())
+    }
+
+    fn hold_transaction(&self, transaction: &Transaction) -> Held<'_> {
+        let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
+        for Queued { command, args } in &transaction.queue {
+            if command.row.lock != Lock::Keys && command.row.lock != Lock::KeysExclusive {
+                return self.keyspace.hold_all(Mode::Write);
+            }
+            let args = args.as_args();
+            for spec in command.row.keys {
+                let positions = spec.positions(args.len());
+                shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
+            }
+        }
+        shards.extend(transaction.watched.iter().map(|w| self.keyspace.shard_of(&w.key)));
+        self.keyspace.hold(shards, Mode::Write)
+    }
+
+    /// Whether a watched key has changed, or its time has passed since it was watched.
+    fn is_stale(&self, held: &Held<'_>, transaction: &Transaction, now_ms: i64) -> bool {
+        transaction.flag.is_raised()
+            || transaction.watched.iter().filter(|watched| !watched.was_expired).any(|watched| {
+                let key = self.keyspace.key(&watched.key);
+                let found = held.shard(key.shard).db(watched.db).find(&key, now_ms);
+                matches!(found, Found::Expired)
+            })
+    }
+}

@@ -1,0 +1,82 @@
+//! The state of one connection, or of one in-process user of the engine. It belongs to one thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use respire_resp::Proto;
+
+use crate::client::ClientInfo;
+use crate::engine::Engine;
+use crate::multi::Transaction;
+
+/// What CLIENT REPLY asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplyMode {
+    On,
+    Off,
+    /// Nothing for this command and the next: CLIENT REPLY SKIP itself is not answered either.
+    SkipNext,
+    Skip,
+}
+
+/// One user of the engine.
+pub struct Session {
+    pub info: Arc<ClientInfo>,
+    pub proto: Proto,
+    pub authenticated: bool,
+    /// The connection is to be closed once what was replied is sent.
+    pub closing: bool,
+    pub(crate) db: usize,
+    pub(crate) reply: ReplyMode,
+    pub(crate) no_touch: bool,
+    pub(crate) transaction: Transaction,
+    pub(crate) in_exec: bool,
+}
+
+impl Session {
+    /// A session for a client that has just come. It needs no password if none is required.
+    pub fn new(engine: &Engine, info: Arc<ClientInfo>) -> Self {
+        engine.clients.add(&info);
+        Self {
+            authenticated: engine.config.load().requirepass.is_empty(),
+            info,
+            proto: Proto::Resp2,
+            closing: false,
+            db: 0,
+            reply: ReplyMode::On,
+            no_touch: false,
+            transaction: Transaction::default(),
+            in_exec: false,
+        }
+    }
+
+    pub fn db(&self) -> usize {
+        self.db
+    }
+
+    pub(crate) fn select(&mut self, db: usize) {
+        self.db = db;
+        self.info.db.store(db as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        self.info.resp.store(proto.number() as u32, Ordering::Relaxed);
+    }
+
+    /// Whether replies are being held back, so that a slow client is told nothing.
+    pub fn is_monitor(&self) -> bool {
+        self.info.monitor.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory held beside the session itself.
+    pub fn memory(&self) -> usize {
+        self.transaction.memory()
+    }
+
+    /// Takes the client out of everything that it is in. Must be called when the client is gone.
+    pub fn end(&mut self, engine: &Engine) {
+        self.unwatch(engine);
+        engine.clients.remove(&self.info);
+    }
+}

@@ -1,0 +1,267 @@
+//! Statistics. Each thread counts in a block of its own, which only it writes, so that counting never contends; INFO
+//! adds the blocks up.
+//!
+//! Time is not measured per command: that would be two clock reads for work that takes less than one. Commands that are
+//! not flagged FAST are measured singly; runs of fast ones share the time that they took together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hdrhistogram::Histogram;
+use parking_lot::{Mutex, RwLock};
+
+use crate::command::registry;
+use crate::engine::Engine;
+use crate::worker::Worker;
+
+/// A counter that one thread writes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning thread may call this: it is a load and a store, not an atomic addition.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What one thread counts.
+        #[derive(Debug, Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: Counter),* }
+
+        /// Counters of all threads, added up.
+        #[derive(Debug, Default, Clone, Copy)]
+        pub struct Totals { $($(#[$doc])* pub $name: u64),* }
+
+        impl Counters {
+            fn add_to(&self, totals: &mut Totals) { $(totals.$name += self.$name.get();)* }
+            fn reset(&self) { $(self.$name.reset();)* }
+        }
+    };
+}
+
+counters! {
+    commands,
+    hits,
+    misses,
+    /// Connections accepted.
+    connections,
+    rejected_connections,
+    net_in,
+    net_out,
+    reads,
+    writes,
+    error_replies,
+    unexpected_errors,
+    acl_denied_auth,
+    /// Nanoseconds spent in the active expiry cycle.
+    expire_cycle_ns,
+    /// Times that the active expiry cycle stopped because its time was up.
+    expire_cycle_capped,
+    evicted_clients,
+    query_buffer_disconnections,
+    output_buffer_disconnections,
+}
+
+/// What is counted of one command by one thread.
+#[derive(Debug, Default)]
+pub struct CommandStats {
+    pub calls: Counter,
+    pub nanos: Counter,
+    pub rejected: Counter,
+    pub failed: Counter,
+    latency: Mutex<Option<Box<Histogram<u64>>>>,
+}
+
+/// The counters of one thread.
+#[derive(Debug)]
+pub struct ThreadStats {
+    pub counters: Counters,
+    commands: Box<[CommandStats]>,
+    errors: Mutex<BTreeMap<Vec<u8>, u64>>,
+}
+
+/// How many different error codes are counted; scripts could otherwise make them up without end.
+const ERROR_CODES_MAX: usize = 128;
+
+impl ThreadStats {
+    fn new() -> Self {
+        let commands = registry().all().iter().map(|_| CommandStats::default()).collect();
+        Self { counters: Counters::default(), commands, errors: Mutex::default() }
+    }
+
+    #[inline]
+    pub fn command(&self, id: u16) -> &CommandStats {
+        &self.commands[usize::from(id)]
+    }
+
+    /// Counts an error reply by its code.
+    pub fn count_error(&self, code: &[u8]) {
+        self.counters.error_replies.add(1);
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.insert(code.to_vec(), 1);
+        }
+    }
+
+    fn reset(&self) {
+        self.counters.reset();
+        self.errors.lock().clear();
+        for command in &self.commands {
+            for counter in [&command.calls, &command.nanos, &command.rejected, &command.failed] {
+                counter.reset();
+            }
+            *command.latency.lock() = None;
+        }
+    }
+}
+
+/// What is counted of one command by all threads.
+#[derive(Debug, Default, Clone)]
+pub struct CommandTotals {
+    pub calls: u64,
+    pub nanos: u64,
+    pub rejected: u64,
+    pub failed: u64,
+    /// Nanoseconds.
+    pub latency: Option<Histogram<u64>>,
+}
+
+/// The blocks of all threads.
+///
+/// Lock order: a block's inner locks are taken under the list's lock; neither is held while anything else is locked.
+#[derive(Debug, Default)]
+pub struct Stats {
+    threads: RwLock<Vec<Arc<ThreadStats>>>,
+}
+
+impl Stats {
+    pub(crate) fn add_thread(&self) -> Arc<ThreadStats> {
+        let block = Arc::new(ThreadStats::new());
+        self.threads.write().push(Arc::clone(&block));
+        block
+    }
+
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.threads.read().iter().for_each(|block| block.counters.add_to(&mut totals));
+        totals
+    }
+
+    pub fn command(&self, id: u16) -> CommandTotals {
+        let mut totals = CommandTotals::default();
+        for block in self.threads.read().iter() {
+            let command = block.command(id);
+            totals.calls += command.calls.get();
+            totals.nanos += command.nanos.get();
+            totals.rejected += command.rejected.get();
+            totals.failed += command.failed.get();
+            if let Some(histogram) = &*command.latency.lock() {
+                match &mut totals.latency {
+                    Some(sum) => sum.add(&**histogram).expect("all have the same range"),
+                    None => totals.latency = Some((**histogram).clone()),
+                }
+            }
+        }
+        totals
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> BTreeMap<Vec<u8>, u64> {
+        let mut sum = BTreeMap::new();
+        for block in self.threads.read().iter() {
+            for (code, count) in &*block.errors.lock() {
+                *sum.entry(code.clone()).or_default() += count;
+            }
+        }
+        sum
+    }
+
+    /// CONFIG RESETSTAT. A thread that is counting at this moment may keep what it had.
+    pub fn reset(&self) {
+        self.threads.read().iter().for_each(|block| block.reset());
+    }
+
+    /// LATENCY RESET does not touch these; CONFIG RESETSTAT and this do.
+    pub fn reset_latency(&self, id: u16) {
+        for block in self.threads.read().iter() {
+            *block.command(id).latency.lock() = None;
+        }
+    }
+}
+
+/// Latencies beyond this many nanoseconds are recorded as this many: 100 seconds.
+const LATENCY_MAX: u64 = 100_000_000_000;
+
+/// The fast commands of a batch that have not been accounted for.
+#[derive(Debug, Default)]
+pub(crate) struct BatchTiming {
+    since: u64,
+    /// Command numbers with how many of them came in a row.
+    runs: Vec<(u16, u64)>,
+    count: u64,
+}
+
+impl BatchTiming {
+    pub(crate) fn begin(&mut self, now: u64) {
+        self.since = now;
+    }
+
+    #[inline]
+    pub(crate) fn ran(&mut self, id: u16) {
+        self.count += 1;
+        match self.runs.last_mut() {
+            Some((last, count)) if *last == id => *count += 1,
+            _ => self.runs.push((id, 1)),
+        }
+    }
+}
+
+impl Worker {
+    /// Shares the time since the last settlement among the commands that ran in it.
+    pub(crate) fn settle_timing(&mut self, engine: &Engine) {
+        if self.timing.count == 0 {
+            return;
+        }
+        let now = engine.clock.monotonic_ns();
+        let each = now.saturating_sub(self.timing.since) / self.timing.count;
+        self.timing.since = now;
+        self.timing.count = 0;
+        let mut runs = std::mem::take(&mut self.timing.runs);
+        for (id, count) in runs.drain(..) {
+            self.record(id, each, count);
+        }
+        self.timing.runs = runs;
+    }
+
+    /// Counts `count` calls that took `nanos` each.
+    pub(crate) fn record(&mut self, id: u16, nanos: u64, count: u64) {
+        let command = self.stats.command(id);
+        command.calls.add(count);
+        command.nanos.add(nanos * count);
+        self.stats.counters.commands.add(count);
+        if self.settings.latency_tracking {
+            let mut latency = command.latency.lock();
+            let histogram = latency.get_or_insert_with(|| {
+                let made = Histogram::new_with_bounds(1, LATENCY_MAX, 2);
+                Box::new(made.expect("the bounds are valid"))
+            });
+            histogram.saturating_record_n(nanos.max(1), count);
+        }
+    }
+}

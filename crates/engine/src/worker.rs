@@ -1,0 +1,82 @@
+//! What belongs to one thread that executes commands: its view of the settings, its statistics, its randomness, the
+//! time of the batch at hand, and the messages to other threads' clients that the batch leaves behind.
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::stats::ThreadStats;
+
+/// Something that happens to a client of any thread.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// Bytes in wire format, to be sent after what was queued before.
+    Push(Arc<[u8]>),
+    /// The connection is closed, pending replies dropped.
+    Kill,
+}
+
+/// A message and its addressee.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub thread: usize,
+    pub client: u64,
+    pub message: Message,
+}
+
+/// One executing thread.
+pub struct Worker {
+    pub thread: usize,
+    pub settings: Arc<Settings>,
+    pub(crate) settings_version: u64,
+    pub stats: Arc<ThreadStats>,
+    pub rng: fastrand::Rng,
+    /// Unix time of the batch, milliseconds.
+    pub now_ms: i64,
+    /// Unix time of the batch, microseconds.
+    pub now_us: i64,
+    /// Access data that a key gets when it is used now: the LRU clock, or what LFU starts from.
+    pub(crate) access: crate::ctx::Access,
+    /// Messages for clients, to be delivered after the batch.
+    pub outbox: Vec<Delivery>,
+    pub(crate) timing: crate::stats::BatchTiming,
+}
+
+impl Worker {
+    /// A worker of `engine` with the given number, whose randomness starts from `seed`.
+    pub fn new(engine: &Engine, thread: usize, seed: u64) -> Self {
+        let settings = engine.config.load();
+        let mut worker = Self {
+            thread,
+            settings_version: engine.config.version(),
+            stats: engine.stats.add_thread(),
+            rng: fastrand::Rng::with_seed(seed),
+            now_ms: 0,
+            now_us: 0,
+            access: crate::ctx::Access::new(&settings, 0),
+            settings,
+            outbox: Vec::new(),
+            timing: Default::default(),
+        };
+        worker.begin_batch(engine);
+        worker
+    }
+
+    /// Reads the clock and the settings for the requests that follow.
+    pub fn begin_batch(&mut self, engine: &Engine) {
+        let version = engine.config.version();
+        if version != self.settings_version {
+            self.settings = engine.config.load();
+            self.settings_version = version;
+        }
+        self.now_us = engine.clock.unix_us();
+        self.now_ms = self.now_us / 1000;
+        self.access = crate::ctx::Access::new(&self.settings, self.now_ms / 1000);
+        self.timing.begin(engine.clock.monotonic_ns());
+    }
+
+    /// Accounts for the time of the batch.
+    pub fn end_batch(&mut self, engine: &Engine) {
+        self.settle_timing(engine);
+    }
+}
