@@ -40,6 +40,8 @@ pub struct Engine {
     pub active_expire: AtomicBool,
     /// Changes that had been made when the statistics were last reset, or a file was last saved.
     pub(crate) clean_changes: AtomicU64,
+    /// Connections refused: too many, or strangers in protected mode.
+    pub rejected_connections: AtomicU64,
     /// Keys that had expired when the statistics were last reset.
     pub(crate) expired_before: AtomicU64,
 }
@@ -66,6 +68,7 @@ impl Engine {
             host,
             active_expire: AtomicBool::new(true),
             clean_changes: AtomicU64::new(0),
+            rejected_connections: AtomicU64::new(0),
             expired_before: AtomicU64::new(0),
             config,
         }

@@ -25,6 +25,6 @@ pub use dispatch::{Flow, Prepared};
 pub use engine::Engine;
 pub use error::Error;
 pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, ShutdownRequest};
-pub use pause::PauseKind;
+pub use pause::{Pause, PauseKind};
 pub use session::Session;
 pub use worker::{Delivery, Message, Worker};

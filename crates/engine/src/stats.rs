@@ -59,7 +59,6 @@ counters! {
     misses,
     /// Connections accepted.
     connections,
-    rejected_connections,
     net_in,
     net_out,
     reads,

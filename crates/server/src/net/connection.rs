@@ -1,0 +1,100 @@
+//! One connection: its socket, its session, what it has sent of an unfinished request, and what it is still to be sent.
+//! Kept small: an idle connection holds none of the buffers.
+
+use std::sync::atomic::Ordering;
+
+use respire_engine::Session;
+use respire_engine::config::{OutputLimit, Settings};
+use respire_resp::LargeRequest;
+
+use super::output::Output;
+use super::stream::Stream;
+
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) session: Session,
+    /// Bytes of an unfinished request, or of requests that a pause holds back.
+    pub(crate) pending: Vec<u8>,
+    /// A request too large for the read buffer.
+    pub(crate) large: Option<Box<LargeRequest>>,
+    pub(crate) output: Output,
+    /// A pause holds its requests back.
+    pub(crate) paused: bool,
+    /// More may be there to read than the last read gave.
+    pub(crate) readable: bool,
+    /// The peer has closed its side.
+    pub(crate) read_closed: bool,
+    /// In the list of connections to be read this turn.
+    pub(crate) listed: bool,
+    /// When the output first exceeded the soft limit, Unix milliseconds.
+    soft_limit_since: Option<i64>,
+}
+
+/// Why a connection is closed by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
+    Output,
+    Query,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, session: Session) -> Self {
+        Self {
+            stream,
+            session,
+            pending: Vec::new(),
+            large: None,
+            output: Output::default(),
+            paused: false,
+            readable: false,
+            read_closed: false,
+            listed: false,
+            soft_limit_since: None,
+        }
+    }
+
+    /// Whether the client has exceeded what it may have buffered.
+    pub(crate) fn excess(&mut self, settings: &Settings, now_ms: i64) -> Option<Excess> {
+        if self.query_bytes() as u64 > settings.client_query_buffer_limit {
+            return Some(Excess::Query);
+        }
+        // A monitor gets what others do, as a replica does.
+        let limits = &settings.client_output_buffer_limit;
+        let limit = if self.session.is_monitor() { limits.replica } else { limits.normal };
+        self.exceeds(limit, now_ms).then_some(Excess::Output)
+    }
+
+    fn exceeds(&mut self, limit: OutputLimit, now_ms: i64) -> bool {
+        let len = self.output.len() as u64;
+        if limit.hard > 0 && len >= limit.hard {
+            return true;
+        }
+        if limit.soft == 0 || len < limit.soft {
+            self.soft_limit_since = None;
+            return false;
+        }
+        let since = *self.soft_limit_since.get_or_insert(now_ms);
+        now_ms - since > limit.soft_seconds as i64 * 1000
+    }
+
+    /// Bytes of memory held by requests that are not executed yet.
+    pub(crate) fn query_bytes(&self) -> usize {
+        self.pending.capacity() + self.large.as_ref().map_or(0, |large| large.memory())
+    }
+
+    /// Publishes what CLIENT LIST shows.
+    pub(crate) fn publish(&self, now_ms: i64) {
+        let info = &self.session.info;
+        let usage = &info.usage;
+        let (query, output) = (self.query_bytes() as u64, self.output.len() as u64);
+        let transaction = self.session.memory() as u64;
+        info.active_ms.store(now_ms, Ordering::Relaxed);
+        usage.query.store(self.pending.len() as u64, Ordering::Relaxed);
+        usage.query_free.store(query - self.pending.len() as u64, Ordering::Relaxed);
+        usage.output.store(output, Ordering::Relaxed);
+        usage.output_list.store(self.output.piece_count() as u64, Ordering::Relaxed);
+        usage.multi.store(transaction, Ordering::Relaxed);
+        let own = (size_of::<Self>() + size_of_val(&**info)) as u64;
+        usage.total.store(own + query + output + transaction, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,679 @@
+//! An event loop: one thread with its poller and its connections.
+//!
+//! A turn reads every ready socket into one buffer, one after the other, and parses all whole requests; then it goes
+//! through the requests in windows: keys are hashed, buckets and entries loaded into the cache side by side, and the
+//! requests executed in order. The replies of a connection leave with one write.
+//!
+//! Nothing of a connection is shared with other threads but its mailbox and what it publishes.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+use respire_engine::{Engine, Flow, Message, Prepared, Session, Worker};
+use respire_keyspace::Prefetch;
+use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
+
+use super::connection::{Connection, Excess};
+use super::{Mail, Mailbox, NewConnection};
+
+/// The token of the mailbox's bell.
+pub(crate) const BELL: Token = Token(usize::MAX);
+
+/// Bytes that one connection is read for at a time.
+const READ_CHUNK: usize = 64 * 1024;
+/// The read buffer: filled by as many connections as fit, then their requests are executed.
+const READ_BUFFER: usize = 512 * 1024;
+/// Requests whose keys are loaded into the cache side by side.
+const WINDOW: usize = 128;
+/// Bytes of replies that are gathered before they are sent, even within a batch.
+const REPLY_FLUSH: usize = 1024 * 1024;
+/// A connection with this many bytes still to be sent is not read any more until they are: a client that never reads
+/// must not make the server hold its replies without bound. Far beyond what a client leaves unread by design.
+const UNSENT_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of a large request that are read before other connections have their turn.
+const LARGE_TURN: usize = 4 * 1024 * 1024;
+
+/// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
+/// there is more to do: a fifth of the time, in steps too short to be noticed.
+const UPKEEP_SLICE_NS: u64 = 200_000;
+const UPKEEP_REST_NS: u64 = 800_000;
+
+/// A whole request in the read buffer.
+struct Request {
+    connection: usize,
+    /// Where it begins in the buffer, and where its connection's bytes end.
+    start: usize,
+    spans: (u32, u32),
+    prepared: Option<Prepared>,
+}
+
+/// What a turn has read of one connection.
+struct Portion {
+    connection: usize,
+    /// Where its bytes end in the buffer.
+    end: usize,
+    /// Its last bytes are no request: the connection is closed after what came before is answered.
+    error: Option<ProtocolError>,
+}
+
+pub(crate) struct EventLoop {
+    engine: Arc<Engine>,
+    worker: Worker,
+    poll: Poll,
+    mailbox: Arc<Mailbox>,
+    /// How many connections this loop has, for the listener to balance by.
+    load: Arc<AtomicUsize>,
+    connections: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+    by_id: HashMap<u64, usize>,
+    /// Connections to be read this turn.
+    ready: Vec<usize>,
+    paused: Vec<usize>,
+    buffer: Vec<u8>,
+    filled: usize,
+    spans: Vec<Span>,
+    requests: Vec<Request>,
+    portions: Vec<Portion>,
+    prefetch: Vec<Prefetch>,
+    out: Out,
+    next_upkeep_ns: u64,
+    next_check_ms: i64,
+    stopping: bool,
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        worker: Worker,
+        poll: Poll,
+        mailbox: Arc<Mailbox>,
+        load: Arc<AtomicUsize>,
+    ) -> Self {
+        Self {
+            engine,
+            worker,
+            poll,
+            mailbox,
+            load,
+            connections: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::new(),
+            ready: Vec::new(),
+            paused: Vec::new(),
+            buffer: vec![0; READ_BUFFER],
+            filled: 0,
+            spans: Vec::new(),
+            requests: Vec::new(),
+            portions: Vec::new(),
+            prefetch: Vec::new(),
+            out: Out::default(),
+            next_upkeep_ns: 0,
+            next_check_ms: 0,
+            stopping: false,
+        }
+    }
+
+    /// Runs until the mailbox says to stop.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut mail = Vec::new();
+        while !self.stopping {
+            match self.poll.poll(&mut events, Some(self.timeout())) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    log::error!("Polling sockets failed: {error}");
+                    return;
+                }
+                _ => {}
+            }
+            let mut rung = false;
+            for event in &events {
+                if event.token() == BELL {
+                    rung = true;
+                    continue;
+                }
+                let i = event.token().0;
+                if event.is_writable() {
+                    self.continue_sending(i);
+                }
+                if event.is_readable() || event.is_read_closed() {
+                    self.note_readable(i, event.is_read_closed());
+                }
+            }
+            if rung {
+                self.mailbox.collect(&mut mail);
+                mail.drain(..).for_each(|letter| self.open_letter(letter));
+            }
+            self.resume_paused();
+            self.serve_ready();
+            self.upkeep();
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        if !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let now = self.engine.clock.monotonic_ns();
+        let wait = Duration::from_nanos(self.next_upkeep_ns.saturating_sub(now));
+        let wait = wait.max(Duration::from_millis(1));
+        if self.paused.is_empty() { wait } else { wait.min(Duration::from_millis(5)) }
+    }
+
+    fn note_readable(&mut self, i: usize, closed: bool) {
+        if let Some(Some(connection)) = self.connections.get_mut(i) {
+            connection.readable = true;
+            connection.read_closed |= closed;
+            if !connection.listed {
+                connection.listed = true;
+                self.ready.push(i);
+            }
+        }
+    }
+
+    fn open_letter(&mut self, letter: Mail) {
+        match letter {
+            Mail::Connection(new) => self.welcome(new),
+            Mail::Message { client, message } => self.receive(client, message),
+            Mail::Stop => self.stopping = true,
+        }
+    }
+
+    fn welcome(&mut self, mut new: NewConnection) {
+        let i = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        if let Err(error) = new.stream.register(self.poll.registry(), Token(i)) {
+            log::warn!("Registering a connection failed: {error}");
+            self.load.fetch_sub(1, Ordering::Relaxed);
+            return self.free.push(i);
+        }
+        let info = Arc::new(new.info);
+        self.by_id.insert(info.id, i);
+        self.worker.stats.counters.connections.add(1);
+        let session = Session::new(&self.engine, info);
+        self.connections[i] = Some(Box::new(Connection::new(new.stream, session)));
+    }
+
+    fn receive(&mut self, client: u64, message: Message) {
+        let Some(&i) = self.by_id.get(&client) else { return };
+        match message {
+            Message::Push(bytes) => {
+                let connection = self.connections[i].as_mut().expect("listed by id");
+                connection.output.push_message(bytes);
+                self.continue_sending(i);
+            }
+            Message::Kill => self.close(i),
+        }
+    }
+
+    /// Sends what is queued, as the socket takes more.
+    fn continue_sending(&mut self, i: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(i) else { return };
+        if connection.output.is_empty() {
+            return;
+        }
+        match connection.output.flush(&mut connection.stream) {
+            Ok(sent) => {
+                self.worker.stats.counters.net_out.add(sent as u64);
+                self.after_sending(i);
+            }
+            Err(_) => self.close(i),
+        }
+    }
+
+    /// Closes a connection that is done or that has too much buffered; lets one be read again that had.
+    fn after_sending(&mut self, i: usize) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        if connection.output.is_empty() && connection.session.closing {
+            return self.close(i);
+        }
+        if connection.readable && !connection.listed && connection.output.len() < UNSENT_MAX {
+            connection.listed = true;
+            self.ready.push(i);
+        }
+        let now_ms = self.worker.now_ms;
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        match connection.excess(&self.worker.settings, now_ms) {
+            None => {}
+            Some(excess) => self.close_for_excess(i, excess),
+        }
+    }
+
+    #[cold]
+    fn close_for_excess(&mut self, i: usize, excess: Excess) {
+        let connection = self.connections[i].as_ref().expect("the caller has it");
+        let (id, addr) = (connection.session.info.id, &connection.session.info.addr);
+        let counters = &self.worker.stats.counters;
+        match excess {
+            Excess::Output => {
+                log::warn!(
+                    "Client id={id} addr={addr} closed for overcoming of output buffer limits."
+                );
+                counters.output_buffer_disconnections.add(1);
+            }
+            Excess::Query => {
+                log::warn!(
+                    "Closing client id={id} addr={addr} that reached max query buffer length"
+                );
+                counters.query_buffer_disconnections.add(1);
+            }
+        }
+        self.close(i);
+    }
+
+    fn close(&mut self, i: usize) {
+        let Some(mut connection) = self.connections[i].take() else { return };
+        connection.stream.deregister(self.poll.registry());
+        connection.session.end(&self.engine);
+        self.by_id.remove(&connection.session.info.id);
+        self.paused.retain(|p| *p != i);
+        self.ready.retain(|r| *r != i);
+        self.free.push(i);
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Reads and executes what ready connections have sent. One that has more waits for the next turn.
+    fn serve_ready(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        self.worker.begin_batch(&self.engine);
+        let mut ready = std::mem::take(&mut self.ready);
+        for i in ready.drain(..) {
+            if self.filled + READ_CHUNK * 2 > READ_BUFFER {
+                self.execute();
+            }
+            self.read(i);
+        }
+        self.execute();
+        // The list's allocation is kept; those that came meanwhile are few.
+        ready.append(&mut self.ready);
+        self.ready = ready;
+        self.worker.end_batch(&self.engine);
+    }
+
+    fn read(&mut self, i: usize) {
+        let Some(connection) = self.connections[i].as_mut() else { return };
+        connection.listed = false;
+        if connection.paused || connection.session.closing {
+            return;
+        }
+        if connection.output.len() >= UNSENT_MAX {
+            return; // stays marked readable; see `after_sending`
+        }
+        if connection.large.is_some() && !self.read_large(i) {
+            return;
+        }
+        let start = self.filled;
+        let connection = self.connections[i].as_mut().expect("still there");
+        // What is left of the last read goes in front. It is short, unless a pause has held requests back.
+        let left = connection.pending.len();
+        if start + left + READ_CHUNK > self.buffer.len() {
+            self.buffer.resize(start + left + READ_CHUNK, 0);
+        }
+        self.buffer[start..start + left].copy_from_slice(&connection.pending);
+        connection.pending = Vec::new();
+        let from = start + left;
+        let room = &mut self.buffer[from..from + READ_CHUNK];
+        let got = match connection.stream.read(room) {
+            Ok(0) => return self.close(i),
+            Ok(got) => got,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => 0,
+                _ => return self.close(i),
+            },
+        };
+        let full = got == READ_CHUNK;
+        connection.readable = full || (connection.read_closed && got > 0);
+        if connection.readable {
+            connection.listed = true;
+            self.ready.push(i);
+        }
+        let counters = &self.worker.stats.counters;
+        counters.net_in.add(got as u64);
+        counters.reads.add(1);
+        self.parse(i, start, from + got);
+    }
+
+    /// Parses the requests of a connection that lie in the buffer from `start` to `end`.
+    fn parse(&mut self, i: usize, start: usize, end: usize) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        let parser = Parser {
+            limits: Limits {
+                max_bulk: self.worker.settings.proto_max_bulk_len as i64,
+                authenticated: connection.session.authenticated,
+            },
+        };
+        let buffer = &mut self.buffer[..end];
+        let mut at = start;
+        let mut error = None;
+        while at < end {
+            let first = self.spans.len();
+            match parser.parse(buffer, at, &mut self.spans) {
+                Ok(Parsed::Request { end: next }) => {
+                    let spans = (first as u32, self.spans.len() as u32);
+                    self.requests.push(Request { connection: i, start: at, spans, prepared: None });
+                    at = next;
+                }
+                Ok(Parsed::Nothing { end: next }) => at = next,
+                Ok(Parsed::Incomplete) => {
+                    connection.pending = buffer[at..].to_vec();
+                    break;
+                }
+                Ok(Parsed::Large(large)) => {
+                    connection.large = Some(large);
+                    break;
+                }
+                Err(found) => {
+                    self.spans.truncate(first);
+                    error = Some(found);
+                    break;
+                }
+            }
+        }
+        self.filled = end;
+        self.portions.push(Portion { connection: i, end, error });
+    }
+
+    /// Reads on in a request that is being gathered; executes it when it is whole. Returns whether there may be
+    /// requests behind it.
+    fn read_large(&mut self, i: usize) -> bool {
+        let mut taken = 0;
+        loop {
+            let connection = self.connections[i].as_mut().expect("the caller has it");
+            let large = connection.large.as_mut().expect("the caller has checked");
+            if large.is_whole() {
+                return self.execute_large(i);
+            }
+            if taken >= LARGE_TURN {
+                connection.listed = true;
+                self.ready.push(i);
+                return false;
+            }
+            let got = match large.direct() {
+                Some((target, missing)) => {
+                    let before = target.len();
+                    let got = connection.stream.read_into(target);
+                    // Should the allocation have more room than was asked for, the socket may have filled it.
+                    let rest = target.split_off(target.len().min(before + missing));
+                    let arrived = target.len() - before;
+                    large.read_direct(arrived);
+                    got.map(|got| (got, rest))
+                }
+                None => {
+                    let room = &mut self.buffer[self.filled..self.filled + READ_CHUNK];
+                    let got = connection.stream.read(room);
+                    got.map(|got| (got, room[..got].to_vec()))
+                }
+            };
+            let (got, bytes) = match got {
+                Ok((0, _)) => {
+                    self.close(i);
+                    return false;
+                }
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        self.close(i);
+                    }
+                    return false;
+                }
+            };
+            self.worker.stats.counters.net_in.add(got as u64);
+            taken += got;
+            match large.feed(&bytes) {
+                Ok(used) => connection.pending.extend_from_slice(&bytes[used..]),
+                Err(error) => {
+                    connection.large = None;
+                    self.portions.push(Portion {
+                        connection: i,
+                        end: self.filled,
+                        error: Some(error),
+                    });
+                    return false;
+                }
+            }
+            if connection.excess(&self.worker.settings, self.worker.now_ms).is_some() {
+                self.close_for_excess(i, Excess::Query);
+                return false;
+            }
+        }
+    }
+
+    fn execute_large(&mut self, i: usize) -> bool {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        let large: Box<LargeRequest> = connection.large.take().expect("the caller has checked");
+        let args = large.args();
+        let prepared = self.engine.prepare(&args);
+        let session = &mut connection.session;
+        self.out.clear();
+        match self.engine.execute(&mut self.worker, session, args, &prepared, &mut self.out) {
+            Flow::Done => {
+                drop(large);
+                self.send(i);
+                self.deliver();
+                self.connections[i].is_some()
+            }
+            Flow::Paused(_) => {
+                connection.large = Some(large);
+                self.pause(i);
+                false
+            }
+        }
+    }
+
+    /// Executes all requests in the buffer and empties it.
+    fn execute(&mut self) {
+        let mut requests = std::mem::take(&mut self.requests);
+        let mut portions = std::mem::take(&mut self.portions);
+        let mut at = 0;
+        let mut prepared_to = 0;
+        for portion in &mut portions {
+            self.out.clear();
+            while at < requests.len() && requests[at].connection == portion.connection {
+                if at == prepared_to {
+                    let window = &mut requests[at..];
+                    prepared_to += self.prepare_window(window);
+                }
+                let request = &requests[at];
+                if self.execute_one(request, portion) {
+                    at += 1;
+                    continue;
+                }
+                // Held back, or the connection is closing: the rest of its requests is not executed.
+                while at < requests.len() && requests[at].connection == portion.connection {
+                    at += 1;
+                }
+                prepared_to = prepared_to.max(at);
+                portion.error = None;
+            }
+            self.finish_portion(portion);
+        }
+        requests.clear();
+        portions.clear();
+        self.requests = requests;
+        self.portions = portions;
+        self.spans.clear();
+        self.filled = 0;
+        if self.buffer.len() > READ_BUFFER {
+            self.buffer.truncate(READ_BUFFER);
+            self.buffer.shrink_to_fit();
+        }
+        self.deliver();
+    }
+
+    /// Looks up the commands of the next requests, hashes their keys and loads what they will touch into the cache.
+    /// Returns how many requests.
+    fn prepare_window(&mut self, requests: &mut [Request]) -> usize {
+        let count = requests.len().min(WINDOW);
+        self.prefetch.clear();
+        for request in &mut requests[..count] {
+            let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
+            let prepared = self.engine.prepare(&Args::new(&self.buffer, spans));
+            if let (Some(key), Some(connection)) =
+                (prepared.key, &self.connections[request.connection])
+            {
+                let db = connection.session.db() as u32;
+                self.prefetch.push(Prefetch { hash: key.hash, shard: key.shard, db });
+            }
+            request.prepared = Some(prepared);
+        }
+        if self.prefetch.len() > 1 {
+            self.engine.keyspace.prefetch(&self.prefetch);
+        }
+        count
+    }
+
+    /// Executes one request. Returns whether the next one of the same connection may follow.
+    #[inline]
+    fn execute_one(&mut self, request: &Request, portion: &Portion) -> bool {
+        let Some(connection) = self.connections[request.connection].as_mut() else { return false };
+        let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
+        let args = Args::new(&self.buffer, spans);
+        let prepared = request.prepared.as_ref().expect("its window has been prepared");
+        let session = &mut connection.session;
+        match self.engine.execute(&mut self.worker, session, args, prepared, &mut self.out) {
+            Flow::Done => {
+                if self.out.len() >= REPLY_FLUSH {
+                    self.send(request.connection);
+                }
+                match &self.connections[request.connection] {
+                    Some(connection) => !connection.session.closing,
+                    None => false,
+                }
+            }
+            Flow::Paused(_) => {
+                let mut held_back = self.buffer[request.start..portion.end].to_vec();
+                std::mem::swap(&mut connection.pending, &mut held_back);
+                self.pause(request.connection);
+                false
+            }
+        }
+    }
+
+    /// Sends the replies of a connection; answers and closes it if it sent something that is no request.
+    fn finish_portion(&mut self, portion: &Portion) {
+        let i = portion.connection;
+        let Some(connection) = self.connections[i].as_mut() else { return self.out.clear() };
+        if let Some(error) = &portion.error {
+            let text = format!("ERR {error}");
+            log::debug!("Protocol error from client id={}: {error}", connection.session.info.id);
+            self.out.error(text.as_bytes());
+            self.worker.stats.count_error(b"ERR");
+            connection.session.closing = true;
+        }
+        self.send(i);
+        if let Some(connection) = &self.connections[i] {
+            connection.publish(self.worker.now_ms);
+        }
+    }
+
+    /// Sends the reply buffer to a connection, and empties it.
+    fn send(&mut self, i: usize) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        if !self.out.is_empty() {
+            let counters = &self.worker.stats.counters;
+            counters.writes.add(1);
+            let sent = connection.output.send(&mut connection.stream, &self.out);
+            self.out.clear();
+            self.out.shrink(REPLY_FLUSH * 2);
+            match sent {
+                Ok(sent) => counters.net_out.add(sent as u64),
+                Err(_) => return self.close(i),
+            }
+        }
+        if connection.session.closing
+            || !connection.output.is_empty()
+            || !connection.pending.is_empty()
+        {
+            self.after_sending(i);
+        }
+    }
+
+    /// Hands over the messages that commands left for clients.
+    fn deliver(&mut self) {
+        if self.worker.outbox.is_empty() {
+            return;
+        }
+        for delivery in std::mem::take(&mut self.worker.outbox) {
+            if delivery.thread == self.worker.thread {
+                self.receive(delivery.client, delivery.message);
+            } else {
+                self.engine.host.deliver(delivery.thread, delivery.client, delivery.message);
+            }
+        }
+    }
+
+    fn pause(&mut self, i: usize) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        connection.paused = true;
+        self.paused.push(i);
+    }
+
+    /// Lets connections go on whose pause is over.
+    fn resume_paused(&mut self) {
+        if self.paused.is_empty()
+            || self.engine.pause.current(self.engine.clock.unix_us() / 1000).is_some()
+        {
+            return;
+        }
+        for i in std::mem::take(&mut self.paused) {
+            if let Some(connection) = &mut self.connections[i] {
+                connection.paused = false;
+            }
+            self.note_readable(i, false);
+        }
+    }
+
+    /// Background work, in slices; and once a second a look at all connections.
+    fn upkeep(&mut self) {
+        let now = self.engine.clock.monotonic_ns();
+        if now < self.next_upkeep_ns {
+            return;
+        }
+        self.worker.begin_batch(&self.engine);
+        let threads = usize::from(self.worker.settings.io_threads);
+        let mut more = false;
+        let mut shard = self.worker.thread;
+        while shard < self.engine.keyspace.shard_count() {
+            let spent = self.engine.clock.monotonic_ns() - now;
+            let Some(budget) = UPKEEP_SLICE_NS.checked_sub(spent) else {
+                more = true;
+                break;
+            };
+            more |= self.engine.upkeep(&mut self.worker, shard as u32, budget);
+            shard += threads;
+        }
+        let rest =
+            if more { UPKEEP_REST_NS } else { 1_000_000_000 / u64::from(self.worker.settings.hz) };
+        self.next_upkeep_ns = self.engine.clock.monotonic_ns() + rest;
+        if self.worker.now_ms >= self.next_check_ms
+            || self.next_check_ms > self.worker.now_ms + 2000
+        {
+            self.next_check_ms = self.worker.now_ms + 1000;
+            self.check_connections();
+        }
+    }
+
+    /// Closes connections that have been idle for too long, or over their soft limit.
+    fn check_connections(&mut self) {
+        let now_ms = self.worker.now_ms;
+        let timeout_ms = i64::from(self.worker.settings.timeout) * 1000;
+        for i in 0..self.connections.len() {
+            let Some(connection) = &mut self.connections[i] else { continue };
+            let idle = now_ms - connection.session.info.active_ms.load(Ordering::Relaxed);
+            if timeout_ms > 0 && idle > timeout_ms && !connection.session.is_monitor() {
+                log::debug!("Closing idle client");
+                self.close(i);
+            } else if let Some(excess) = connection.excess(&self.worker.settings, now_ms) {
+                self.close_for_excess(i, excess);
+            }
+        }
+    }
+}

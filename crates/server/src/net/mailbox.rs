@@ -1,0 +1,48 @@
+//! A mailbox per event loop: what other threads have for its connections.
+
+use std::io;
+
+use mio::Waker;
+use parking_lot::Mutex;
+use respire_engine::Message;
+
+use super::NewConnection;
+
+/// A letter to an event loop.
+pub(crate) enum Mail {
+    Connection(NewConnection),
+    Message {
+        client: u64,
+        message: Message,
+    },
+    /// The loop ends after this turn.
+    Stop,
+}
+
+/// Letters and the bell that wakes the loop.
+pub(crate) struct Mailbox {
+    letters: Mutex<Vec<Mail>>,
+    waker: Waker,
+}
+
+impl Mailbox {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self { letters: Mutex::default(), waker }
+    }
+
+    /// Posts a letter. Rings only if the box was empty: else it has been rung already.
+    pub(crate) fn post(&self, mail: Mail) -> io::Result<()> {
+        let was_empty = {
+            let mut letters = self.letters.lock();
+            letters.push(mail);
+            letters.len() == 1
+        };
+        if was_empty { self.waker.wake() } else { Ok(()) }
+    }
+
+    /// Empties the box into `into`, which must be empty.
+    pub(crate) fn collect(&self, into: &mut Vec<Mail>) {
+        debug_assert!(into.is_empty());
+        std::mem::swap(&mut *self.letters.lock(), into);
+    }
+}

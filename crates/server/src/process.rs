@@ -1,0 +1,42 @@
+//! The process as the system sees it: its times, its limits, its name.
+
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::time::TimeVal;
+
+/// User and system time, seconds, of the process or of the calling thread.
+pub(crate) fn cpu_times(who: UsageWho) -> (f64, f64) {
+    match getrusage(who) {
+        Ok(usage) => (seconds(usage.user_time()), seconds(usage.system_time())),
+        Err(_) => (0.0, 0.0),
+    }
+}
+
+fn seconds(time: TimeVal) -> f64 {
+    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
+}
+
+/// The name and version of the operating system.
+pub(crate) fn os() -> String {
+    let name = rustix::system::uname();
+    let part = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    format!("{} {} {}", part(name.sysname()), part(name.release()), part(name.machine()))
+}
+
+/// File descriptors that the server needs beside those of its clients.
+pub(crate) const RESERVED_FILES: u64 = 32;
+
+/// Raises the limit of open files to what `clients` need. Returns how many clients there may be.
+pub(crate) fn raise_file_limit(clients: u64) -> u64 {
+    let wanted = clients + RESERVED_FILES;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return clients };
+    if soft >= wanted {
+        return clients;
+    }
+    // The hard limit can be raised by the superuser; if not, as far as it goes.
+    for (soft, hard) in [(wanted, hard.max(wanted)), (hard, hard)] {
+        if setrlimit(Resource::RLIMIT_NOFILE, soft, hard).is_ok() {
+            return clients.min(soft - RESERVED_FILES);
+        }
+    }
+    clients.min(soft.saturating_sub(RESERVED_FILES))
+}
