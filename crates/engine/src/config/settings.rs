@@ -1,0 +1,246 @@
+//! The settings that act: one typed field for each directive that has an effect, and the texts of those that are
+//! only remembered. Fields are always within the ranges of their directives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Declares an enumeration with the names that its directive accepts and prints.
+macro_rules! choices {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($variant),+ }
+
+        impl $name {
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// The inverse of `name`, for exactly the texts of `NAMES`.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+choices! {
+    /// How much the log says.
+    LogLevel { Debug = "debug", Verbose = "verbose", Notice = "notice", Warning = "warning" }
+}
+
+choices! {
+    /// What is evicted, and so whether entries keep LRU or LFU access data.
+    MaxmemoryPolicy {
+        VolatileLru = "volatile-lru",
+        VolatileLfu = "volatile-lfu",
+        VolatileRandom = "volatile-random",
+        VolatileTtl = "volatile-ttl",
+        AllkeysLru = "allkeys-lru",
+        AllkeysLfu = "allkeys-lfu",
+        AllkeysRandom = "allkeys-random",
+        NoEviction = "noeviction",
+    }
+}
+
+impl MaxmemoryPolicy {
+    /// Whether entries count accesses instead of stamping the time of the last one.
+    pub fn is_lfu(self) -> bool {
+        matches!(self, Self::VolatileLfu | Self::AllkeysLfu)
+    }
+}
+
+choices! {
+    /// Who may use a guarded command or directive.
+    Permission { No = "no", Yes = "yes", Local = "local" }
+}
+
+impl Permission {
+    pub fn allows(self, client_is_local: bool) -> bool {
+        match self {
+            Self::No => false,
+            Self::Yes => true,
+            Self::Local => client_is_local,
+        }
+    }
+}
+
+/// When a client that reads too slowly is closed. Zero switches a limit off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Bytes at which the client is closed at once.
+    pub hard: u64,
+    /// Bytes at which it is closed once it stayed above them for `soft_seconds`.
+    pub soft: u64,
+    pub soft_seconds: u64,
+}
+
+impl OutputLimit {
+    pub const NONE: Self = Self {
+        hard: 0,
+        soft: 0,
+        soft_seconds: 0,
+    };
+}
+
+/// `client-output-buffer-limit`, by class of client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLimits {
+    pub normal: OutputLimit,
+    pub replica: OutputLimit,
+    pub pubsub: OutputLimit,
+}
+
+/// `maxmemory-clients`; zero bytes or zero per cent is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientMemory {
+    Bytes(u64),
+    /// Of `maxmemory`, 0 to 100.
+    Percent(u8),
+}
+
+/// One `rename-command`; an empty `to` takes the command away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    pub from: String,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// TCP port; 0 listens on none.
+    pub port: u16,
+    /// Addresses in Redis's notation: `*` all IPv4, `::*` all IPv6, a leading `-` for one that may be missing.
+    pub bind: Vec<String>,
+    /// Path of the Unix socket, empty for none.
+    pub unixsocket: String,
+    /// Mode bits of the Unix socket; 0 leaves the default.
+    pub unixsocketperm: u32,
+    pub tcp_backlog: u32,
+    /// Seconds between TCP keep-alive probes; 0 is off.
+    pub tcp_keepalive: u32,
+    /// Seconds after which an idle client is closed; 0 is never.
+    pub timeout: u32,
+    pub maxclients: u32,
+    pub protected_mode: bool,
+    /// Empty for none.
+    pub requirepass: String,
+    pub databases: u32,
+    /// Event-loop threads.
+    pub io_threads: u16,
+    /// Shards of the keyspace.
+    pub shards: u16,
+    pub proto_max_bulk_len: u64,
+    pub client_query_buffer_limit: u64,
+    pub client_output_buffer_limit: OutputLimits,
+    pub maxmemory_clients: ClientMemory,
+    /// Turns of the background work per second, 1 to 500.
+    pub hz: u32,
+    pub dynamic_hz: bool,
+    pub loglevel: LogLevel,
+    /// Empty for standard output.
+    pub logfile: String,
+    pub dir: String,
+    /// Empty for none.
+    pub pidfile: String,
+    /// Microseconds; negative switches the slow log off, 0 logs everything.
+    pub slowlog_log_slower_than: i64,
+    pub slowlog_max_len: u64,
+    /// Milliseconds; 0 switches the monitor off.
+    pub latency_monitor_threshold: u64,
+    pub latency_tracking: bool,
+    /// Per cent, 0 to 100.
+    pub latency_tracking_info_percentiles: Vec<f64>,
+    pub maxmemory_policy: MaxmemoryPolicy,
+    pub lfu_log_factor: u32,
+    /// Minutes.
+    pub lfu_decay_time: u32,
+    /// 1 to 10.
+    pub active_expire_effort: u8,
+    pub lazyfree_lazy_user_del: bool,
+    pub lazyfree_lazy_user_flush: bool,
+    pub lazyfree_lazy_expire: bool,
+    pub lazyfree_lazy_server_del: bool,
+    pub enable_debug_command: Permission,
+    pub enable_protected_configs: Permission,
+    pub always_show_logo: bool,
+    pub set_proc_title: bool,
+    pub proc_title_template: String,
+    pub rename_command: Vec<Rename>,
+    /// Values given to directives that have no field of their own, in canonical form.
+    pub(super) kept: BTreeMap<&'static str, String>,
+    /// Directives that a file, an argument or CONFIG SET named.
+    pub(super) explicit: BTreeSet<&'static str>,
+}
+
+impl Settings {
+    /// The defaults. What depends on the machine comes from the caller: the number of event-loop threads when none
+    /// is configured (cut to 1..=128), and the working directory.
+    pub fn new(threads: usize, dir: impl Into<String>) -> Self {
+        const MB: u64 = 1024 * 1024;
+        Self {
+            port: 6379,
+            bind: vec!["*".into(), "-::*".into()],
+            unixsocket: String::new(),
+            unixsocketperm: 0,
+            tcp_backlog: 511,
+            tcp_keepalive: 300,
+            timeout: 0,
+            maxclients: 10_000,
+            protected_mode: true,
+            requirepass: String::new(),
+            databases: 16,
+            io_threads: threads.clamp(1, 128) as u16,
+            shards: 16,
+            proto_max_bulk_len: 512 * MB,
+            client_query_buffer_limit: 1024 * MB,
+            client_output_buffer_limit: OutputLimits {
+                normal: OutputLimit::NONE,
+                replica: OutputLimit {
+                    hard: 256 * MB,
+                    soft: 64 * MB,
+                    soft_seconds: 60,
+                },
+                pubsub: OutputLimit {
+                    hard: 32 * MB,
+                    soft: 8 * MB,
+                    soft_seconds: 60,
+                },
+            },
+            maxmemory_clients: ClientMemory::Bytes(0),
+            hz: 10,
+            dynamic_hz: true,
+            loglevel: LogLevel::Notice,
+            logfile: String::new(),
+            dir: dir.into(),
+            pidfile: String::new(),
+            slowlog_log_slower_than: 10_000,
+            slowlog_max_len: 128,
+            latency_monitor_threshold: 0,
+            latency_tracking: true,
+            latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
+            maxmemory_policy: MaxmemoryPolicy::NoEviction,
+            lfu_log_factor: 10,
+            lfu_decay_time: 1,
+            active_expire_effort: 1,
+            lazyfree_lazy_user_del: false,
+            lazyfree_lazy_user_flush: false,
+            lazyfree_lazy_expire: false,
+            lazyfree_lazy_server_del: false,
+            enable_debug_command: Permission::No,
+            enable_protected_configs: Permission::No,
+            always_show_logo: false,
+            set_proc_title: true,
+            proc_title_template: "{title} {listen-addr} {server-mode}".into(),
+            rename_command: Vec::new(),
+            kept: BTreeMap::new(),
+            explicit: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a file, an argument or CONFIG SET named this directive (by its own name, not an alias).
+    pub fn is_explicit(&self, name: &str) -> bool {
+        self.explicit.contains(name)
+    }
+}
