@@ -156,10 +156,12 @@ impl Directive {
         origin: Origin,
     ) -> Result<(), String> {
         let words: Vec<&str>;
-        let args = match args {
+        let args: &[&str] = match args {
             [] => return Err(WRONG_NUMBER.into()),
+            // One argument with blanks is a list too; as in Redis, each blank parts two words.
+            [""] if self.list => &[],
             [text] if self.list => {
-                words = text.split(' ').filter(|word| !word.is_empty()).collect();
+                words = text.split(' ').collect();
                 &words
             }
             _ => args,

@@ -83,7 +83,11 @@ impl Kind {
             }
             Self::Memory { min } => {
                 let value = parse_memory(text).ok_or(NOT_MEMORY)?;
-                in_range(i64::try_from(value).map_err(|_| NOT_MEMORY)?, min, i64::MAX)
+                // No directive goes beyond the signed range, so that one bound serves all.
+                match i64::try_from(value) {
+                    Ok(value) => in_range(value, min, i64::MAX),
+                    Err(_) => Err(out_of_range(min, i64::MAX)),
+                }
             }
             Self::MemoryOrPercent => parse_memory_or_percent(text),
             Self::Choice(names) => names
@@ -127,10 +131,12 @@ fn in_range(value: i64, min: i64, max: i64) -> Result<Value, String> {
     if (min..=max).contains(&value) {
         Ok(Value::Integer(value))
     } else {
-        Err(format!(
-            "argument must be between {min} and {max} inclusive"
-        ))
+        Err(out_of_range(min, max))
     }
+}
+
+fn out_of_range(min: i64, max: i64) -> String {
+    format!("argument must be between {min} and {max} inclusive")
 }
 
 pub(super) fn one_of(names: &[&str]) -> String {
@@ -144,7 +150,8 @@ pub(super) fn parse_integer(text: &str) -> Option<i64> {
     respire_datatypes::integer::parse_i64(text.as_bytes())
 }
 
-/// Bytes: digits and an optional unit in any case. `k`, `m`, `g` are powers of 1000; `kb`, `mb`, `gb` of 1024.
+/// Bytes: digits and an optional unit in any case. `k`, `m`, `g` are powers of 1000; `kb`, `mb`, `gb` of 1024. No
+/// digits at all are zero, as in Redis.
 pub fn parse_memory(text: &str) -> Option<u64> {
     let digits = text
         .bytes()
@@ -161,6 +168,9 @@ pub fn parse_memory(text: &str) -> Option<u64> {
         "gb" => 1 << 30,
         _ => return None,
     };
+    if number.is_empty() {
+        return Some(0);
+    }
     number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
@@ -203,8 +213,8 @@ mod tests {
             ("2mB", Some(2 << 20)),
             ("3g", Some(3_000_000_000)),
             ("3Gb", Some(3 << 30)),
-            ("", None),
-            ("kb", None),
+            ("", Some(0)),
+            ("kb", Some(0)),
             ("-1", None),
             ("1.5gb", None),
             ("1 kb", None),
@@ -254,6 +264,11 @@ mod tests {
                 "percentage argument must be less or equal to 100",
             ),
             (Kind::MemoryOrPercent, "%", NOT_MEMORY_OR_PERCENT),
+            (
+                Kind::Memory { min: 5 },
+                "9223372036854775808",
+                "argument must be between 5 and 9223372036854775807 inclusive",
+            ),
             (
                 Kind::Choice(&["a", "b"]),
                 "c",

@@ -36,6 +36,8 @@ pub use settings::{
 
 use directive::Origin;
 
+const NOT_SUPPORTED: &str = "not supported yet by this version of Respire";
+
 /// The settings in force, shared by all threads.
 pub struct Config {
     defaults: Settings,
@@ -169,17 +171,24 @@ impl Config {
         let rows = self.check_names(pairs, &old, client_is_local)?;
 
         let mut new = Settings::clone(&old);
+        let failed = |name: &[u8], reason: String| SetError::Failed {
+            name: String::from_utf8_lossy(name).into_owned(),
+            reason,
+        };
         for (row, (name, value)) in rows.iter().zip(pairs) {
-            set_one(row, &mut new, value).map_err(|reason| SetError::Failed {
-                name: String::from_utf8_lossy(name).into_owned(),
-                reason,
-            })?;
+            set_one(row, &mut new, value).map_err(|reason| failed(name, reason))?;
         }
-        let changed: Vec<&'static str> = rows
-            .iter()
-            .filter(|row| row.get(&old) != row.get(&new))
-            .map(|row| row.name)
-            .collect();
+        for (row, (name, _)) in rows.iter().zip(pairs) {
+            if row.is_broken_promise(&new) {
+                return Err(failed(name, NOT_SUPPORTED.into()));
+            }
+        }
+        let mut changed: Vec<&'static str> = Vec::new();
+        for row in rows {
+            if row.get(&old) != row.get(&new) && !changed.contains(&row.name) {
+                changed.push(row.name);
+            }
+        }
         if !changed.is_empty() {
             apply(&old, &new).map_err(|(name, reason)| SetError::Failed { name, reason })?;
         }
@@ -196,8 +205,8 @@ impl Config {
         client_is_local: bool,
     ) -> Result<Vec<&'static Directive>, SetError> {
         let mut rows: Vec<&'static Directive> = Vec::with_capacity(pairs.len());
-        for (name, _) in pairs {
-            let name = String::from_utf8_lossy(name).into_owned();
+        for (index, (bytes, _)) in pairs.iter().enumerate() {
+            let name = String::from_utf8_lossy(bytes).into_owned();
             let Some(row) = find(&name).filter(|row| !row.file_only) else {
                 return Err(SetError::Unknown { name });
             };
@@ -205,7 +214,8 @@ impl Config {
                 "can't set immutable config"
             } else if row.protected && !settings.enable_protected_configs.allows(client_is_local) {
                 "can't set protected config"
-            } else if rows.iter().any(|known| std::ptr::eq(*known, row)) {
+            } else if (pairs[..index].iter()).any(|(known, _)| known.eq_ignore_ascii_case(bytes)) {
+                // A name and its alias are no duplicates in Redis: the later one wins.
                 "duplicate parameter"
             } else {
                 rows.push(row);
@@ -228,11 +238,7 @@ impl Config {
 
 fn set_one(row: &Directive, settings: &mut Settings, value: &[u8]) -> Result<(), String> {
     let value = str::from_utf8(value).map_err(|_| "argument must be valid UTF-8")?;
-    row.set(settings, &[value], Origin::Runtime)?;
-    if row.is_broken_promise(settings) {
-        return Err("not supported yet by this version of Respire".into());
-    }
-    Ok(())
+    row.set(settings, &[value], Origin::Runtime)
 }
 
 #[cfg(test)]

@@ -9,10 +9,15 @@ use super::settings::{OutputLimit, Rename, Settings};
 const MAX_BIND: usize = 16;
 
 pub(super) fn write_bind(settings: &mut Settings, args: &[&str], _: Origin) -> Result<(), String> {
-    if args.len() > MAX_BIND {
+    let addresses: Vec<String> = args
+        .iter()
+        .filter(|address| !address.is_empty())
+        .map(|&address| address.to_owned())
+        .collect();
+    if addresses.len() > MAX_BIND {
         return Err("Too many bind addresses specified.".into());
     }
-    settings.bind = args.iter().map(|&address| address.to_owned()).collect();
+    settings.bind = addresses;
     Ok(())
 }
 
@@ -49,7 +54,7 @@ pub(super) fn write_output_limits(
 ) -> Result<(), String> {
     let mut limits = settings.client_output_buffer_limit;
     let (chunks, rest) = args.as_chunks::<4>();
-    if chunks.is_empty() || !rest.is_empty() {
+    if !rest.is_empty() {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
     for [class, hard, soft, seconds] in chunks {
@@ -105,7 +110,7 @@ pub(super) fn write_percentiles(
                     .into(),
             );
         }
-        percentiles.push(value.abs());
+        percentiles.push(value);
     }
     settings.latency_tracking_info_percentiles = percentiles;
     Ok(())
@@ -116,29 +121,41 @@ pub(super) fn write_title_template(
     args: &[&str],
     _: Origin,
 ) -> Result<(), String> {
-    const VARIABLES: [&str; 7] = [
-        "title",
-        "listen-addr",
-        "server-mode",
-        "port",
-        "tls-port",
-        "unixsocket",
-        "config-file",
-    ];
     let [template] = args else {
         return Err(WRONG_NUMBER.into());
     };
-    let mut rest = *template;
-    while let Some((_, after)) = rest.split_once('{') {
-        match after.split_once('}') {
-            Some((name, after)) if VARIABLES.contains(&name) => rest = after,
-            _ => {
-                return Err("template format is invalid or contains unknown variables".into());
-            }
+    // `None` is bad syntax; an empty title is refused as well.
+    match sample_title(template, &settings.unixsocket) {
+        Some(title) if !title.trim().is_empty() => {
+            settings.proc_title_template = (*template).to_owned();
+            Ok(())
         }
+        _ => Err("template format is invalid or contains unknown variables".into()),
     }
-    settings.proc_title_template = (*template).to_owned();
-    Ok(())
+}
+
+/// What the template comes to on a server of which little is known. `{{` stands for a brace.
+fn sample_title(template: &str, unixsocket: &str) -> Option<String> {
+    let mut title = String::new();
+    let mut rest = template;
+    while let Some((literal, after)) = rest.split_once('{') {
+        title.push_str(literal);
+        if let Some(after) = after.strip_prefix('{') {
+            title.push('{');
+            rest = after;
+            continue;
+        }
+        let (name, after) = after.split_once('}')?;
+        title.push_str(match name {
+            "title" | "server-mode" => "",
+            "unixsocket" => unixsocket,
+            "listen-addr" | "port" | "tls-port" | "config-file" => "1",
+            _ => return None,
+        });
+        rest = after;
+    }
+    title.push_str(rest);
+    Some(title)
 }
 
 pub(super) fn read_renames(settings: &Settings) -> String {
@@ -207,7 +224,7 @@ pub(super) fn keyspace_events(_: Option<&str>, args: &[&str]) -> Result<String, 
     } else {
         canonical.extend(ALL.chars().filter(|&event| has(event)));
     }
-    canonical.extend("KEmn".chars().filter(|&event| has(event)));
+    canonical.extend("nKEm".chars().filter(|&event| has(event)));
     Ok(canonical)
 }
 

@@ -178,9 +178,7 @@ fn set_refuses_as_redis_does() {
             vec![("hz", "20"), ("HZ", "10")],
             failed("HZ", "duplicate parameter"),
         ),
-        (
-            vec![
-                ("hash-max-ziplist-entries", "5"),
+        ("hash-max-ziplist-entries", "5"),
                 ("hash-max-listpack-entries", "6"),
             ],
             failed("hash-max-listpack-entries", "duplicate parameter"),
@@ -293,6 +291,43 @@ fn set_refuses_as_redis_does() {
 }
 
 #[test]
+fn titles_are_checked_as_in_redis() {
+    let config = config();
+    for title in [
+        "{port}",
+        "{{x",
+        "{{title}}",
+        "a}",
+        "}",
+        "a{{b}",
+        "{title}}",
+        "{listen-addr}",
+    ] {
+        assert!(
+            set(&config, &[("proc-title-template", title)]).is_ok(),
+            "{title}"
+        );
+    }
+    for title in [
+        "",
+        " ",
+        "{title}",
+        "{title} ",
+        "{unixsocket}",
+        "{",
+        "{}",
+        "{x}",
+        "{server-mode}",
+        "{port",
+    ] {
+        assert!(
+            set(&config, &[("proc-title-template", title)]).is_err(),
+            "{title}"
+        );
+    }
+}
+
+#[test]
 fn set_changes_all_and_names_what_changed() {
     let config = config();
     let mut reader = Reader::new(&config);
@@ -304,6 +339,8 @@ fn set_changes_all_and_names_what_changed() {
             ("TIMEOUT", "0"),
             ("maxmemory-clients", "5%"),
             ("slave-priority", "7"),
+            ("hash-max-ziplist-entries", "5"),
+            ("hash-max-listpack-entries", "6"),
             ("appendonly", "no"),
             ("save", ""),
             (
@@ -321,6 +358,7 @@ fn set_changes_all_and_names_what_changed() {
             "hz",
             "maxmemory-clients",
             "replica-priority",
+            "hash-max-listpack-entries",
             "client-output-buffer-limit",
             "latency-tracking-info-percentiles",
             "notify-keyspace-events",
@@ -334,6 +372,7 @@ fn set_changes_all_and_names_what_changed() {
     assert!(settings.bind.is_empty());
     for (name, value) in [
         ("slave-priority", "7"),
+        ("hash-max-ziplist-entries", "6"),
         ("maxmemory-clients", "5%"),
         ("notify-keyspace-events", "AKEm"),
         ("latency-tracking-info-percentiles", "50.123457 99.9"),
