@@ -157,7 +157,7 @@ impl Directive {
     ) -> Result<(), String> {
         let words: Vec<&str>;
         let args: &[&str] = match args {
-            [] => return Err(WRONG_NUMBER.into()),
+            [] if !self.list => return Err(WRONG_NUMBER.into()),
             // One argument with blanks is a list too; as in Redis, each blank parts two words.
             [""] if self.list => &[],
             [text] if self.list => {
@@ -170,7 +170,8 @@ impl Directive {
             Store::Field { kind, write, .. } => write(settings, &kind.parse(single(args)?)?),
             Store::Special { write, .. } => write(settings, args, origin)?,
             Store::Kept { kind, .. } => {
-                let text = kind.print(&kind.parse(single(args)?)?);
+                let value = kind.parse(single(args)?);
+                let text = kind.print(&value.map_err(|reason| self.name_in(*kind, reason))?);
                 settings.kept.insert(self.name, text);
             }
             Store::KeptSpecial { read, .. } => {
@@ -182,6 +183,14 @@ impl Directive {
         }
         settings.explicit.insert(self.name);
         Ok(())
+    }
+
+    /// Refusals of file names speak of the directive, not of its argument.
+    fn name_in(&self, kind: Kind, reason: String) -> String {
+        match (kind, reason.strip_prefix("argument")) {
+            (Kind::FileName { .. }, Some(rest)) => format!("{}{rest}", self.name),
+            _ => reason,
+        }
     }
 
     /// Whether the present value promises something that this version doesn't keep.

@@ -53,6 +53,9 @@ pub(super) static ROWS: &[Directive] = &[
         "-2",
     )
     .alias("list-max-ziplist-size"),
+    // Gone since Redis 3.2, but still accepted.
+    none("list-max-ziplist-entries", TEXT, "").file_only(),
+    none("list-max-ziplist-value", TEXT, "").file_only(),
     later("list-compress-depth", NATURAL, "0"),
     later("set-max-intset-entries", LONG, "512"),
     later("set-max-listpack-entries", LONG, "128"),
@@ -112,14 +115,33 @@ pub(super) static ROWS: &[Directive] = &[
     )
     .list(),
     promise("appendonly", BOOL, "no", &["no"]),
-    later("dbfilename", Kind::FileName, "dump.rdb").protected(),
+    later(
+        "dbfilename",
+        Kind::FileName { may_be_empty: true },
+        "dump.rdb",
+    )
+    .protected(),
     later("rdbcompression", BOOL, "yes"),
     later("rdbchecksum", BOOL, "yes").immutable(),
     later("rdb-del-sync-files", BOOL, "no"),
     later("rdb-save-incremental-fsync", BOOL, "yes"),
     later("stop-writes-on-bgsave-error", BOOL, "yes"),
-    later("appendfilename", Kind::FileName, "appendonly.aof").immutable(),
-    later("appenddirname", Kind::FileName, "appendonlydir").immutable(),
+    later(
+        "appendfilename",
+        Kind::FileName {
+            may_be_empty: false,
+        },
+        "appendonly.aof",
+    )
+    .immutable(),
+    later(
+        "appenddirname",
+        Kind::FileName {
+            may_be_empty: false,
+        },
+        "appendonlydir",
+    )
+    .immutable(),
     later(
         "appendfsync",
         Kind::Choice(&["everysec", "always", "no"]),
@@ -226,7 +248,14 @@ pub(super) static ROWS: &[Directive] = &[
     promise("cluster-enabled", BOOL, "no", &["no"]).immutable(),
     later("cluster-port", PORT, "0").immutable(),
     later("cluster-announce-ip", TEXT, ""),
-    later("cluster-announce-hostname", TEXT, ""),
+    Directive::new(
+        "cluster-announce-hostname",
+        Remembered,
+        Store::KeptSpecial {
+            default: "",
+            read: special::hostname,
+        },
+    ),
     later("cluster-announce-human-nodename", TEXT, ""),
     later("cluster-announce-port", PORT, "0"),
     later("cluster-announce-tls-port", PORT, "0"),

@@ -52,7 +52,9 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     Text,
     /// The name of a file without a path.
-    FileName,
+    FileName {
+        may_be_empty: bool,
+    },
 }
 
 pub(super) const INT_MAX: i64 = i32::MAX as i64;
@@ -96,11 +98,13 @@ impl Kind {
                 .map(|&name| Value::Text(name.to_owned()))
                 .ok_or_else(|| one_of(names)),
             Self::Text => Ok(Value::Text(text.to_owned())),
-            Self::FileName if text.is_empty() => Err("argument can't be empty".into()),
-            Self::FileName if text.contains(['/', '\\']) => {
+            Self::FileName {
+                may_be_empty: false,
+            } if text.is_empty() => Err("argument can't be empty".into()),
+            Self::FileName { .. } if text.contains(['/', '\\']) => {
                 Err("argument can't be a path, just a filename".into())
             }
-            Self::FileName => Ok(Value::Text(text.to_owned())),
+            Self::FileName { .. } => Ok(Value::Text(text.to_owned())),
         }
     }
 
@@ -275,7 +279,7 @@ mod tests {
                 "argument(s) must be one of the following: a, b",
             ),
             (
-                Kind::FileName,
+                Kind::FileName { may_be_empty: true },
                 "a/b",
                 "argument can't be a path, just a filename",
             ),

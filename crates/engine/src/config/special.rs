@@ -243,6 +243,20 @@ pub(super) fn replica_of(_: Option<&str>, args: &[&str]) -> Result<String, Strin
     }
 }
 
+pub(super) fn hostname(_: Option<&str>, args: &[&str]) -> Result<String, String> {
+    let [name] = args else {
+        return Err(WRONG_NUMBER.into());
+    };
+    if name.len() > 255 {
+        return Err("Hostnames must be less than 256 characters".into());
+    }
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if !name.bytes().all(valid) {
+        return Err("Hostnames may only contain alphanumeric characters, hyphens or dots".into());
+    }
+    Ok((*name).to_owned())
+}
+
 pub(super) fn shutdown_options(_: Option<&str>, args: &[&str]) -> Result<String, String> {
     const OPTIONS: [&str; 4] = ["save", "nosave", "now", "force"];
     let mut chosen = [false; OPTIONS.len()];

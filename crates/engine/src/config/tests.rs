@@ -178,11 +178,6 @@ fn set_refuses_as_redis_does() {
             vec![("hz", "20"), ("HZ", "10")],
             failed("HZ", "duplicate parameter"),
         ),
-        ("hash-max-ziplist-entries", "5"),
-                ("hash-max-listpack-entries", "6"),
-            ],
-            failed("hash-max-listpack-entries", "duplicate parameter"),
-        ),
         (
             vec![("dir", "/tmp")],
             failed("dir", "can't set protected config"),
@@ -447,6 +442,15 @@ fn a_file_is_read_line_by_line() {
     assert_eq!(find("save").unwrap().get(&settings), "60 1 300 10 900 1");
     assert_eq!(find("user").unwrap().get(&settings), "a on\nb off");
     assert_eq!(not_acting(&settings).promises, ["user", "save"]);
+    for none in [
+        "bind",
+        "bind \"\"",
+        "save",
+        "dbfilename \"\"",
+        "list-max-ziplist-entries 5",
+    ] {
+        assert!(parsed(none).is_ok(), "{none}");
+    }
     let cleared = parsed("save 60 1\nsave \"\"\n").unwrap();
     assert_eq!(find("save").unwrap().get(&cleared), "");
 }
@@ -462,8 +466,19 @@ fn a_bad_line_stops_with_its_place_and_reason() {
         ("hz abc", 1, "argument couldn't be parsed into an integer"),
         ("hz 10 20", 1, "wrong number of arguments"),
         ("hz", 1, "wrong number of arguments"),
+        (
+            "dbfilename a/b",
+            1,
+            "dbfilename can't be a path, just a filename",
+        ),
+        ("appendfilename \"\"", 1, "appendfilename can't be empty"),
+        (
+            "cluster-announce-hostname a_b",
+            1,
+            "Hostnames may only contain alphanumeric characters, hyphens or dots",
+        ),
         ("\n\nhz 10 # no comment", 3, "wrong number of arguments"),
-        ("save", 1, "wrong number of arguments"),
+        ("oom-score-adj-values", 1, "wrong number of arguments"),
         ("save 1", 1, "Invalid save parameters"),
         (
             "requirepass \"abc",
