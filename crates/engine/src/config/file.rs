@@ -9,6 +9,7 @@ use super::settings::Settings;
 
 /// Files that include each other endlessly stop here.
 const MAX_DEPTH: usize = 16;
+const MAX_FILES: usize = 1_000;
 
 /// What the name of the source is for arguments.
 const COMMAND_LINE: &str = "command line";
@@ -51,44 +52,64 @@ pub fn parse_file(
     settings: &mut Settings,
     include: &mut Includer<'_>,
 ) -> Result<(), ConfigError> {
-    parse_nested(text, name, settings, include, 0)
+    Files { include, read: 0 }.parse(text, name, settings, 0)
 }
 
-fn parse_nested(
-    text: &str,
-    name: &str,
-    settings: &mut Settings,
-    include: &mut Includer<'_>,
-    depth: usize,
-) -> Result<(), ConfigError> {
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim_matches([' ', '\t', '\r']);
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let fail = |reason: String| ConfigError {
-            file: name.to_owned(),
-            line: index + 1,
-            text: line.to_owned(),
-            reason,
-        };
-        let words = split_words(line)
-            .ok_or_else(|| fail("Unbalanced quotes in configuration line".into()))?;
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words[..] {
-            [] => {}
-            [directive, pattern] if directive.eq_ignore_ascii_case("include") => {
-                if depth == MAX_DEPTH {
-                    return Err(fail("Files include each other too deeply".into()));
-                }
-                for (file, text) in include(pattern).map_err(fail)? {
-                    parse_nested(&text, &file, settings, include, depth + 1)?;
-                }
+/// A file and what it includes.
+struct Files<'a, 'b> {
+    include: &'a mut Includer<'b>,
+    read: usize,
+}
+
+impl Files<'_, '_> {
+    fn parse(
+        &mut self,
+        text: &str,
+        name: &str,
+        settings: &mut Settings,
+        depth: usize,
+    ) -> Result<(), ConfigError> {
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim_matches([' ', '\t', '\r']);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
             }
-            [directive, ref args @ ..] => apply(settings, directive, args).map_err(fail)?,
+            let fail = |reason: String| ConfigError {
+                file: name.to_owned(),
+                line: index + 1,
+                text: line.to_owned(),
+                reason,
+            };
+            let words = split_words(line)
+                .ok_or_else(|| fail("Unbalanced quotes in configuration line".into()))?;
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            match words[..] {
+                [] => {}
+                [directive, pattern] if directive.eq_ignore_ascii_case("include") => {
+                    self.include(pattern, settings, depth, fail)?;
+                }
+                [directive, ref args @ ..] => apply(settings, directive, args).map_err(fail)?,
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn include(
+        &mut self,
+        pattern: &str,
+        settings: &mut Settings,
+        depth: usize,
+        fail: impl Fn(String) -> ConfigError,
+    ) -> Result<(), ConfigError> {
+        for (name, text) in (self.include)(pattern).map_err(&fail)? {
+            self.read += 1;
+            if depth == MAX_DEPTH || self.read > MAX_FILES {
+                return Err(fail("Files include each other too deeply".into()));
+            }
+            self.parse(&text, &name, settings, depth + 1)?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads `--directive value ...` into `settings`: a word that starts with `--` names a directive, those up to the
@@ -99,6 +120,7 @@ pub fn parse_args(
     settings: &mut Settings,
     include: &mut Includer<'_>,
 ) -> Result<(), ConfigError> {
+    let mut files = Files { include, read: 0 };
     let mut rest = args;
     let mut number = 0;
     while let Some((first, after)) = rest.split_first() {
@@ -126,9 +148,7 @@ pub fn parse_args(
         }
         match values[..] {
             [pattern] if directive.eq_ignore_ascii_case("include") => {
-                for (file, text) in include(pattern).map_err(fail)? {
-                    parse_nested(&text, &file, settings, include, 1)?;
-                }
+                files.include(pattern, settings, 0, fail)?;
             }
             _ => apply(settings, directive, &values).map_err(fail)?,
         }
