@@ -6,10 +6,11 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let mut settings = respire_engine::config::Settings::new(
+    let defaults = respire_engine::config::Settings::new(
         std::thread::available_parallelism().map_or(1, usize::from),
         ".",
     );
+    let mut settings = defaults.clone();
     let args: Vec<String> = std::env::args().skip(1).collect();
     for pair in args.chunks(2) {
         match pair[0].as_str() {
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
             _ => {}
         }
     }
-    let options = respire::Options { settings, config_file: None };
+    let options = respire::Options { defaults, settings, config_file: None };
     match respire::Server::start(options) {
         Ok(server) => server.run_until_signal(),
         Err(error) => {

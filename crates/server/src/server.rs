@@ -26,6 +26,8 @@ use crate::{logging, process};
 
 /// What a server is started with.
 pub struct Options {
+    /// What directives are when nobody sets them, on this machine.
+    pub defaults: Settings,
     pub settings: Settings,
     /// The file that CONFIG REWRITE writes.
     pub config_file: Option<PathBuf>,
@@ -41,7 +43,7 @@ pub struct Server {
 impl Server {
     /// Opens the sockets and starts all threads. On return, connections are being accepted.
     pub fn start(options: Options) -> Result<Self, String> {
-        let Options { mut settings, config_file } = options;
+        let Options { defaults, mut settings, config_file } = options;
         logging::start(&settings)?;
         let possible = process::raise_file_limit(u64::from(settings.maxclients));
         if possible < u64::from(settings.maxclients) {
@@ -84,7 +86,7 @@ impl Server {
         };
         let secret = [random()?, random()?, random()?, random()?];
         let banner = banner(&settings);
-        let config = Config::new(settings);
+        let config = Config::new(defaults, settings);
         let engine =
             Arc::new(Engine::new(config, Box::new(SystemClock::new()), Box::new(host), secret));
 
