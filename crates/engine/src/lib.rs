@@ -10,6 +10,7 @@ mod ctx;
 mod dispatch;
 mod engine;
 mod error;
+mod expiry;
 mod host;
 mod latency;
 mod multi;
