@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Speak RESP3
     #[arg(short = '3', long, help_heading = "Server")]
     pub resp3: bool,
-    /// Seconds without any answer after which the run fails
+    /// Seconds without a complete reply after which the run fails
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Server")]
     pub timeout: Duration,
     /// Put the same load on this server as well (host:port or a socket's path), in turns, and print both with ratios

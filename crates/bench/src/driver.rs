@@ -67,7 +67,8 @@ struct Connection {
     outstanding: u64,
     /// Closed loop: when the batch was sent. Open loop: the number of its first unanswered request.
     origin: u64,
-    /// When something last moved here, for the timeout.
+    /// When a reply last ended or the kernel last took bytes, for the timeout. Mere bytes of a reply do not count: a
+    /// server could send them for ever.
     active_at: u64,
     /// What the kernel did not take of the batch.
     unsent: Vec<u8>,
@@ -380,7 +381,6 @@ impl<'a> Driver<'a> {
                 .feed(&buffer[..len])
                 .map_err(|error| Error(format!("{}: {error}", self.address)))?;
             let now = self.start.elapsed().as_nanos() as u64;
-            connection.active_at = now;
             if replies > 0 {
                 self.answered(index, replies, now)?;
             }
@@ -400,6 +400,7 @@ impl<'a> Driver<'a> {
             )));
         };
         connection.outstanding = outstanding;
+        connection.active_at = now;
         self.replies += replies;
         match &self.schedule {
             None => {
