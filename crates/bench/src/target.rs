@@ -197,10 +197,7 @@ impl Client {
     /// Sends one request's bytes and reads one reply.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, Error> {
         let address = &self.address;
-        let lost = |error: io::Error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => silent(address, self.timeout),
-            _ => Error(format!("the connection to {address} failed: {error}")),
-        };
+        let lost = |error: io::Error| lost(address, self.timeout, &error);
         self.stream.write_all(request).map_err(lost)?;
         let deadline = Instant::now() + self.timeout;
         let mut reply = Vec::new();
@@ -225,6 +222,17 @@ impl Client {
         }
     }
 
+    /// The same connection twice, for a thread that writes and one that reads; both keep the timeouts.
+    pub(crate) fn split(self) -> Result<(Stream, Stream), Error> {
+        let twin = match &self.stream {
+            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
+            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+        };
+        let twin = twin.map_err(|error| cannot_connect(&self.address, &error))?;
+        Ok((self.stream, twin))
+    }
+
+    /// The connection for an event loop: it never blocks.
     pub(crate) fn into_stream(self) -> Result<Stream, Error> {
         self.set_timeouts(None)
             .and_then(|()| match &self.stream {
@@ -246,6 +254,14 @@ impl Client {
                 stream.set_write_timeout(timeout)
             }
         }
+    }
+}
+
+/// What a failed read or write of a stream with timeouts means.
+pub(crate) fn lost(address: &Address, timeout: Duration, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => silent(address, timeout),
+        _ => Error(format!("the connection to {address} failed: {error}")),
     }
 }
 

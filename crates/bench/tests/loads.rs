@@ -220,3 +220,32 @@ fn a_prober_probes_until_it_is_stopped() {
         "{report:?}"
     );
 }
+
+#[test]
+fn a_prober_sends_on_while_earlier_probes_wait() {
+    let stalled = Arc::new(AtomicBool::new(false));
+    let most_at_once = Arc::new(AtomicU64::new(0));
+    let most = Arc::clone(&most_at_once);
+    let target = answering(b"$-1\r\n", move |piece| {
+        most.fetch_max(commands(piece) as u64, Ordering::SeqCst);
+        if !stalled.swap(true, Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(300));
+        }
+    });
+    let prober = Prober::start(&target, "key", Duration::from_millis(10)).unwrap();
+    thread::sleep(Duration::from_millis(310));
+    let report = prober.stop().unwrap();
+    // The first probe met the stall, and the server then found those that were sent meanwhile.
+    assert!(report.worst_us >= 299_000.0, "{report:?}");
+    assert!(most_at_once.load(Ordering::SeqCst) >= 2, "{report:?}");
+}
+
+#[test]
+fn a_prober_tells_when_its_server_is_gone() {
+    let target = server(|mut stream| {
+        let _ = stream.read(&mut [0; 16]);
+    });
+    let prober = Prober::start(&target, "key", Duration::from_millis(1)).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    assert!(prober.stop().is_err());
+}
