@@ -259,7 +259,8 @@ impl<'a> Driver<'a> {
                 if event.is_writable() && !self.connections[index].unsent.is_empty() {
                     self.flush(index)?;
                 }
-                self.receive(index, &mut buffer)?;
+                let ended = event.is_read_closed() || event.is_error();
+                self.receive(index, &mut buffer, ended)?;
             }
             self.shared
                 .progress
@@ -360,8 +361,9 @@ impl<'a> Driver<'a> {
             .map_err(no_poller)
     }
 
-    /// Reads until nothing is left, counts replies, and goes on with the next batch.
-    fn receive(&mut self, index: usize, buffer: &mut [u8]) -> Result<(), Error> {
+    /// Reads until nothing is left, counts replies, and goes on with the next batch. `ended` says that the poller
+    /// has seen the stream's end, of which it tells only once.
+    fn receive(&mut self, index: usize, buffer: &mut [u8], ended: bool) -> Result<(), Error> {
         loop {
             let connection = &mut self.connections[index];
             let len = match connection.stream.read(buffer) {
@@ -385,7 +387,7 @@ impl<'a> Driver<'a> {
                 self.answered(index, replies, now)?;
             }
             // A short read has emptied the socket: the poller tells when there is more.
-            if len < buffer.len() {
+            if len < buffer.len() && !ended {
                 return Ok(());
             }
         }

@@ -1,8 +1,13 @@
 //! Loads against small servers that misbehave in known ways. No outside tool is needed.
 
-use respire_bench::{Address, IdleConnections, KeyDistribution, Load, Prober, Target, Workload};
+use respire_bench::{
+    Address, Embedded, IdleConnections, KeyDistribution, Load, Prober, Target, Workload,
+};
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -248,4 +253,40 @@ fn a_prober_tells_when_its_server_is_gone() {
     let prober = Prober::start(&target, "key", Duration::from_millis(1)).unwrap();
     thread::sleep(Duration::from_millis(50));
     assert!(prober.stop().is_err());
+}
+
+#[test]
+fn the_command_line_starts_an_embedded_server_only_when_none_is_named_and_tells_errors_by_its_exit()
+{
+    let code = |reply: &'static [u8], named: bool| {
+        let target = answering(reply, |_| ());
+        let Address::Tcp(addr) = target.address else {
+            unreachable!("the servers here are on TCP")
+        };
+        let port = addr.port().to_string();
+        let mut args = vec!["-n", "50", "-t", "get", "--json"];
+        if named {
+            args.extend(["--port", &port]);
+        }
+        let calls = Rc::new(Cell::new((0, 0)));
+        let seen = Rc::clone(&calls);
+        let embedded = move || {
+            let stopped = Rc::clone(&seen);
+            seen.set((seen.get().0 + 1, 0));
+            let stop = Box::new(move || stopped.set((stopped.get().0, stopped.get().1 + 1)));
+            Ok(Embedded { addr, stop })
+        };
+        let code = respire_bench::run(args.into_iter().map(Into::into), &embedded);
+        // Started once and stopped once, or not at all.
+        assert_eq!(calls.get(), if named { (0, 0) } else { (1, 1) });
+        format!("{code:?}")
+    };
+    let (success, failure) = (
+        format!("{:?}", ExitCode::SUCCESS),
+        format!("{:?}", ExitCode::FAILURE),
+    );
+    for named in [true, false] {
+        assert_eq!(code(b"$-1\r\n", named), success);
+        assert_eq!(code(b"-ERR no\r\n", named), failure);
+    }
 }
