@@ -70,6 +70,11 @@ impl<'e> Data<'_, 'e> {
         self.lookup(key, true)
     }
 
+    /// Looks a key up for TOUCH: counts a hit or a miss, and notes the use even where reads do not count as uses.
+    pub(crate) fn touch(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        self.lookup(key, false)
+    }
+
     #[inline]
     fn lookup(&mut self, key: &Key<'_>, no_touch: bool) -> Option<EntryRef<'_>> {
         let found = self.held.shard(key.shard).db(self.db).find(key, self.now_ms);
