@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use respire_datatypes::access;
-use respire_keyspace::{EntryMut, EntryRef, Found, Held, Key, NewValue, Ttl};
+use respire_keyspace::{EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
 use crate::config::Settings;
+use crate::dispatch::KeyHashes;
 use crate::engine::Engine;
 use crate::session::Session;
 
@@ -152,8 +153,8 @@ pub struct Ctx<'a, 'e> {
     pub(crate) settings: &'a Arc<Settings>,
     pub(crate) command: &'static Command,
     pub(crate) worker: CtxWorker<'a>,
-    /// The first key of the command, with the hashes that were computed for the batch.
-    pub(crate) first_key: Option<(usize, Key<'a>)>,
+    /// The hashes that were computed for the batch.
+    pub(crate) keys: KeyHashes<'a>,
 }
 
 /// The parts of the worker that a handler may use.
@@ -167,9 +168,10 @@ impl<'a> Ctx<'a, '_> {
     /// Argument `i` as a key.
     #[inline]
     pub(crate) fn key(&self, i: usize) -> Key<'a> {
-        match self.first_key {
-            Some((at, key)) if at == i => key,
-            _ => self.engine.keyspace.key(self.args.get(i)),
+        let bytes = self.args.get(i);
+        match self.keys.of(i) {
+            Some(Hashed { hash, shard, .. }) => Key { bytes, hash: *hash, shard: *shard },
+            None => self.engine.keyspace.key(bytes),
         }
     }
 

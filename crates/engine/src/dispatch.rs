@@ -1,7 +1,7 @@
 //! From a request to its effect: find the command, check that the client may call it now, lock what it needs, run it,
 //! count it. The steps are in Redis's order, which decides what error a doubly wrong request gets.
 
-use respire_keyspace::{Held, Key, Mode};
+use respire_keyspace::{Hashed, Held, Keyspace, Mode};
 use respire_resp::{Args, Out};
 use smallvec::SmallVec;
 
@@ -35,28 +35,60 @@ enum Lookup {
     Unknown,
 }
 
-/// The hashes of a command's first key, computed for the whole batch before it is executed.
-#[derive(Debug, Clone, Copy)]
-pub struct FirstKey {
-    pub hash: u64,
-    pub shard: u32,
-    position: u32,
-}
-
-impl FirstKey {
-    #[inline]
-    pub(crate) fn of(engine: &Engine, row: &Row, args: &Args<'_>) -> Option<Self> {
-        let position = row.keys.first()?.first;
-        let key = engine.keyspace.key(args.try_get(position as usize)?);
-        Some(Self { hash: key.hash, shard: key.shard, position })
-    }
-}
-
-/// A request whose command has been looked up and whose first key has been hashed.
+/// A request whose command has been looked up and whose keys have been hashed.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared {
     lookup: Lookup,
-    pub key: Option<FirstKey>,
+    /// Where the hashes of its keys are in the batch's list.
+    keys: (u32, u32),
+}
+
+/// The hashes of the keys of a command's first key specification.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyHashes<'a> {
+    first: usize,
+    step: usize,
+    hashes: &'a [Hashed],
+}
+
+impl<'a> KeyHashes<'a> {
+    pub(crate) const NONE: Self = Self { first: 0, step: 1, hashes: &[] };
+
+    pub(crate) fn new(row: &Row, hashes: &'a [Hashed]) -> Self {
+        match row.keys.first() {
+            Some(spec) => Self { first: spec.first as usize, step: spec.step as usize, hashes },
+            None => Self::NONE,
+        }
+    }
+
+    /// The hashes of argument `i`, if it is a key that was hashed.
+    #[inline]
+    pub(crate) fn of(&self, i: usize) -> Option<&Hashed> {
+        let offset = i.checked_sub(self.first)?;
+        if self.step == 1 {
+            return self.hashes.get(offset);
+        }
+        if offset % self.step == 0 { self.hashes.get(offset / self.step) } else { None }
+    }
+}
+
+/// Appends the hashes of the keys of a command's first key specification.
+#[inline]
+pub(crate) fn hash_keys(
+    keyspace: &Keyspace,
+    row: &Row,
+    args: &Args<'_>,
+    db: usize,
+    hashes: &mut Vec<Hashed>,
+) {
+    if let Some(spec) = row.keys.first() {
+        if spec.last == spec.first as i32 {
+            // One key, as nearly always.
+            hashes.extend(args.try_get(spec.first as usize).map(|key| keyspace.hashed(key, db)));
+        } else {
+            hashes.extend(spec.positions(args.len()).map(|i| keyspace.hashed(args.get(i), db)));
+        }
+    }
 }
 
 /// Containers are resolved to their subcommand before anything is called.
@@ -65,18 +97,20 @@ pub(crate) fn unreachable_container(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 impl Engine {
-    /// Looks up the command of a request and hashes its first key.
+    /// Looks up the command of a request and appends the hashes of its keys to the batch's list, which is what
+    /// `Keyspace::prefetch` takes and [`Self::execute`] is given again. `db` is where the keys will be looked up.
     #[inline]
-    pub fn prepare(&self, args: &Args<'_>) -> Prepared {
+    pub fn prepare(&self, args: &Args<'_>, db: usize, hashes: &mut Vec<Hashed>) -> Prepared {
         let lookup = resolve(args);
-        let key = match lookup {
-            Lookup::Known(command) => FirstKey::of(self, command.row, args),
-            _ => None,
-        };
-        Prepared { lookup, key }
+        let start = hashes.len() as u32;
+        if let Lookup::Known(command) = lookup {
+            hash_keys(&self.keyspace, command.row, args, db, hashes);
+        }
+        Prepared { lookup, keys: (start, hashes.len() as u32) }
     }
 
-    /// Executes a request of `session`, and appends the reply to `out`.
+    /// Executes a request of `session`, and appends the reply to `out`. `hashes` is the list that [`Self::prepare`]
+    /// appended to.
     #[inline]
     pub fn execute(
         &self,
@@ -84,6 +118,7 @@ impl Engine {
         session: &mut Session,
         args: Args<'_>,
         prepared: &Prepared,
+        hashes: &[Hashed],
         out: &mut Out,
     ) -> Flow {
         out.proto = session.proto;
@@ -92,7 +127,11 @@ impl Engine {
             return flow;
         }
         match self.admit(session, &args, prepared) {
-            Ok(command) => self.admitted(worker, session, command, args, prepared, out),
+            Ok(command) => {
+                let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
+                let keys = KeyHashes::new(command.row, hashes);
+                self.admitted(worker, session, command, args, keys, out);
+            }
             Err(error) => self.reject(worker, session, prepared, &error, out),
         }
         match session.reply {
@@ -172,7 +211,7 @@ impl Engine {
         session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
-        prepared: &Prepared,
+        keys: KeyHashes<'_>,
         out: &mut Out,
     ) {
         let row = command.row;
@@ -181,24 +220,23 @@ impl Engine {
             session.publish_transaction();
             return out.simple("QUEUED");
         }
-        let mut held = match (row.lock, row.keys, prepared.key) {
-            (Lock::Keys, [spec], Some(first)) if spec.first as i32 == spec.last => {
-                self.keyspace.hold_one(first.shard, mode_of(row))
-            }
+        let mut held = match (row.lock, row.keys, keys.hashes) {
+            (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode_of(row)),
             (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
                 self.keyspace.hold_nothing()
             }
             (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
-            (Lock::Keys | Lock::KeysExclusive, specs, _) => {
+            (Lock::Keys | Lock::KeysExclusive, [_, others @ ..], hashes) => {
                 let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
-                for spec in specs {
+                shards.extend(hashes.iter().map(|key| key.shard));
+                for spec in others {
                     let positions = spec.positions(args.len());
                     shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
                 }
                 self.keyspace.hold(shards, mode_of(row))
             }
         };
-        let saw_expired = self.call(worker, session, &mut held, command, args, prepared.key, out);
+        let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
         if held.has_garbage() {
             let values = held.take_garbage();
             drop(held);
@@ -234,7 +272,7 @@ impl Engine {
         held: &mut Held<'e>,
         command: &'static Command,
         args: Args<'_>,
-        first: Option<FirstKey>,
+        keys: KeyHashes<'_>,
         out: &mut Out,
     ) -> bool {
         let row = command.row;
@@ -252,7 +290,7 @@ impl Engine {
         let (outcome, saw_expired) = if row.lock == Lock::Exec {
             (self.exec(worker, session, out), false)
         } else {
-            run(self, worker, session, held, command, args, first, out)
+            run(self, worker, session, held, command, args, keys, out)
         };
         if let Err(error) = outcome {
             out.rewind(mark);
@@ -350,7 +388,7 @@ fn run<'e>(
     held: &mut Held<'e>,
     command: &'static Command,
     args: Args<'_>,
-    first: Option<FirstKey>,
+    keys: KeyHashes<'_>,
     out: &mut Out,
 ) -> (Outcome, bool) {
     let data = Data {
@@ -364,10 +402,6 @@ fn run<'e>(
         misses: 0,
         saw_expired: false,
     };
-    let first_key = first.map(|first| {
-        let at = first.position as usize;
-        (at, Key { bytes: args.get(at), hash: first.hash, shard: first.shard })
-    });
     let mut ctx = Ctx {
         engine,
         args,
@@ -381,7 +415,7 @@ fn run<'e>(
             now_us: worker.now_us,
             outbox: &mut worker.outbox,
         },
-        first_key,
+        keys,
     };
     let outcome = (command.row.handler)(&mut ctx);
     let Data { hits, misses, saw_expired, .. } = ctx.data;

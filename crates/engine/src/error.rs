@@ -13,6 +13,8 @@ pub type Outcome = Result<(), Error>;
 impl Error {
     pub const SYNTAX: Self = Self::fixed("ERR syntax error");
     pub const NOT_INTEGER: Self = Self::fixed("ERR value is not an integer or out of range");
+    pub const NOT_INT32: Self =
+        Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const NOT_FLOAT: Self = Self::fixed("ERR value is not a valid float");
     pub const OUT_OF_RANGE: Self = Self::fixed("ERR value is out of range");
     pub const NO_SUCH_KEY: Self = Self::fixed("ERR no such key");

@@ -16,11 +16,12 @@ pub struct Keyspace {
     mask: Option<u32>,
 }
 
-/// A key of a batch, for [`Keyspace::prefetch`].
+/// The hashes of a key of a batch, computed before its command is executed.
 #[derive(Debug, Clone, Copy)]
-pub struct Prefetch {
+pub struct Hashed {
     pub hash: u64,
     pub shard: u32,
+    /// The database that it is expected to be looked up in.
     pub db: u32,
 }
 
@@ -57,6 +58,12 @@ impl Keyspace {
         Key { bytes, hash: self.hasher.hash(bytes), shard: self.shard_of(bytes) }
     }
 
+    /// The hashes of `bytes`.
+    #[inline]
+    pub fn hashed(&self, bytes: &[u8], db: usize) -> Hashed {
+        Hashed { hash: self.hasher.hash(bytes), shard: self.shard_of(bytes), db: db as u32 }
+    }
+
     pub fn hold_nothing(&self) -> Held<'_> {
         Held::nothing(&self.cells)
     }
@@ -77,7 +84,7 @@ impl Keyspace {
 
     /// Loads the buckets and entries of a batch's keys into the cache. Shards that are being written are passed over:
     /// this is a hint, and must not wait.
-    pub fn prefetch(&self, keys: &[Prefetch]) {
+    pub fn prefetch(&self, keys: &[Hashed]) {
         // Held together for some nanoseconds a key; a batch touches most shards of the usual sixteen.
         let mut held: SmallVec<[_; 64]> = SmallVec::new();
         if self.cells.len() > 64 {
@@ -100,7 +107,7 @@ impl Keyspace {
     }
 
     /// As [`Self::prefetch`], for keyspaces of so many shards that a batch has about one key in each.
-    fn prefetch_singly(&self, keys: &[Prefetch]) {
+    fn prefetch_singly(&self, keys: &[Hashed]) {
         for key in keys {
             if let Some(shard) = self.cells[key.shard as usize].try_read() {
                 shard.db(key.db as usize).keys.prefetch_bucket(key.hash);

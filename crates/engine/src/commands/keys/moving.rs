@@ -58,8 +58,8 @@ fn rename_to(ctx: &mut Ctx<'_, '_>, replace: bool) -> Result<bool, Error> {
 
 /// Argument `i` as the number of a database.
 pub(crate) fn database(ctx: &Ctx<'_, '_>, i: usize) -> Result<usize, Error> {
-    let number = parse_i64(ctx.args.get(i)).filter(|n| i32::try_from(*n).is_ok());
-    let number = number.ok_or(Error::NOT_INTEGER)?;
+    let number = parse_i64(ctx.args.get(i)).ok_or(Error::NOT_INTEGER)?;
+    let number = i32::try_from(number).map_err(|_| Error::NOT_INT32)?;
     match usize::try_from(number) {
         Ok(db) if db < ctx.engine.keyspace.databases() => Ok(db),
         _ => Err(Error::DB_INDEX),
