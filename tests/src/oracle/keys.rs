@@ -88,7 +88,7 @@ fn scan(w: &mut Words) -> Vec<Step> {
     if w.in_multi || w.chance(1, 3) {
         let bad: &[&[&str]] = &[
             &["abc"], &["-1x"], &["0", "COUNT", "0"], &["0", "COUNT", "-1"], &["0", "COUNT", "abc"], &["0", "MATCH"],
-            &["0", "FOO", "1"], &["0", "COUNT"], &["0", "TYPE"], &["18446744073709551616"], &[""], &[],
+            &["0", "FOO", "1"], &["0", "COUNT"], &["0", "TYPE"], &["18446744073709551616"], &[],
             &["0", "COUNT", "9223372036854775808"], &["0", "NOVALUES"], &["1.5"], &["0", "count", "1", "x"],
         ];
         return vec![step.args(w.pick(bad))];
