@@ -21,7 +21,7 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("CLIENT NO-TOUCH", "newer than Redis 7.0"),
     out("CLIENT SETINFO", "newer than Redis 7.0"),
     out("CLIENT KILL MAXAGE", "newer than Redis 7.0"),
-    out("MONITOR", "what it shows depends on the moment; tests/redis_cli.rs covers it"),
+    out("MONITOR", "what it shows depends on the moment; tests/redis_tools.rs covers it"),
     out("CLIENT PAUSE", "only its mistakes: a real pause would only slow the test down"),
     out("SHUTDOWN", "only its mistakes: a real one ends the test"),
     out("DEBUG SET-ACTIVE-EXPIRE 0", "it would decide when DBSIZE notices an expired key"),
