@@ -35,7 +35,9 @@ pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
     match norm {
         Norm::Exact => false,
         Norm::Within(slack) => match (oracle, subject) {
-            (Value::Integer(a), Value::Integer(b)) => *a >= 0 && *b >= 0 && a.abs_diff(*b) <= slack.unsigned_abs(),
+            (Value::Integer(a), Value::Integer(b)) => {
+                *a >= 0 && *b >= 0 && a.abs_diff(*b) <= slack.unsigned_abs()
+            }
             _ => false,
         },
         Norm::Unordered => same_shape(oracle, subject) && sorted(oracle) == sorted(subject),
@@ -43,7 +45,9 @@ pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
         Norm::Hello => same_hello(oracle, subject),
         Norm::AnyKey => matches!((oracle, subject), (Value::Bulk(_), Value::Bulk(_))),
         Norm::Scan => match (oracle.elements(), subject.elements()) {
-            (Some([Value::Bulk(_), Value::Array(_)]), Some([Value::Bulk(_), Value::Array(_)])) => true,
+            (Some([Value::Bulk(_), Value::Array(_)]), Some([Value::Bulk(_), Value::Array(_)])) => {
+                true
+            }
             _ => false,
         },
     }
@@ -55,7 +59,10 @@ pub fn equal_exec(norms: &[Norm], oracle: &Value, subject: &Value) -> bool {
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len()
                 && a.len() == norms.len()
-                && norms.iter().zip(a.iter().zip(b)).all(|(norm, (a, b))| equal(*norm, a, b))
+                && norms
+                    .iter()
+                    .zip(a.iter().zip(b))
+                    .all(|(norm, (a, b))| equal(*norm, a, b))
         }
         _ => oracle == subject,
     }
@@ -67,9 +74,10 @@ fn same_shape(a: &Value, b: &Value) -> bool {
 
 fn sorted(value: &Value) -> Vec<Value> {
     let mut elements = match value {
-        Value::Map(pairs) => {
-            pairs.iter().map(|(k, v)| Value::Array(vec![k.clone(), v.clone()])).collect::<Vec<_>>()
-        }
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(k, v)| Value::Array(vec![k.clone(), v.clone()]))
+            .collect::<Vec<_>>(),
         _ => value.elements().map(<[Value]>::to_vec).unwrap_or_default(),
     };
     elements.sort();
@@ -81,9 +89,11 @@ fn same_hello(a: &Value, b: &Value) -> bool {
     let pairs = |value: &Value| -> Option<Vec<(Value, Value)>> {
         match value {
             Value::Map(pairs) => Some(pairs.clone()),
-            Value::Array(flat) if flat.len() % 2 == 0 => {
-                Some(flat.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
-            }
+            Value::Array(flat) if flat.len() % 2 == 0 => Some(
+                flat.chunks(2)
+                    .map(|pair| (pair[0].clone(), pair[1].clone()))
+                    .collect(),
+            ),
             _ => None,
         }
     };
@@ -123,8 +133,15 @@ mod tests {
     fn no_norm_forgives_an_error() {
         let wrong = Value::Error(b"ERR wrong".to_vec());
         let other = Value::Error(b"ERR other".to_vec());
-        let all =
-            [Norm::Exact, Norm::Within(9), Norm::Unordered, Norm::SameShape, Norm::Hello, Norm::AnyKey, Norm::Scan];
+        let all = [
+            Norm::Exact,
+            Norm::Within(9),
+            Norm::Unordered,
+            Norm::SameShape,
+            Norm::Hello,
+            Norm::AnyKey,
+            Norm::Scan,
+        ];
         for norm in all {
             assert!(!equal(norm, &wrong, &other), "{norm:?}");
             assert!(!equal(norm, &wrong, &int(1)), "{norm:?}");
@@ -140,7 +157,11 @@ mod tests {
         assert!(equal(Norm::Unordered, &ab, &ba));
         assert!(!equal(Norm::Unordered, &ab, &aa));
         assert!(!equal(Norm::Exact, &ab, &ba));
-        assert!(!equal(Norm::Unordered, &ab, &Value::Set(vec![bulk("a"), bulk("b")])));
+        assert!(!equal(
+            Norm::Unordered,
+            &ab,
+            &Value::Set(vec![bulk("a"), bulk("b")])
+        ));
     }
 
     #[test]
@@ -152,8 +173,16 @@ mod tests {
                 (bulk("mode"), bulk(mode)),
             ])
         };
-        assert!(equal(Norm::Hello, &hello("7.0.15", 3, "standalone"), &hello("7.4.0", 9, "standalone")));
-        assert!(!equal(Norm::Hello, &hello("7.0.15", 3, "standalone"), &hello("7.0.15", 3, "cluster")));
+        assert!(equal(
+            Norm::Hello,
+            &hello("7.0.15", 3, "standalone"),
+            &hello("7.4.0", 9, "standalone")
+        ));
+        assert!(!equal(
+            Norm::Hello,
+            &hello("7.0.15", 3, "standalone"),
+            &hello("7.0.15", 3, "cluster")
+        ));
     }
 
     #[test]

@@ -87,14 +87,20 @@ impl Generator {
         };
         if restored {
             let version = self.protocol.to_string();
-            steps.push(Step::new(&mut self.words, "HELLO").arg(version).norm(Norm::Hello));
+            steps.push(
+                Step::new(&mut self.words, "HELLO")
+                    .arg(version)
+                    .norm(Norm::Hello),
+            );
         }
         for step in &steps {
             *self.coverage.entry(step.name).or_default() += 1;
             // With an argument too many these commands fail and change nothing; QUIT takes them.
             match (step.name, step.args.len()) {
                 ("MULTI", 1) => self.in_multi[connection] = true,
-                ("EXEC" | "DISCARD" | "RESET", 1) | ("QUIT", _) => self.in_multi[connection] = false,
+                ("EXEC" | "DISCARD" | "RESET", 1) | ("QUIT", _) => {
+                    self.in_multi[connection] = false
+                }
                 _ => {}
             }
         }
@@ -166,18 +172,110 @@ mod tests {
 
     /// Every command of the project whose replies redis-server 7.0.15 can vouch for.
     const COMMANDS: &[&str] = &[
-        "APPEND", "DECR", "DECRBY", "GET", "GETDEL", "GETEX", "GETRANGE", "GETSET", "INCR", "INCRBY", "INCRBYFLOAT",
-        "LCS", "MGET", "MSET", "MSETNX", "PSETEX", "SET", "SETEX", "SETNX", "SETRANGE", "STRLEN", "SUBSTR", "DELIFEQ",
-        "COPY", "DEL", "EXISTS", "EXPIRE", "EXPIREAT", "EXPIRETIME", "KEYS", "MOVE", "OBJECT ENCODING", "OBJECT FREQ",
-        "OBJECT IDLETIME", "OBJECT REFCOUNT", "OBJECT HELP", "PERSIST", "PEXPIRE", "PEXPIREAT", "PEXPIRETIME", "PTTL",
-        "RANDOMKEY", "RENAME", "RENAMENX", "SCAN", "TOUCH", "TTL", "TYPE", "UNLINK", "AUTH", "CLIENT CACHING",
-        "CLIENT GETNAME", "CLIENT GETREDIR", "CLIENT HELP", "CLIENT ID", "CLIENT INFO", "CLIENT KILL", "CLIENT LIST",
-        "CLIENT NO-EVICT", "CLIENT NO-TOUCH", "CLIENT PAUSE", "CLIENT UNPAUSE", "CLIENT REPLY", "CLIENT SETINFO",
-        "CLIENT SETNAME", "CLIENT TRACKINGINFO", "CLIENT UNBLOCK", "ECHO", "EXIT", "HELLO", "PING", "QUIT", "RESET",
-        "SELECT", "COMMAND COUNT", "COMMAND DOCS", "COMMAND GETKEYS", "COMMAND GETKEYSANDFLAGS", "COMMAND INFO",
-        "COMMAND LIST", "COMMAND HELP", "CONFIG GET", "CONFIG SET", "CONFIG REWRITE", "CONFIG RESETSTAT",
-        "CONFIG HELP", "DBSIZE", "DEBUG", "FLUSHALL", "FLUSHDB", "INFO", "LATENCY", "LOLWUT", "MEMORY", "MONITOR",
-        "SHUTDOWN", "SLOWLOG", "SWAPDB", "TIME", "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH",
+        "APPEND",
+        "DECR",
+        "DECRBY",
+        "GET",
+        "GETDEL",
+        "GETEX",
+        "GETRANGE",
+        "GETSET",
+        "INCR",
+        "INCRBY",
+        "INCRBYFLOAT",
+        "LCS",
+        "MGET",
+        "MSET",
+        "MSETNX",
+        "PSETEX",
+        "SET",
+        "SETEX",
+        "SETNX",
+        "SETRANGE",
+        "STRLEN",
+        "SUBSTR",
+        "DELIFEQ",
+        "COPY",
+        "DEL",
+        "EXISTS",
+        "EXPIRE",
+        "EXPIREAT",
+        "EXPIRETIME",
+        "KEYS",
+        "MOVE",
+        "OBJECT ENCODING",
+        "OBJECT FREQ",
+        "OBJECT IDLETIME",
+        "OBJECT REFCOUNT",
+        "OBJECT HELP",
+        "PERSIST",
+        "PEXPIRE",
+        "PEXPIREAT",
+        "PEXPIRETIME",
+        "PTTL",
+        "RANDOMKEY",
+        "RENAME",
+        "RENAMENX",
+        "SCAN",
+        "TOUCH",
+        "TTL",
+        "TYPE",
+        "UNLINK",
+        "AUTH",
+        "CLIENT CACHING",
+        "CLIENT GETNAME",
+        "CLIENT GETREDIR",
+        "CLIENT HELP",
+        "CLIENT ID",
+        "CLIENT INFO",
+        "CLIENT KILL",
+        "CLIENT LIST",
+        "CLIENT NO-EVICT",
+        "CLIENT NO-TOUCH",
+        "CLIENT PAUSE",
+        "CLIENT UNPAUSE",
+        "CLIENT REPLY",
+        "CLIENT SETINFO",
+        "CLIENT SETNAME",
+        "CLIENT TRACKINGINFO",
+        "CLIENT UNBLOCK",
+        "ECHO",
+        "EXIT",
+        "HELLO",
+        "PING",
+        "QUIT",
+        "RESET",
+        "SELECT",
+        "COMMAND COUNT",
+        "COMMAND DOCS",
+        "COMMAND GETKEYS",
+        "COMMAND GETKEYSANDFLAGS",
+        "COMMAND INFO",
+        "COMMAND LIST",
+        "COMMAND HELP",
+        "CONFIG GET",
+        "CONFIG SET",
+        "CONFIG REWRITE",
+        "CONFIG RESETSTAT",
+        "CONFIG HELP",
+        "DBSIZE",
+        "DEBUG",
+        "FLUSHALL",
+        "FLUSHDB",
+        "INFO",
+        "LATENCY",
+        "LOLWUT",
+        "MEMORY",
+        "MONITOR",
+        "SHUTDOWN",
+        "SLOWLOG",
+        "SWAPDB",
+        "TIME",
+        "MULTI",
+        "EXEC",
+        "DISCARD",
+        "WATCH",
+        "UNWATCH",
     ];
 
     #[test]
@@ -190,9 +288,16 @@ mod tests {
         }
         for command in COMMANDS {
             let times = generator.coverage.get(command).copied().unwrap_or(0);
-            assert!(times >= 20 || exclusions::left_out(command), "{command}: generated {times} times");
+            assert!(
+                times >= 20 || exclusions::left_out(command),
+                "{command}: generated {times} times"
+            );
         }
-        assert!(exclusions::LEFT_OUT.iter().all(|entry| !entry.reason.is_empty()));
+        assert!(
+            exclusions::LEFT_OUT
+                .iter()
+                .all(|entry| !entry.reason.is_empty())
+        );
     }
 
     #[test]

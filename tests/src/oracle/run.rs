@@ -55,7 +55,11 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the servers differ at step {} on {}", self.step, self.connection)?;
+        writeln!(
+            f,
+            "the servers differ at step {} on {}",
+            self.step, self.connection
+        )?;
         writeln!(f, "its last commands:")?;
         for line in &self.history {
             writeln!(f, "    {line}")?;
@@ -93,7 +97,13 @@ type Disagreement = (String, String);
 
 /// Runs `plan` against two fresh servers.
 pub fn run(plan: Plan, redis: &Server, respire: &Server) -> Result<Summary, Box<Difference>> {
-    let mut runner = Runner { plan, redis, respire, pairs: Vec::new(), step: 0 };
+    let mut runner = Runner {
+        plan,
+        redis,
+        respire,
+        pairs: Vec::new(),
+        step: 0,
+    };
     for _ in 0..plan.connections {
         let pair = runner.connect();
         runner.pairs.push(pair);
@@ -123,7 +133,9 @@ impl Runner<'_> {
         let protocol = self.plan.protocol.to_string();
         let open = |server: &Server| {
             let mut client = server.client();
-            client.roundtrip(&["HELLO", &protocol]).expect("HELLO on a fresh connection");
+            client
+                .roundtrip(&["HELLO", &protocol])
+                .expect("HELLO on a fresh connection");
             client
         };
         Pair {
@@ -159,7 +171,11 @@ impl Runner<'_> {
             self.step += 1;
             let pair = &mut self.pairs[connection];
             pair.remember(self.step, step);
-            let verdict = if step.answered { pair.compare_reply(step) } else { Ok(()) };
+            let verdict = if step.answered {
+                pair.compare_reply(step)
+            } else {
+                Ok(())
+            };
             verdict.map_err(|found| self.difference(connection, found))?;
         }
         if steps.last().is_some_and(|step| step.name == "QUIT") {
@@ -186,7 +202,11 @@ impl Runner<'_> {
                 plan: self.plan,
                 step: self.step,
                 connection: "the state of the keyspace".into(),
-                history: self.pairs.iter().flat_map(|pair| pair.history.iter().cloned()).collect(),
+                history: self
+                    .pairs
+                    .iter()
+                    .flat_map(|pair| pair.history.iter().cloned())
+                    .collect(),
                 redis,
                 respire,
             })
@@ -198,7 +218,11 @@ fn describe<T: fmt::Debug>(result: &io::Result<T>) -> String {
     match result {
         Ok(value) => {
             let text = format!("{value:?}");
-            if text.len() > 2000 { format!("{}...", text.chars().take(2000).collect::<String>()) } else { text }
+            if text.len() > 2000 {
+                format!("{}...", text.chars().take(2000).collect::<String>())
+            } else {
+                text
+            }
         }
         Err(error) => format!("no reply: {error}"),
     }
@@ -209,9 +233,14 @@ impl Pair {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        let args: Vec<String> = step.args.iter().map(|arg| format!("\"{}\"", arg.escape_ascii())).collect();
+        let args: Vec<String> = step
+            .args
+            .iter()
+            .map(|arg| format!("\"{}\"", arg.escape_ascii()))
+            .collect();
         let silent = if step.answered { "" } else { "   (no reply)" };
-        self.history.push_back(format!("{number}: {}{silent}", args.join(" ")));
+        self.history
+            .push_back(format!("{number}: {}{silent}", args.join(" ")));
     }
 
     fn compare_reply(&mut self, step: &Step) -> Result<(), Disagreement> {
@@ -255,7 +284,12 @@ impl Pair {
     }
 
     /// Runs both scans to their ends and compares the keys that they returned.
-    fn follow_scans(&mut self, step: &Step, oracle: Value, subject: Value) -> Result<(), Disagreement> {
+    fn follow_scans(
+        &mut self,
+        step: &Step,
+        oracle: Value,
+        subject: Value,
+    ) -> Result<(), Disagreement> {
         if oracle.is_error() {
             return Ok(());
         }
@@ -273,7 +307,10 @@ impl Pair {
             Value::Bulk(key) => client.roundtrip(&[b"EXISTS", key.as_slice()]),
             _ => Ok(Value::Integer(1)),
         };
-        match (check(&mut self.redis, oracle), check(&mut self.respire, subject)) {
+        match (
+            check(&mut self.redis, oracle),
+            check(&mut self.respire, subject),
+        ) {
             (Ok(Value::Integer(1)), Ok(Value::Integer(1))) => Ok(()),
             (a, b) => Err((describe(&a), describe(&b))),
         }
@@ -289,7 +326,12 @@ impl Pair {
 }
 
 fn follow_scan(client: &mut Client, step: &Step, first: Value) -> io::Result<BTreeSet<Value>> {
-    let wrong = |reply: &Value| io::Error::new(io::ErrorKind::InvalidData, format!("not a scan's reply: {reply:?}"));
+    let wrong = |reply: &Value| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("not a scan's reply: {reply:?}"),
+        )
+    };
     let mut found = BTreeSet::new();
     let mut reply = first;
     for _ in 0..SCAN_TURNS {
@@ -324,7 +366,12 @@ fn dump(server: &Server) -> io::Result<Dump> {
     for database in 0..DATABASES {
         client.roundtrip(&["SELECT", &database.to_string()])?;
         let keys = client.roundtrip(&["KEYS", "*"])?;
-        let keys: Vec<&[u8]> = keys.elements().unwrap_or_default().iter().filter_map(Value::text).collect();
+        let keys: Vec<&[u8]> = keys
+            .elements()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::text)
+            .collect();
         let mut bytes = Vec::new();
         for key in &keys {
             for (question, _) in QUESTIONS {
@@ -335,7 +382,10 @@ fn dump(server: &Server) -> io::Result<Dump> {
         }
         client.send_raw(&bytes)?;
         for key in &keys {
-            let answers = QUESTIONS.iter().map(|_| client.read()).collect::<io::Result<Vec<_>>>()?;
+            let answers = QUESTIONS
+                .iter()
+                .map(|_| client.read())
+                .collect::<io::Result<Vec<_>>>()?;
             out.insert(format!("{database}/{}", key.escape_ascii()), answers);
         }
     }
@@ -347,7 +397,10 @@ fn compare_dumps(redis: &Dump, respire: &Dump) -> Result<(), Disagreement> {
     for name in names {
         let (a, b) = (redis.get(name), respire.get(name));
         let same = match (a, b) {
-            (Some(a), Some(b)) => QUESTIONS.iter().zip(a.iter().zip(b)).all(|((_, norm), (a, b))| equal(*norm, a, b)),
+            (Some(a), Some(b)) => QUESTIONS
+                .iter()
+                .zip(a.iter().zip(b))
+                .all(|((_, norm), (a, b))| equal(*norm, a, b)),
             _ => false,
         };
         if !same {

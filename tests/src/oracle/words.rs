@@ -42,57 +42,203 @@ impl Random {
 }
 
 const KEYS: &[&[u8]] = &[
-    b"k0", b"k1", b"k2", b"k3", b"k4", b"k5", b"k6", b"k7", b"K0", b"{k0}x", b"", b"\x00\r\n\xff", b"key:1",
+    b"k0",
+    b"k1",
+    b"k2",
+    b"k3",
+    b"k4",
+    b"k5",
+    b"k6",
+    b"k7",
+    b"K0",
+    b"{k0}x",
+    b"",
+    b"\x00\r\n\xff",
+    b"key:1",
     b"a longer key with spaces, beyond the short ones",
 ];
 
 const VALUES: &[&[u8]] = &[
-    b"", b"x", b"hello", b"foobared", b"ohmytext", b"mynewtext", b"\x00", b"\xff\xfe\r\n\x00", b"  ", b"3.0", b"5.0e3",
-    b"value of fortytwo bytes, of embstr's length", b"value of forty-five bytes, one above the limit",
+    b"",
+    b"x",
+    b"hello",
+    b"foobared",
+    b"ohmytext",
+    b"mynewtext",
+    b"\x00",
+    b"\xff\xfe\r\n\x00",
+    b"  ",
+    b"3.0",
+    b"5.0e3",
+    b"value of fortytwo bytes, of embstr's length",
+    b"value of forty-five bytes, one above the limit",
     b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 ];
 
 const INTEGERS: &[&str] = &[
-    "0", "1", "-1", "2", "10", "42", "100", "-100", "9999", "10000", "9223372036854775807", "9223372036854775806",
-    "-9223372036854775808", "-9223372036854775807", "4611686018427387904", "2147483647", "2147483648", "-2147483648",
-    "4294967296", "1000000",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "10",
+    "42",
+    "100",
+    "-100",
+    "9999",
+    "10000",
+    "9223372036854775807",
+    "9223372036854775806",
+    "-9223372036854775808",
+    "-9223372036854775807",
+    "4611686018427387904",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "4294967296",
+    "1000000",
 ];
 
 /// Texts that look like numbers and are not valid integers.
 const BAD_INTEGERS: &[&str] = &[
-    "9223372036854775808", "-9223372036854775809", "18446744073709551615", "18446744073709551616", "007", "-0", "-",
-    "+5", " 5", "5 ", "", "abc", "1.5", "1e3", "0x10", "1\0", "99999999999999999999999999", "--1", "nan",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551615",
+    "18446744073709551616",
+    "007",
+    "-0",
+    "-",
+    "+5",
+    " 5",
+    "5 ",
+    "",
+    "abc",
+    "1.5",
+    "1e3",
+    "0x10",
+    "1\0",
+    "99999999999999999999999999",
+    "--1",
+    "nan",
 ];
 
 const FLOATS: &[&str] = &[
-    "0", "1", "-1", "0.1", "0.2", "1.5", "-2.25", "3.14159", "5.0e3", "1e10", "-1e10", "1e-5", "100.001", ".5", "5.",
-    "10.50", "0.0000001", "123456789.125", "3.0e-3", "-0.0", "00.5",
+    "0",
+    "1",
+    "-1",
+    "0.1",
+    "0.2",
+    "1.5",
+    "-2.25",
+    "3.14159",
+    "5.0e3",
+    "1e10",
+    "-1e10",
+    "1e-5",
+    "100.001",
+    ".5",
+    "5.",
+    "10.50",
+    "0.0000001",
+    "123456789.125",
+    "3.0e-3",
+    "-0.0",
+    "00.5",
 ];
 
 /// Floats at the edges of what a long double takes, and texts that are none.
 const BAD_FLOATS: &[&str] = &[
-    "inf", "-inf", "+inf", "infinity", "nan", "NaN", "-nan", "", " 1", "1 ", "abc", "1.5x", "1,5", "0x1p3x", "--1",
-    "1e", "e5", ".", "+", "1\0",
+    "inf", "-inf", "+inf", "infinity", "nan", "NaN", "-nan", "", " 1", "1 ", "abc", "1.5x", "1,5",
+    "0x1p3x", "--1", "1e", "e5", ".", "+", "1\0",
 ];
 
-const WIDE_FLOATS: &[&str] = &["1e17", "1e18", "9007199254740993", "1e-17", "123456789012345678", "0x10", "1e300"];
+const WIDE_FLOATS: &[&str] = &[
+    "1e17",
+    "1e18",
+    "9007199254740993",
+    "1e-17",
+    "123456789012345678",
+    "0x10",
+    "1e300",
+];
 
 /// Options and nonsense to throw into a command. `PX` is missing, because it would turn far seconds into near
 /// milliseconds.
 const NONSENSE: &[&[u8]] = &[
-    b"NX", b"XX", b"GT", b"LT", b"GET", b"EX", b"EXAT", b"PXAT", b"KEEPTTL", b"PERSIST", b"MATCH", b"COUNT", b"TYPE",
-    b"LEN", b"IDX", b"REPLACE", b"DB", b"ASYNC", b"foo", b"", b"\x00", b"\r\n", b"\xff", b"*", b"-1", b"0", b"nx",
-    b"Ex", b"1.5", b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808", b"(1", b"[a", b"'\"",
+    b"NX",
+    b"XX",
+    b"GT",
+    b"LT",
+    b"GET",
+    b"EX",
+    b"EXAT",
+    b"PXAT",
+    b"KEEPTTL",
+    b"PERSIST",
+    b"MATCH",
+    b"COUNT",
+    b"TYPE",
+    b"LEN",
+    b"IDX",
+    b"REPLACE",
+    b"DB",
+    b"ASYNC",
+    b"foo",
+    b"",
+    b"\x00",
+    b"\r\n",
+    b"\xff",
+    b"*",
+    b"-1",
+    b"0",
+    b"nx",
+    b"Ex",
+    b"1.5",
+    b"9223372036854775807",
+    b"9223372036854775808",
+    b"-9223372036854775808",
+    b"(1",
+    b"[a",
+    b"'\"",
 ];
 
 const PATTERNS: &[&[u8]] = &[
-    b"*", b"k*", b"k?", b"k[0-3]", b"k[^0-3]", b"k[1", b"k[", b"[", b"\\k0", b"k\\", b"K*", b"?", b"??", b"", b"**",
-    b"*0", b"*k*0*", b"k[3-0]", b"k[a-z0-9]", b"{k0}*", b"k[\\0]", b"[kK]0", b"*\r\n*", b"key:*", b"k[-1]", b"k[]0]",
+    b"*",
+    b"k*",
+    b"k?",
+    b"k[0-3]",
+    b"k[^0-3]",
+    b"k[1",
+    b"k[",
+    b"[",
+    b"\\k0",
+    b"k\\",
+    b"K*",
+    b"?",
+    b"??",
+    b"",
+    b"**",
+    b"*0",
+    b"*k*0*",
+    b"k[3-0]",
+    b"k[a-z0-9]",
+    b"{k0}*",
+    b"k[\\0]",
+    b"[kK]0",
+    b"*\r\n*",
+    b"key:*",
+    b"k[-1]",
+    b"k[]0]",
     b"k[^]",
 ];
 
 /// Absolute times in the far future (seconds).
-const FAR_UNIX: &[u64] = &[4_102_444_800, 4_102_444_801, 5_000_000_000, 9_999_999_999, 253_402_300_799];
+const FAR_UNIX: &[u64] = &[
+    4_102_444_800,
+    4_102_444_801,
+    5_000_000_000,
+    9_999_999_999,
+    253_402_300_799,
+];
 
 /// A source of words with the state that keeps them harmless.
 #[derive(Debug)]
@@ -105,7 +251,11 @@ pub struct Words {
 
 impl Words {
     pub fn new(seed: u64) -> Words {
-        Words { random: Random::new(seed), in_multi: false, unique: 0 }
+        Words {
+            random: Random::new(seed),
+            in_multi: false,
+            unique: 0,
+        }
     }
 
     pub fn chance(&mut self, a: u64, b: u64) -> bool {
@@ -122,7 +272,11 @@ impl Words {
 
     pub fn key(&mut self) -> Vec<u8> {
         // The first eight half of the time, so that commands meet.
-        if self.chance(1, 2) { self.pick(&KEYS[..8]).to_vec() } else { self.pick(KEYS).to_vec() }
+        if self.chance(1, 2) {
+            self.pick(&KEYS[..8]).to_vec()
+        } else {
+            self.pick(KEYS).to_vec()
+        }
     }
 
     pub fn value(&mut self) -> Vec<u8> {
@@ -161,7 +315,15 @@ impl Words {
         match self.below(6) {
             0..=3 => (self.below(24) as i64 - 12).to_string().into_bytes(),
             4 => self.integer(),
-            _ => self.pick(&["536870911", "536870912", "-536870912", "4294967295", "-4294967297"]).into(),
+            _ => self
+                .pick(&[
+                    "536870911",
+                    "536870912",
+                    "-536870912",
+                    "4294967295",
+                    "-4294967297",
+                ])
+                .into(),
         }
     }
 
@@ -216,9 +378,23 @@ impl Words {
     /// A time that is no valid time to live, or one at the very end of the range.
     pub fn odd_time(&mut self) -> Vec<u8> {
         self.pick(&[
-            "0", "-1", "-10000", "9223372036854775807", "9223372036854775806", "9223372036854775", "9223372036854776",
-            "-9223372036854775808", "-9223372036854775", "-9223372036854776", "9223372036854775808", "abc", "", "1.5",
-            " 5", "+5", "007",
+            "0",
+            "-1",
+            "-10000",
+            "9223372036854775807",
+            "9223372036854775806",
+            "9223372036854775",
+            "9223372036854776",
+            "-9223372036854775808",
+            "-9223372036854775",
+            "-9223372036854776",
+            "9223372036854775808",
+            "abc",
+            "",
+            "1.5",
+            " 5",
+            "+5",
+            "007",
         ])
         .into()
     }
@@ -229,7 +405,13 @@ impl Words {
             0 => text.to_ascii_lowercase().into_bytes(),
             1 => text
                 .bytes()
-                .map(|b| if self.chance(1, 2) { b.to_ascii_lowercase() } else { b.to_ascii_uppercase() })
+                .map(|b| {
+                    if self.chance(1, 2) {
+                        b.to_ascii_lowercase()
+                    } else {
+                        b.to_ascii_uppercase()
+                    }
+                })
                 .collect(),
             _ => text.as_bytes().to_vec(),
         }
@@ -244,7 +426,9 @@ mod tests {
     fn the_same_seed_gives_the_same_words() {
         let run = |seed| {
             let mut words = Words::new(seed);
-            (0..100).map(|_| (words.key(), words.value())).collect::<Vec<_>>()
+            (0..100)
+                .map(|_| (words.key(), words.value()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
