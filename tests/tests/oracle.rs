@@ -1,20 +1,22 @@
-//! The oracle test: 200,000 seeded commands, half of them in RESP2 and half in RESP3, against Respire and against
-//! redis-server 7.0.15, every reply compared byte by byte.
+//! The oracle test: 200,000 seeded commands in RESP2 and as many in RESP3, run against Respire and against redis-server
+//! 7.0.15, every reply compared byte by byte.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `ORACLE_SEED` | the seed; `random` draws one and prints it |
 //! | `ORACLE_PROTOCOL` | only RESP2 (`2`) or only RESP3 (`3`) |
 //! | `ORACLE_COMMANDS` | how many commands per protocol |
+//! | `ORACLE_SURVEY` | collect that many different differences instead of stopping at the first |
 
+use std::collections::HashSet;
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use respire_tests::oracle::{self, Plan};
+use respire_tests::oracle::{self, Difference, Plan};
 use respire_tests::{Kind, Server};
 
 const SEED: u64 = 20_240_611;
-const COMMANDS: u64 = 100_000;
+const COMMANDS: u64 = 200_000;
 const CONNECTIONS: usize = 3;
 
 /// The slow log must stay empty, however slow the machine.
@@ -38,6 +40,35 @@ fn seed() -> u64 {
     number("ORACLE_SEED").unwrap_or(SEED)
 }
 
+/// A pair of servers and what is asked of it.
+#[derive(Clone, Copy)]
+struct Shard {
+    protocol: u8,
+    /// In hundredths of the commands of a run.
+    share: u64,
+    /// Both servers get these as well.
+    arguments: &'static [&'static str],
+}
+
+const SHARDS: &[Shard] = &[
+    Shard {
+        protocol: 2,
+        share: 100,
+        arguments: &[],
+    },
+    Shard {
+        protocol: 3,
+        share: 100,
+        arguments: &[],
+    },
+    // OBJECT answers differently when keys are aged by use.
+    Shard {
+        protocol: 3,
+        share: 20,
+        arguments: &["--maxmemory-policy", "allkeys-lfu"],
+    },
+];
+
 #[test]
 fn replies_equal_those_of_redis() {
     if respire_tests::server::redis_path("that replies equal Redis's").is_none() {
@@ -45,54 +76,82 @@ fn replies_equal_those_of_redis() {
     }
     let seed = seed();
     let commands = number("ORACLE_COMMANDS").unwrap_or(COMMANDS);
-    let protocols = match number("ORACLE_PROTOCOL") {
-        None => vec![2, 3],
-        Some(one @ (2 | 3)) => vec![one as u8],
-        Some(other) => panic!("ORACLE_PROTOCOL={other}: there are only 2 and 3"),
-    };
-    println!("oracle: seed {seed}, {commands} commands each in protocols {protocols:?}");
+    let protocol = number("ORACLE_PROTOCOL");
+    println!("oracle: seed {seed}, {commands} commands per protocol");
+    let shards = SHARDS
+        .iter()
+        .filter(|shard| protocol.is_none_or(|one| one == u64::from(shard.protocol)));
     let differences: Vec<String> = thread::scope(|scope| {
-        let runs: Vec<_> = protocols
-            .iter()
-            .map(|&protocol| {
-                scope.spawn(move || {
-                    shard(Plan {
-                        seed,
-                        protocol,
-                        commands,
-                        connections: CONNECTIONS,
-                    })
+        let runs: Vec<_> = shards
+            .map(|shard| {
+                let commands = (commands * shard.share).div_ceil(100);
+                let plan = Plan {
+                    seed,
+                    protocol: shard.protocol,
+                    commands,
+                    connections: CONNECTIONS,
+                };
+                scope.spawn(move || match number("ORACLE_SURVEY") {
+                    Some(wanted) => survey(plan, shard, wanted),
+                    None => run(plan, shard)
+                        .err()
+                        .map(|(_, report)| report)
+                        .into_iter()
+                        .collect(),
                 })
             })
             .collect();
         runs.into_iter()
-            .filter_map(|run| run.join().expect("a shard that ends"))
+            .flat_map(|run| run.join().expect("a shard that ends"))
             .collect()
     });
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
 }
 
-/// One protocol on its own pair of servers; answers the report of the first difference.
-fn shard(plan: Plan) -> Option<String> {
-    let (respire, redis) = Server::start_pair(ARGUMENTS, "that replies equal Redis's")?;
+/// Runs one shard on its own pair of servers. The error is the first difference, and all that helps to find its cause.
+fn run(plan: Plan, shard: &Shard) -> Result<(), (Box<Difference>, String)> {
+    let arguments = [ARGUMENTS, shard.arguments].concat();
+    let (respire, redis) =
+        Server::start_pair(&arguments, "that replies equal Redis's").expect("a Redis, as before");
     let start = Instant::now();
     match oracle::run(plan, &redis, &respire) {
         Ok(done) => {
             assert!(done.commands >= plan.commands);
             println!(
-                "oracle: RESP{}: {} commands, {} keyspace comparisons, no difference, {:.1} s",
+                "oracle: RESP{} {:?}: {} commands, {} keyspace comparisons, no difference, {:.1} s",
                 plan.protocol,
+                shard.arguments,
                 done.commands,
                 done.states,
                 start.elapsed().as_secs_f64()
             );
-            None
+            Ok(())
         }
-        Err(difference) => Some(format!(
-            "{difference}\n--- respire's log ---\n{}",
-            respire.log()
-        )),
+        Err(difference) => {
+            let report = format!(
+                "{difference}both servers were started with {arguments:?}\n--- respire's log ---\n{}",
+                respire.log()
+            );
+            Err((difference, report))
+        }
     }
+}
+
+/// Collects differences instead of stopping at the first: after each it goes on with fresh servers and the next seed,
+/// until it has as many as `wanted` that are not alike, or a run without any, or finds nothing new for long.
+fn survey(mut plan: Plan, shard: &Shard, wanted: u64) -> Vec<String> {
+    let mut alike = HashSet::new();
+    let mut reports = Vec::new();
+    while (reports.len() as u64) < wanted {
+        let Err((found, report)) = run(plan, shard) else {
+            break;
+        };
+        plan.seed += 1;
+        if alike.insert((found.name, found.redis, found.respire)) {
+            reports.push(report);
+        }
+    }
+    reports
 }
 
 /// The oracle itself is tested: two servers that really differ must not pass.

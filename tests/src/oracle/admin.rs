@@ -247,7 +247,7 @@ fn config_set(w: &mut Words) -> Vec<Step> {
         &["proto-max-bulk-len", "536870912"],
         &["proto-max-bulk-len", "1"],
         &["proto-max-bulk-len", "12xb"],
-        &["maxmemory-policy", "noeviction"],
+        &["maxmemory-policy", ""],
         &["maxmemory-policy", "foo"],
         &["loglevel", "notice"],
         &["loglevel", "foo"],

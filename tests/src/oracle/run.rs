@@ -47,6 +47,8 @@ pub struct Summary {
 pub struct Difference {
     pub plan: Plan,
     pub step: u64,
+    /// The step's command, or what else differs: differences of one name are likely the same.
+    pub name: &'static str,
     pub connection: String,
     pub history: Vec<String>,
     pub redis: String,
@@ -146,10 +148,16 @@ impl Runner<'_> {
         }
     }
 
-    fn difference(&self, connection: usize, (redis, respire): Disagreement) -> Box<Difference> {
+    fn difference(
+        &self,
+        connection: usize,
+        name: &'static str,
+        (redis, respire): Disagreement,
+    ) -> Box<Difference> {
         Box::new(Difference {
             plan: self.plan,
             step: self.step,
+            name,
             connection: format!("connection {connection}"),
             history: self.pairs[connection].history.iter().cloned().collect(),
             redis,
@@ -176,12 +184,12 @@ impl Runner<'_> {
             } else {
                 Ok(())
             };
-            verdict.map_err(|found| self.difference(connection, found))?;
+            verdict.map_err(|found| self.difference(connection, step.name, found))?;
         }
         if steps.last().is_some_and(|step| step.name == "QUIT") {
             let pair = &mut self.pairs[connection];
             let verdict = pair.compare_close();
-            verdict.map_err(|found| self.difference(connection, found))?;
+            verdict.map_err(|found| self.difference(connection, "QUIT", found))?;
             let history = std::mem::take(&mut self.pairs[connection].history);
             self.pairs[connection] = self.connect();
             self.pairs[connection].history = history;
@@ -201,6 +209,7 @@ impl Runner<'_> {
             Box::new(Difference {
                 plan: self.plan,
                 step: self.step,
+                name: "state",
                 connection: "the state of the keyspace".into(),
                 history: self
                     .pairs
@@ -248,7 +257,11 @@ impl Pair {
         let respire = self.respire.read_both();
         let ((oracle, raw_oracle), (subject, raw_subject)) = match (redis, respire) {
             (Ok(redis), Ok(respire)) => (redis, respire),
-            (redis, respire) => return Err((describe(&redis), describe(&respire))),
+            (redis, respire) => {
+                let value =
+                    |both: io::Result<(Value, Vec<u8>)>| describe(&both.map(|(value, _)| value));
+                return Err((value(redis), value(respire)));
+            }
         };
         let norms = self.transaction(step, &oracle);
         let same = raw_oracle == raw_subject
