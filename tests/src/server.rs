@@ -50,9 +50,14 @@ impl Server {
     ///
     /// Panics when it doesn't; a missing `redis-server` is the caller's to find out with [`redis_path`].
     pub fn start(kind: Kind, extra: &[&str]) -> Server {
+        Server::start_configured(kind, None, extra)
+    }
+
+    /// The same with a configuration file; what stands in `extra` wins over it.
+    pub fn start_configured(kind: Kind, file: Option<&Path>, extra: &[&str]) -> Server {
         // Between finding a free port and binding it somebody else may take it.
         for attempt in 1.. {
-            let mut server = Server::spawn(kind, extra);
+            let mut server = Server::spawn(kind, file, extra);
             match server.wait_ready() {
                 Ok(()) => return server,
                 Err(why) if attempt == 3 => panic!("{} did not start: {why}", server.name),
@@ -112,7 +117,7 @@ impl Server {
         None
     }
 
-    fn spawn(kind: Kind, extra: &[&str]) -> Server {
+    fn spawn(kind: Kind, file: Option<&Path>, extra: &[&str]) -> Server {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (name, path) = match kind {
             Kind::Respire => ("respire", subject()),
@@ -127,6 +132,7 @@ impl Server {
         let port = free_port();
         let log = File::create(directory.join("log")).expect("a log file for the server");
         let process = Command::new(&path)
+            .args(file)
             .args(["--port", &port.to_string(), "--dir"])
             .arg(&directory)
             .args([
