@@ -117,8 +117,11 @@ fn run(plan: Plan, shard: &Shard) -> Result<(), (Box<Difference>, String)> {
     match oracle::run(plan, &redis, &respire) {
         Ok(done) => {
             assert!(done.commands >= plan.commands);
+            // A generator that mostly makes mistakes would test little but error texts.
+            let refused = 100 * done.errors / done.commands;
+            assert!(refused < 50, "{refused} % of the commands were refused");
             println!(
-                "oracle: RESP{} {:?}: {} commands, {} keyspace comparisons, no difference, {:.1} s",
+                "oracle: RESP{} {:?}: {} commands, {refused} % refused, {} keyspace comparisons, no difference, {:.1} s",
                 plan.protocol,
                 shard.arguments,
                 done.commands,

@@ -39,6 +39,8 @@ pub struct Plan {
 pub struct Summary {
     pub commands: u64,
     pub states: u64,
+    /// How many replies were errors.
+    pub errors: u64,
     pub coverage: BTreeMap<&'static str, u64>,
 }
 
@@ -92,6 +94,7 @@ struct Runner<'a> {
     respire: &'a Server,
     pairs: Vec<Pair>,
     step: u64,
+    errors: u64,
 }
 
 /// The replies of one step as text, `redis` then `respire`.
@@ -105,6 +108,7 @@ pub fn run(plan: Plan, redis: &Server, respire: &Server) -> Result<Summary, Box<
         respire,
         pairs: Vec::new(),
         step: 0,
+        errors: 0,
     };
     for _ in 0..plan.connections {
         let pair = runner.connect();
@@ -126,6 +130,7 @@ pub fn run(plan: Plan, redis: &Server, respire: &Server) -> Result<Summary, Box<
     runner.compare_state()?;
     summary.states += 1;
     summary.commands = runner.step;
+    summary.errors = runner.errors;
     summary.coverage = generator.coverage;
     Ok(summary)
 }
@@ -182,9 +187,10 @@ impl Runner<'_> {
             let verdict = if step.answered {
                 pair.compare_reply(step)
             } else {
-                Ok(())
+                Ok(false)
             };
-            verdict.map_err(|found| self.difference(connection, step.name, found))?;
+            let refused = verdict.map_err(|found| self.difference(connection, step.name, found))?;
+            self.errors += u64::from(refused);
         }
         if steps.last().is_some_and(|step| step.name == "QUIT") {
             let pair = &mut self.pairs[connection];
@@ -252,7 +258,8 @@ impl Pair {
             .push_back(format!("{number}: {}{silent}", args.join(" ")));
     }
 
-    fn compare_reply(&mut self, step: &Step) -> Result<(), Disagreement> {
+    /// Compares the replies to one step; answers whether they were errors.
+    fn compare_reply(&mut self, step: &Step) -> Result<bool, Disagreement> {
         let redis = self.redis.read_both();
         let respire = self.respire.read_both();
         let ((oracle, raw_oracle), (subject, raw_subject)) = match (redis, respire) {
@@ -273,11 +280,13 @@ impl Pair {
         if !same {
             return Err((describe(&Ok(oracle)), describe(&Ok(subject))));
         }
+        let refused = oracle.is_error();
         match step.norm {
-            Norm::Scan => self.follow_scans(step, oracle, subject),
-            Norm::AnyKey => self.check_key(&oracle, &subject),
-            _ => Ok(()),
+            Norm::Scan if !refused => self.follow_scans(step, oracle, subject)?,
+            Norm::AnyKey => self.check_key(&oracle, &subject)?,
+            _ => {}
         }
+        Ok(refused)
     }
 
     /// Keeps track of queued commands; for EXEC, answers how their replies are to be compared.
@@ -303,9 +312,6 @@ impl Pair {
         oracle: Value,
         subject: Value,
     ) -> Result<(), Disagreement> {
-        if oracle.is_error() {
-            return Ok(());
-        }
         let redis = follow_scan(&mut self.redis, step, oracle);
         let respire = follow_scan(&mut self.respire, step, subject);
         match (redis, respire) {
