@@ -10,6 +10,8 @@ mod ctx;
 mod dispatch;
 mod engine;
 mod error;
+#[cfg(test)]
+pub(crate) mod harness;
 mod host;
 mod latency;
 mod multi;
