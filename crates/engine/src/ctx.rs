@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use respire_datatypes::access;
-use respire_keyspace::{EntryMut, EntryRef, Found, Held, Key, Keyspace, NewValue, Ttl};
+use respire_keyspace::{EntryMut, EntryRef, Found, Held, Key, NewValue, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
@@ -44,7 +44,6 @@ impl Access {
 
 /// The keyspace under the locks of one command.
 pub(crate) struct Data<'a, 'e> {
-    pub(crate) keyspace: &'e Keyspace,
     pub(crate) held: &'a mut Held<'e>,
     pub(crate) db: usize,
     pub(crate) now_ms: i64,
@@ -62,11 +61,27 @@ impl<'e> Data<'_, 'e> {
     /// Looks a key up for reading: counts a hit or a miss, and notes the use.
     #[inline]
     pub(crate) fn read(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let no_touch = self.no_touch;
+        self.lookup(key, no_touch)
+    }
+
+    /// Looks a key up for a command that tells about it: counts a hit or a miss, but no use.
+    pub(crate) fn inspect(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        self.lookup(key, true)
+    }
+
+    /// Looks a key up for TOUCH: counts a hit or a miss, and notes the use even where reads do not count as uses.
+    pub(crate) fn touch(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        self.lookup(key, false)
+    }
+
+    #[inline]
+    fn lookup(&mut self, key: &Key<'_>, no_touch: bool) -> Option<EntryRef<'_>> {
         let found = self.held.shard(key.shard).db(self.db).find(key, self.now_ms);
         match found {
             Found::Live(entry) => {
                 self.hits += 1;
-                if !self.no_touch {
+                if !no_touch {
                     note_use(entry, self.access, self.rng);
                 }
                 Some(entry)
@@ -81,17 +96,6 @@ impl<'e> Data<'_, 'e> {
                 None
             }
         }
-    }
-
-    /// Looks a key up without a trace: no statistics, no access time.
-    pub(crate) fn peek(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
-        self.peek_in(self.db, key)
-    }
-
-    pub(crate) fn peek_in(&mut self, db: usize, key: &Key<'_>) -> Option<EntryRef<'_>> {
-        let found = self.held.shard(key.shard).db(db).find(key, self.now_ms);
-        self.saw_expired |= matches!(found, Found::Expired);
-        found.live()
     }
 
     /// The entry of a key, to be changed. Notes the use. The shard must be held for writing.

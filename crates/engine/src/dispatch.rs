@@ -354,7 +354,6 @@ fn run<'e>(
     out: &mut Out,
 ) -> (Outcome, bool) {
     let data = Data {
-        keyspace: &engine.keyspace,
         held,
         db: session.db,
         now_ms: worker.now_ms,

@@ -10,6 +10,7 @@ mod ctx;
 mod dispatch;
 mod engine;
 mod error;
+mod expiry;
 #[cfg(test)]
 pub(crate) mod harness;
 mod host;

@@ -1,0 +1,120 @@
+//! Parts of strings: APPEND, GETRANGE, SETRANGE, STRLEN.
+
+use std::sync::Arc;
+
+use respire_datatypes::integer::parse_i64;
+use respire_keyspace::{NewValue, Ttl, ValueRef};
+
+use super::value_of;
+use crate::ctx::Ctx;
+use crate::error::{Error, Outcome};
+
+pub(super) fn append(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let key = ctx.key(1);
+    let text = ctx.args.get(2);
+    let max = ctx.settings.proto_max_bulk_len;
+    let len = match ctx.data.write(&key) {
+        Some(mut entry) => {
+            let len = entry.get().value().len() + text.len();
+            if len as u64 > max {
+                return Err(Error::TOO_LONG);
+            }
+            entry.modify(|value| value.extend_from_slice(text));
+            len
+        }
+        None => {
+            let value = value_of(&ctx.args, 2);
+            ctx.data.set(&key, value, Ttl::Clear);
+            text.len()
+        }
+    };
+    ctx.out.int(len as i64);
+    Ok(())
+}
+
+pub(super) fn strlen(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let key = ctx.key(1);
+    let len = ctx.data.read(&key).map_or(0, |entry| entry.value().len());
+    ctx.out.int(len as i64);
+    Ok(())
+}
+
+pub(super) fn getrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let start = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    let end = parse_i64(ctx.args.get(3)).ok_or(Error::NOT_INTEGER)?;
+    let key = ctx.key(1);
+    let Some(entry) = ctx.data.read(&key) else {
+        ctx.out.bulk(b"");
+        return Ok(());
+    };
+    let Some((from, to)) = byte_range(start, end, entry.value().len()) else {
+        ctx.out.bulk(b"");
+        return Ok(());
+    };
+    match (entry.share(), entry.value()) {
+        (Some(shared), _) => ctx.out.bulk_shared(&shared, from, to),
+        (None, value @ (ValueRef::Int(_) | ValueRef::Bytes(_))) => {
+            value.with_bytes(|bytes| ctx.out.bulk(&bytes[from..to]));
+        }
+    }
+    Ok(())
+}
+
+/// The part from `start` to `end` (inclusive, negative from the end) of `len` bytes; `None` if it is empty.
+fn byte_range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
+    let len = len as i64;
+    // Two negative positions in the wrong order name nothing, even where both lie before the string.
+    if start < 0 && end < 0 && start > end {
+        return None;
+    }
+    let at = |position: i64| if position < 0 { (position + len).max(0) } else { position };
+    let (start, end) = (at(start), at(end).min(len - 1));
+    (start <= end && len > 0).then_some((start as usize, end as usize + 1))
+}
+
+pub(super) fn setrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let offset = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    if offset < 0 {
+        return Err(Error::OFFSET);
+    }
+    let text = ctx.args.get(3);
+    let end = (offset as u64).checked_add(text.len() as u64);
+    let fits = end.is_some_and(|end| end <= ctx.settings.proto_max_bulk_len);
+    let key = ctx.key(1);
+    let offset = offset as usize;
+    let len = match ctx.data.write(&key) {
+        Some(entry) if text.is_empty() => entry.get().value().len(),
+        None if text.is_empty() => 0,
+        _ if !fits => return Err(Error::TOO_LONG),
+        Some(mut entry) => {
+            let mut len = 0;
+            entry.modify(|value| {
+                overwrite(value, offset, text);
+                len = value.len();
+            });
+            len
+        }
+        None => {
+            let mut value = Vec::new();
+            overwrite(&mut value, offset, text);
+            let len = value.len();
+            let new = if len < 256 {
+                NewValue::Modified(&value)
+            } else {
+                NewValue::Shared(Arc::new(value))
+            };
+            ctx.data.set(&key, new, Ttl::Clear);
+            len
+        }
+    };
+    ctx.out.int(len as i64);
+    Ok(())
+}
+
+fn overwrite(value: &mut Vec<u8>, offset: usize, text: &[u8]) {
+    let end = offset + text.len();
+    if value.len() < end {
+        value.resize(end, 0);
+    }
+    value[offset..end].copy_from_slice(text);
+}
