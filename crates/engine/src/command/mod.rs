@@ -4,6 +4,7 @@
 mod registry;
 
 use bitflags::bitflags;
+use respire_resp::Args;
 
 use crate::ctx::Ctx;
 use crate::error::Outcome;
@@ -115,6 +116,17 @@ pub struct Row {
     /// The arguments as in `key value [NX | XX] [EX seconds | PX milliseconds]`; see `command::docs`.
     pub syntax: &'static str,
     pub subcommands: &'static [Row],
+    /// Whether argument `i` must not be shown in the slow log or to monitors: a password, say.
+    pub secret: fn(&Args<'_>, i: usize) -> bool,
+    /// Hints for clients that COMMAND INFO gives, in Redis's words.
+    pub tips: &'static [&'static str],
+}
+
+/// What is shown in place of a secret argument.
+pub(crate) const REDACTED: &[u8] = b"(redacted)";
+
+fn nothing_secret(_: &Args<'_>, _: usize) -> bool {
+    false
 }
 
 impl Row {
@@ -133,14 +145,30 @@ impl Row {
             summary: "",
             syntax: "",
             subcommands: &[],
+            secret: nothing_secret,
+            tips: &[],
         }
     }
 
     /// A command that has only subcommands.
     pub const fn container(name: &'static str, subcommands: &'static [Row]) -> Self {
-        let mut row = Self::new(name, -2, crate::dispatch::unreachable_container);
-        row.subcommands = subcommands;
-        row
+        Self::new(name, -2, crate::dispatch::unreachable_container).subcommands(subcommands)
+    }
+
+    /// Subcommands of a command that may also stand alone.
+    pub const fn subcommands(mut self, subcommands: &'static [Row]) -> Self {
+        self.subcommands = subcommands;
+        self
+    }
+
+    pub const fn secret(mut self, secret: fn(&Args<'_>, usize) -> bool) -> Self {
+        self.secret = secret;
+        self
+    }
+
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
     }
 
     pub const fn flags(mut self, flags: Flags) -> Self {
