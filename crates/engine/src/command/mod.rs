@@ -1,6 +1,8 @@
 //! A command's row: everything that is known of a command but how it is done. COMMAND and its docs, access control,
 //! locking, transactions and statistics are all derived from it, so that adding a command is one edit in one file.
 
+mod category;
+pub(crate) mod docs;
 mod registry;
 
 use bitflags::bitflags;
@@ -9,7 +11,7 @@ use respire_resp::Args;
 use crate::ctx::Ctx;
 use crate::error::Outcome;
 
-pub use registry::{Command, Registry, lookup, registry};
+pub use registry::{Command, lookup, registry};
 
 bitflags! {
     /// Properties of a command, with the names that COMMAND INFO gives them.
@@ -118,6 +120,8 @@ pub struct Row {
     pub subcommands: &'static [Row],
     /// Whether argument `i` must not be shown in the slow log or to monitors: a password, say.
     pub secret: fn(&Args<'_>, i: usize) -> bool,
+    /// Categories that follow neither from the flags nor from the group.
+    pub extra_categories: &'static [&'static str],
     /// Hints for clients that COMMAND INFO gives, in Redis's words.
     pub tips: &'static [&'static str],
 }
@@ -146,6 +150,7 @@ impl Row {
             syntax: "",
             subcommands: &[],
             secret: nothing_secret,
+            extra_categories: &[],
             tips: &[],
         }
     }
@@ -163,6 +168,11 @@ impl Row {
 
     pub const fn secret(mut self, secret: fn(&Args<'_>, usize) -> bool) -> Self {
         self.secret = secret;
+        self
+    }
+
+    pub const fn extra_categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.extra_categories = categories;
         self
     }
 
