@@ -304,7 +304,7 @@ impl Engine {
         out: &mut Out,
     ) -> bool {
         let row = command.row;
-        let measured = !row.has(Flags::FAST) || measures_every_command(&worker.settings);
+        let measured = !command.quick || measures_every_command(&worker.settings);
         let start = if measured {
             worker.settle_timing(self);
             self.clock.monotonic_ns()
