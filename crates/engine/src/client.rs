@@ -68,6 +68,38 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
+    /// A client that has just connected, numbered `id`. Its thread is 0 until someone says otherwise.
+    pub fn new(
+        id: u64,
+        addr: String,
+        laddr: String,
+        fd: i32,
+        unix_socket: bool,
+        now_ms: i64,
+    ) -> Self {
+        Self {
+            id,
+            thread: 0,
+            addr,
+            laddr,
+            fd,
+            unix_socket,
+            created_ms: now_ms,
+            active_ms: AtomicI64::new(now_ms),
+            names: Mutex::default(),
+            db: AtomicU32::new(0),
+            resp: AtomicU32::new(2),
+            multi: AtomicI64::new(-1),
+            watching: AtomicU32::new(0),
+            command: AtomicU32::new(u32::MAX),
+            monitor: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            usage: Usage::default(),
+        }
+    }
+
     pub fn kind(&self) -> ClientKind {
         if self.monitor.load(Ordering::Relaxed) { ClientKind::Replica } else { ClientKind::Normal }
     }
