@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     respire_bench::run(std::env::args_os().skip(1), &|| {
-        Err(io::Error::other(
-            "this example brings none; name a server with --port",
-        ))
+        Err(io::Error::other("this example brings none; name a server with --port"))
     })
 }

@@ -72,13 +72,7 @@ pub(crate) struct Args {
     pub rounds: Option<u32>,
 
     /// Tests to run: ping, set, get, incr, mget, mset (10 keys each), mixed (see --ratio)
-    #[arg(
-        short,
-        long,
-        value_delimiter = ',',
-        ignore_case = true,
-        help_heading = "Requests"
-    )]
+    #[arg(short, long, value_delimiter = ',', ignore_case = true, help_heading = "Requests")]
     pub tests: Vec<Test>,
     /// A command of your own, such as "HSET __key__ field __data__"; may be given several times
     #[arg(long, value_name = "COMMAND", help_heading = "Requests")]
@@ -140,9 +134,7 @@ const DEFAULT_RATIO: (u32, u32) = (9, 1);
 const BATCH: usize = 100;
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "not a number of seconds".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
     match duration >= Duration::from_millis(1) && seconds < 1e7 {
         true => Ok(duration),
@@ -195,9 +187,7 @@ impl Args {
             Some((host, port)) => (host.trim_start_matches('[').trim_end_matches(']'), port),
             None => ("127.0.0.1", &text[..]),
         };
-        let port = port
-            .parse()
-            .map_err(|_| Error(format!("--against {text}: not a port")))?;
+        let port = port.parse().map_err(|_| Error(format!("--against {text}: not a port")))?;
         Address::resolve(host, port, self.timeout).map(Some)
     }
 
@@ -213,8 +203,7 @@ impl Args {
     }
 
     pub(crate) fn rounds(&self) -> u32 {
-        self.rounds
-            .unwrap_or(if self.against.is_some() { 3 } else { 1 })
+        self.rounds.unwrap_or(if self.against.is_some() { 3 } else { 1 })
     }
 
     /// Every test with its pipeline, in the order in which they run.
@@ -223,34 +212,19 @@ impl Args {
         let nothing_asked =
             self.tests.is_empty() && self.command.is_empty() && self.ratio.is_none();
         let mut tests: Vec<(Workload, usize)> = match (nothing_asked, self.pipeline) {
-            (true, None) => vec![
-                (Workload::Set, 1),
-                (Workload::Get, 1),
-                (Workload::Set, BATCH),
-            ],
+            (true, None) => vec![(Workload::Set, 1), (Workload::Get, 1), (Workload::Set, BATCH)],
             (true, Some(_)) => vec![(Workload::Set, pipeline), (Workload::Get, pipeline)],
-            _ => self
-                .tests
-                .iter()
-                .map(|&test| (self.workload(test), pipeline))
-                .collect(),
+            _ => self.tests.iter().map(|&test| (self.workload(test), pipeline)).collect(),
         };
         if self.ratio.is_some() && !self.tests.contains(&Test::Mixed) {
             tests.push((self.workload(Test::Mixed), pipeline));
         }
-        let custom = self
-            .command
-            .iter()
-            .map(|line| (Workload::Custom(line.clone()), pipeline));
+        let custom = self.command.iter().map(|line| (Workload::Custom(line.clone()), pipeline));
         tests.extend(custom);
         let base = self.base(target);
         tests
             .into_iter()
-            .map(|(workload, pipeline)| Load {
-                workload,
-                pipeline,
-                ..base.clone()
-            })
+            .map(|(workload, pipeline)| Load { workload, pipeline, ..base.clone() })
             .collect()
     }
 
@@ -270,9 +244,7 @@ impl Args {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Load {
             connections: self.connections as usize,
-            threads: self
-                .threads
-                .map_or((cores / 2).max(1), |threads| threads as usize),
+            threads: self.threads.map_or((cores / 2).max(1), |threads| threads as usize),
             requests: match (self.requests, self.duration) {
                 (None, None) => Some(DEFAULT_REQUESTS),
                 (requests, _) => requests,
@@ -284,9 +256,7 @@ impl Args {
             value_size: self.value_size as usize,
             distribution: match self.distribution {
                 Distribution::Uniform => KeyDistribution::Uniform,
-                Distribution::Zipfian => KeyDistribution::Zipfian {
-                    theta: self.zipf_theta,
-                },
+                Distribution::Zipfian => KeyDistribution::Zipfian { theta: self.zipf_theta },
                 Distribution::Sequential => KeyDistribution::Sequential,
             },
             seed: self.seed,
@@ -319,18 +289,13 @@ mod tests {
     fn tests(line: &str) -> Vec<(String, usize)> {
         let target = Target::new(Address::Unix("/nowhere".into()));
         let loads = parse(line).unwrap().loads(&target);
-        loads
-            .iter()
-            .map(|load| (load.workload.name(), load.pipeline))
-            .collect()
+        loads.iter().map(|load| (load.workload.name(), load.pipeline)).collect()
     }
 
     #[test]
     fn the_default_is_the_table_of_three_rows() {
         let named = |rows: &[(&str, usize)]| -> Vec<(String, usize)> {
-            rows.iter()
-                .map(|&(name, pipeline)| (name.to_owned(), pipeline))
-                .collect()
+            rows.iter().map(|&(name, pipeline)| (name.to_owned(), pipeline)).collect()
         };
         assert_eq!(tests(""), named(&[("SET", 1), ("GET", 1), ("SET", 100)]));
         assert_eq!(tests("-P 16"), named(&[("SET", 16), ("GET", 16)]));
@@ -347,14 +312,8 @@ mod tests {
             (load.requests, load.duration)
         };
         assert_eq!(limits(""), (Some(100_000), None));
-        assert_eq!(
-            limits("--duration 1.5"),
-            (None, Some(Duration::from_millis(1500)))
-        );
-        assert_eq!(
-            limits("-n 7 --duration 1"),
-            (Some(7), Some(Duration::from_secs(1)))
-        );
+        assert_eq!(limits("--duration 1.5"), (None, Some(Duration::from_millis(1500))));
+        assert_eq!(limits("-n 7 --duration 1"), (Some(7), Some(Duration::from_secs(1))));
     }
 
     #[test]

@@ -26,9 +26,7 @@ pub struct Embedded {
 
 impl fmt::Debug for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Embedded")
-            .field("addr", &self.addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Embedded").field("addr", &self.addr).finish_non_exhaustive()
     }
 }
 
@@ -120,21 +118,13 @@ fn measure_all(args: &Args, embedded: &dyn Fn() -> io::Result<Embedded>) -> Resu
     }
     drop(server);
     if args.json {
-        let document = show::json(
-            args,
-            &sides[0].target,
-            sides.get(1).map(|side| &side.target),
-            &all,
-        );
+        let document =
+            show::json(args, &sides[0].target, sides.get(1).map(|side| &side.target), &all);
         writeln!(io::stdout(), "{document:#}").map_err(cannot_print)?;
     } else {
         printer.notes(&all).map_err(cannot_print)?;
     }
-    Ok(all
-        .iter()
-        .flat_map(Comparison::reports)
-        .map(|report| report.errors)
-        .sum())
+    Ok(all.iter().flat_map(Comparison::reports).map(|report| report.errors).sum())
 }
 
 fn cannot_print(error: io::Error) -> Error {
@@ -160,13 +150,8 @@ fn compare(args: &Args, sides: &[Side], load: &Load) -> Result<Comparison, Error
         }
     }
     let mut joined = rounds.iter().filter_map(|rounds| Report::join(rounds));
-    let first = joined
-        .next()
-        .expect("there is a side, and at least one round of it");
-    Ok(Comparison {
-        first,
-        second: joined.next(),
-    })
+    let first = joined.next().expect("there is a side, and at least one round of it");
+    Ok(Comparison { first, second: joined.next() })
 }
 
 /// One run with a progress bar on standard error.

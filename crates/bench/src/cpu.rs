@@ -37,10 +37,7 @@ impl ServerCpu {
             .find_map(|line| line.trim().strip_prefix("process_id:"))
             .and_then(|pid| pid.parse().ok())
             .ok_or("the server's INFO has no process_id")?;
-        let found = ServerCpu {
-            pid,
-            embedded: pid == std::process::id(),
-        };
+        let found = ServerCpu { pid, embedded: pid == std::process::id() };
         if !found.embedded && !holds_socket(pid, &target.address) {
             return Err(format!(
                 "process {pid} of this machine is not seen to hold the server's socket"
@@ -57,10 +54,7 @@ impl ServerCpu {
 
     /// The clock of a process that the caller has started itself.
     pub fn of_process(pid: u32) -> ServerCpu {
-        ServerCpu {
-            pid,
-            embedded: false,
-        }
+        ServerCpu { pid, embedded: false }
     }
 
     /// The server's process.
@@ -98,9 +92,7 @@ fn task_nanoseconds(task: &Path) -> Option<u64> {
     }
     let stat = fs::read_to_string(task.join("stat")).ok()?;
     // The name in brackets may hold blanks; utime and stime are fields 14 and 15, in 1/100 s on Linux.
-    let mut fields = stat[stat.rfind(')')? + 1..]
-        .split_ascii_whitespace()
-        .skip(11);
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
     let utime: u64 = fields.next()?.parse().ok()?;
     let stime: u64 = fields.next()?.parse().ok()?;
     Some((utime + stime) * 10_000_000)
@@ -114,10 +106,8 @@ fn holds_socket(pid: u32, address: &Address) -> bool {
     let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;
     };
-    let targets: Vec<PathBuf> = inodes
-        .iter()
-        .map(|inode| format!("socket:[{inode}]").into())
-        .collect();
+    let targets: Vec<PathBuf> =
+        inodes.iter().map(|inode| format!("socket:[{inode}]").into()).collect();
     files
         .flatten()
         .filter_map(|file| fs::read_link(file.path()).ok())

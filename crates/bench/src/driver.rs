@@ -89,11 +89,7 @@ impl Schedule {
     /// How many requests should have been sent at `now`.
     fn due(&self, now: u64) -> u64 {
         let since = now as f64 - self.first_ns;
-        if since < 0.0 {
-            0
-        } else {
-            (since / self.interval_ns) as u64 + 1
-        }
+        if since < 0.0 { 0 } else { (since / self.interval_ns) as u64 + 1 }
     }
 }
 
@@ -189,9 +185,7 @@ impl<'a> Driver<'a> {
             keys,
             pipeline: plan.pipeline,
             remaining: plan.requests.unwrap_or(u64::MAX),
-            deadline_ns: plan
-                .duration
-                .map_or(u64::MAX, |duration| duration.as_nanos() as u64),
+            deadline_ns: plan.duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
             schedule: plan.schedule,
             sent: 0,
             replies: 0,
@@ -213,11 +207,7 @@ impl<'a> Driver<'a> {
         }
         result?;
         let finished_at = Instant::now();
-        let skippers = || {
-            self.connections
-                .iter()
-                .map(|connection| &connection.skipper)
-        };
+        let skippers = || self.connections.iter().map(|connection| &connection.skipper);
         Ok(Outcome {
             replies: self.replies,
             errors: skippers().map(|skipper| skipper.errors).sum(),
@@ -262,9 +252,7 @@ impl<'a> Driver<'a> {
                 let ended = event.is_read_closed() || event.is_error();
                 self.receive(index, &mut buffer, ended)?;
             }
-            self.shared
-                .progress
-                .fetch_add(self.replies - published, Ordering::Relaxed);
+            self.shared.progress.fetch_add(self.replies - published, Ordering::Relaxed);
             published = self.replies;
             let now = self.now();
             if now >= next_check {
@@ -290,9 +278,7 @@ impl<'a> Driver<'a> {
         };
         loop {
             let now = self.now();
-            let due = schedule
-                .due(now)
-                .min(self.sent.saturating_add(self.remaining));
+            let due = schedule.due(now).min(self.sent.saturating_add(self.remaining));
             while self.sent < due {
                 let Some(index) = self.idle.pop_front() else {
                     return Ok(TICK);
@@ -306,10 +292,7 @@ impl<'a> Driver<'a> {
             }
             let wait = schedule.intended(self.sent).saturating_sub(self.now());
             if wait > 0 {
-                return self
-                    .timer
-                    .arm(Duration::from_nanos(wait), TICK)
-                    .map_err(no_poller);
+                return self.timer.arm(Duration::from_nanos(wait), TICK).map_err(no_poller);
             }
         }
     }
@@ -355,10 +338,7 @@ impl<'a> Driver<'a> {
 
     fn watch(&mut self, index: usize, interest: Interest) -> Result<(), Error> {
         let source = self.connections[index].stream.source();
-        self.poll
-            .registry()
-            .reregister(source, Token(index), interest)
-            .map_err(no_poller)
+        self.poll.registry().reregister(source, Token(index), interest).map_err(no_poller)
     }
 
     /// Reads until nothing is left, counts replies, and goes on with the next batch. `ended` says that the poller
@@ -396,10 +376,7 @@ impl<'a> Driver<'a> {
     fn answered(&mut self, index: usize, replies: u64, now: u64) -> Result<(), Error> {
         let connection = &mut self.connections[index];
         let Some(outstanding) = connection.outstanding.checked_sub(replies) else {
-            return Err(Error(format!(
-                "{} sent more replies than requests",
-                self.address
-            )));
+            return Err(Error(format!("{} sent more replies than requests", self.address)));
         };
         connection.outstanding = outstanding;
         connection.active_at = now;
@@ -414,8 +391,7 @@ impl<'a> Driver<'a> {
             }
             Some(schedule) => {
                 for request in connection.origin..connection.origin + replies {
-                    self.latency
-                        .saturating_record(now.saturating_sub(schedule.intended(request)));
+                    self.latency.saturating_record(now.saturating_sub(schedule.intended(request)));
                 }
                 connection.origin += replies;
                 if outstanding == 0 {
@@ -495,18 +471,9 @@ mod timer {
         /// Wakes the poller after `wait`, or lets it sleep for `tick` if that is shorter.
         pub(super) fn arm(&self, wait: Duration, tick: Duration) -> io::Result<Duration> {
             if wait < tick {
-                let zero = Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                };
-                let it_value = Timespec {
-                    tv_sec: 0,
-                    tv_nsec: i64::from(wait.subsec_nanos()),
-                };
-                let once = Itimerspec {
-                    it_interval: zero,
-                    it_value,
-                };
+                let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+                let it_value = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
+                let once = Itimerspec { it_interval: zero, it_value };
                 timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
             }
             Ok(tick)
@@ -530,11 +497,7 @@ mod timer {
 
         pub(super) fn arm(&self, wait: Duration, tick: Duration) -> io::Result<Duration> {
             let exact = Duration::from_millis(2);
-            Ok(if wait < exact {
-                Duration::ZERO
-            } else {
-                (wait - exact).min(tick)
-            })
+            Ok(if wait < exact { Duration::ZERO } else { (wait - exact).min(tick) })
         }
     }
 }

@@ -47,13 +47,8 @@ pub fn raise_file_limit(connections: usize) -> usize {
     if limit.current.is_some_and(|current| current < wanted) {
         let current = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
         // A refusal shows in the limit that is read below.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(current),
-                maximum: limit.maximum,
-            },
-        );
+        let _ =
+            setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
     }
     match getrlimit(Resource::Nofile).current {
         Some(current) => current.saturating_sub(SPARE_FILES).min(connections as u64) as usize,

@@ -47,15 +47,9 @@ impl KeySource {
                 Zipf::new(keyspace as f64, theta)
                     .map_err(|error| format!("no Zipfian keys with theta {theta}: {error}"))?,
             ),
-            KeyDistribution::Sequential => Kind::Sequential {
-                next: part.start,
-                part,
-            },
+            KeyDistribution::Sequential => Kind::Sequential { next: part.start, part },
         };
-        Ok(KeySource {
-            rng: SmallRng::seed_from_u64(seed),
-            kind,
-        })
+        Ok(KeySource { rng: SmallRng::seed_from_u64(seed), kind })
     }
 
     #[inline]
@@ -67,11 +61,7 @@ impl KeySource {
             Kind::Zipfian(zipf) => zipf.sample(&mut self.rng) as u64 - 1,
             Kind::Sequential { part, next } => {
                 let key = *next;
-                *next = if key + 1 < part.end {
-                    key + 1
-                } else {
-                    part.start
-                };
+                *next = if key + 1 < part.end { key + 1 } else { part.start };
                 key
             }
         }
@@ -149,10 +139,7 @@ mod tests {
         ] {
             for keyspace in [1, 2, 10, 1_000] {
                 let keys = draw(distribution, keyspace, 5_000);
-                assert!(
-                    keys.iter().all(|&key| key < keyspace),
-                    "{distribution:?} {keyspace}"
-                );
+                assert!(keys.iter().all(|&key| key < keyspace), "{distribution:?} {keyspace}");
                 assert_eq!(keys, draw(distribution, keyspace, 5_000));
             }
         }
@@ -181,10 +168,7 @@ mod tests {
     #[test]
     fn keys_have_their_size_and_are_refused_when_too_short() {
         let shape = KeyShape::new("key:", 16, 1_000_000).unwrap();
-        assert_eq!(
-            (&shape.zero[..], shape.digits),
-            (&b"key:000000000000"[..], 6)
-        );
+        assert_eq!((&shape.zero[..], shape.digits), (&b"key:000000000000"[..], 6));
         assert_eq!(KeyShape::new("key:", 4, 1_000).unwrap().zero, b"k000");
         assert_eq!(KeyShape::new("key:", 1, 1).unwrap().zero, b"0");
         assert_eq!(KeyShape::new("key:", 2, 11).unwrap().digits, 2);

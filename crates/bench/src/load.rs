@@ -94,9 +94,7 @@ impl Load {
         self.check()?;
         let possible = raise_file_limit(self.connections);
         if possible < self.connections {
-            return Err(Error(format!(
-                "the file limit allows {possible} connections"
-            )));
+            return Err(Error(format!("the file limit allows {possible} connections")));
         }
         let shared = Shared::default();
         let threads = self.threads.clamp(1, self.connections);
@@ -135,9 +133,7 @@ impl Load {
                 thread::park_timeout(WATCH_INTERVAL);
                 watch(shared.progress.load(Ordering::Relaxed));
             }
-            let used = before
-                .zip(clock())
-                .map(|(before, after)| after.saturating_sub(before));
+            let used = before.zip(clock()).map(|(before, after)| after.saturating_sub(before));
             let outcomes: Result<Vec<Outcome>, Error> = join(running);
             outcomes.map(|outcomes| (outcomes, used))
         })?;
@@ -181,10 +177,7 @@ impl Load {
         let planned = match (self.rate, self.duration) {
             (Some(rate), Some(duration)) => {
                 let planned = (rate * duration.as_secs_f64()).ceil() as u64;
-                Some(
-                    self.requests
-                        .map_or(planned, |requests| requests.min(planned)),
-                )
+                Some(self.requests.map_or(planned, |requests| requests.min(planned)))
             }
             _ => self.requests,
         };
@@ -200,10 +193,7 @@ impl Load {
             part = 0..self.keyspace;
         }
         // Seeds of threads are far apart in the generator's own expansion of a seed.
-        let seed = self
-            .seed
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(thread as u64);
+        let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(thread as u64);
         let keys = KeySource::new(self.distribution, self.keyspace, part, seed)?;
         let batches = Batches::new(
             &self.workload,
@@ -224,16 +214,10 @@ impl Load {
     ) -> Report {
         let mut latency = new_histogram();
         for outcome in outcomes {
-            latency
-                .add(&outcome.latency)
-                .expect("all histograms have the same bounds");
+            latency.add(&outcome.latency).expect("all histograms have the same bounds");
         }
         let requests: u64 = outcomes.iter().map(|outcome| outcome.replies).sum();
-        let end = outcomes
-            .iter()
-            .map(|outcome| outcome.finished_at)
-            .max()
-            .unwrap_or(start);
+        let end = outcomes.iter().map(|outcome| outcome.finished_at).max().unwrap_or(start);
         let seconds = end.duration_since(start).as_secs_f64();
         let client_ns: u64 = outcomes.iter().map(|outcome| outcome.client_cpu_ns).sum();
         let each = |ns: u64| ns as f64 / 1e3 / requests.max(1) as f64;
@@ -242,9 +226,7 @@ impl Load {
             pipeline: self.pipeline,
             requests,
             errors: outcomes.iter().map(|outcome| outcome.errors).sum(),
-            first_error: outcomes
-                .iter()
-                .find_map(|outcome| outcome.first_error.clone()),
+            first_error: outcomes.iter().find_map(|outcome| outcome.first_error.clone()),
             nulls: outcomes.iter().map(|outcome| outcome.nulls).sum(),
             seconds,
             requests_per_second: requests as f64 / seconds.max(1e-9),
@@ -261,18 +243,11 @@ fn join(
 ) -> Result<Vec<Outcome>, Error> {
     let results: Vec<_> = running
         .into_iter()
-        .map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         .collect();
     // The thread that failed first knows why; the others only know that one did.
     let mut errors = results.iter().filter_map(|result| result.as_ref().err());
-    let told = errors
-        .clone()
-        .find(|error| !error.is_second_hand())
-        .or_else(|| errors.next());
+    let told = errors.clone().find(|error| !error.is_second_hand()).or_else(|| errors.next());
     if let Some(error) = told {
         return Err(error.clone());
     }
@@ -324,10 +299,7 @@ impl Report {
         let (first, rest) = rounds.split_first()?;
         let mut joined = first.clone();
         for round in rest {
-            joined
-                .latency
-                .add(&round.latency)
-                .expect("all histograms have the same bounds");
+            joined.latency.add(&round.latency).expect("all histograms have the same bounds");
             joined.requests += round.requests;
             joined.errors += round.errors;
             joined.nulls += round.nulls;

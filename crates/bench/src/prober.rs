@@ -69,24 +69,14 @@ impl Prober {
                 result
             }
         })?;
-        Ok(Prober {
-            shared,
-            sender,
-            receiver,
-        })
+        Ok(Prober { shared, sender, receiver })
     }
 
     /// Ends the probing, waits for the last reply and tells what was seen.
     pub fn stop(self) -> Result<ProbeReport, Error> {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let sent = self
-            .sender
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let seen = self
-            .receiver
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let sent = self.sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let seen = self.receiver.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let latency = seen?;
         sent?;
         let quantile = |share| latency.value_at_quantile(share) as f64 / 1e3;
@@ -115,9 +105,7 @@ impl Shared {
             if last {
                 self.total.store(probe + 1, Ordering::Release);
             }
-            stream
-                .write_all(request)
-                .map_err(|error| self.lost(&error))?;
+            stream.write_all(request).map_err(|error| self.lost(&error))?;
             if last {
                 break;
             }

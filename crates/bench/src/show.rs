@@ -48,11 +48,7 @@ pub(crate) fn title(
     let amount = match (args.requests, args.duration) {
         (None, Some(duration)) => format!("{} s", duration.as_secs_f64()),
         (Some(requests), Some(duration)) => {
-            format!(
-                "{} requests or {} s",
-                grouped(requests),
-                duration.as_secs_f64()
-            )
+            format!("{} requests or {} s", grouped(requests), duration.as_secs_f64())
         }
         (requests, None) => format!("{} requests", grouped(requests.unwrap_or(100_000))),
     };
@@ -79,11 +75,7 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn new(args: &Args, title: String) -> Printer {
-        Printer {
-            silent: args.json,
-            quiet: args.quiet,
-            title: Some(title),
-        }
+        Printer { silent: args.json, quiet: args.quiet, title: Some(title) }
     }
 
     pub(crate) fn row(&mut self, comparison: &Comparison) -> io::Result<()> {
@@ -104,11 +96,7 @@ impl Printer {
             )?;
         }
         for (report, side) in comparison.reports().zip(["A", "B"]) {
-            let side = if sides {
-                format!("  {side}")
-            } else {
-                String::new()
-            };
+            let side = if sides { format!("  {side}") } else { String::new() };
             writeln!(
                 out,
                 "{:<28}{side}{:>12}{:>10.1}{:>10.1}{:>10.1}{:>10.1}{:>12}",
@@ -122,14 +110,8 @@ impl Printer {
             )?;
         }
         if let Some(speed) = comparison.speed_ratio() {
-            let cpu = comparison
-                .cpu_ratio()
-                .map_or("n/a".into(), |ratio| format!("{ratio:.2}x"));
-            writeln!(
-                out,
-                "{:<28}   {:>11.2}x{:>52}",
-                "  A is better by", speed, cpu
-            )?;
+            let cpu = comparison.cpu_ratio().map_or("n/a".into(), |ratio| format!("{ratio:.2}x"));
+            writeln!(out, "{:<28}   {:>11.2}x{:>52}", "  A is better by", speed, cpu)?;
         }
         Ok(())
     }
@@ -137,11 +119,7 @@ impl Printer {
     /// What a reader of the table should know: errors, misses, why a figure is missing.
     pub(crate) fn notes(&self, all: &[Comparison]) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        for report in all
-            .iter()
-            .flat_map(Comparison::reports)
-            .filter(|report| report.errors > 0)
-        {
+        for report in all.iter().flat_map(Comparison::reports).filter(|report| report.errors > 0) {
             let text = report.first_error.as_deref().unwrap_or_default();
             writeln!(
                 out,
@@ -153,11 +131,7 @@ impl Printer {
         if self.quiet {
             return Ok(());
         }
-        for report in all
-            .iter()
-            .flat_map(Comparison::reports)
-            .filter(|report| report.nulls > 0)
-        {
+        for report in all.iter().flat_map(Comparison::reports).filter(|report| report.nulls > 0) {
             writeln!(
                 out,
                 "\n{}: {} of {} requests found no key (--load fills the key space first)",
@@ -167,10 +141,7 @@ impl Printer {
             )?;
         }
         let reasons = all.iter().flat_map(Comparison::reports);
-        if let Some(reason) = reasons
-            .filter_map(|report| report.no_cpu_because.as_ref())
-            .next()
-        {
+        if let Some(reason) = reasons.filter_map(|report| report.no_cpu_because.as_ref()).next() {
             writeln!(out, "\nThe server's CPU per request is unknown: {reason}")?;
         }
         Ok(())

@@ -192,9 +192,7 @@ impl Skipper {
         let rest = &input[at..];
         let Some(end) = memchr::memchr(b'\n', rest) else {
             self.keep(rest);
-            self.state = State::Line {
-                cr: rest.last().map_or(cr, |&last| last == b'\r'),
-            };
+            self.state = State::Line { cr: rest.last().map_or(cr, |&last| last == b'\r') };
             return Ok(input.len());
         };
         let closed = if end == 0 { cr } else { rest[end - 1] == b'\r' };
@@ -214,9 +212,7 @@ impl Skipper {
         rest: u64,
         replies: &mut u64,
     ) -> Result<usize, ProtocolError> {
-        let piece = usize::try_from(rest)
-            .unwrap_or(usize::MAX)
-            .min(input.len() - at);
+        let piece = usize::try_from(rest).unwrap_or(usize::MAX).min(input.len() - at);
         let bytes = &input[at..at + piece];
         let left = rest - piece as u64;
         // The last two of the `rest` bytes are CR LF; either may be the one that this piece ends with.
@@ -227,9 +223,7 @@ impl Skipper {
             _ => true,
         };
         if !sound {
-            return Err(ProtocolError(
-                "a bulk that does not end where it said".into(),
-            ));
+            return Err(ProtocolError("a bulk that does not end where it said".into()));
         }
         if self.capture {
             self.keep(bytes);
@@ -246,8 +240,7 @@ impl Skipper {
     fn keep(&mut self, bytes: &[u8]) {
         if self.capture {
             let room = MAX_ERROR_TEXT.saturating_sub(self.error_text.len());
-            self.error_text
-                .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            self.error_text.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
 
@@ -283,11 +276,7 @@ fn read_number(input: &[u8]) -> Result<Option<(i64, usize)>, ProtocolError> {
     let mut value: i64 = 0;
     loop {
         let Some(&byte) = input.get(at) else {
-            return if at > MAX_HEADER {
-                Err(bad())
-            } else {
-                Ok(None)
-            };
+            return if at > MAX_HEADER { Err(bad()) } else { Ok(None) };
         };
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
@@ -327,11 +316,7 @@ mod tests {
         let len = rng.random_range(0..12);
         (0..len)
             .map(|_| {
-                if binary {
-                    *b"\r\n$*-_>|a\0".get(rng.random_range(0..10)).unwrap()
-                } else {
-                    b'q'
-                }
+                if binary { *b"\r\n$*-_>|a\0".get(rng.random_range(0..10)).unwrap() } else { b'q' }
             })
             .collect()
     }
@@ -434,25 +419,13 @@ mod tests {
         for _ in 0..300 {
             let (bytes, counts) = stream(&mut rng);
             assert_eq!(skip([&bytes[..]]).unwrap(), counts, "whole: {bytes:?}");
-            assert_eq!(
-                skip(bytes.chunks(1)).unwrap(),
-                counts,
-                "byte by byte: {bytes:?}"
-            );
+            assert_eq!(skip(bytes.chunks(1)).unwrap(), counts, "byte by byte: {bytes:?}");
             for split in 1..bytes.len() {
                 let (head, tail) = bytes.split_at(split);
-                assert_eq!(
-                    skip([head, tail]).unwrap(),
-                    counts,
-                    "split at {split}: {bytes:?}"
-                );
+                assert_eq!(skip([head, tail]).unwrap(), counts, "split at {split}: {bytes:?}");
             }
             let size = rng.random_range(2..9);
-            assert_eq!(
-                skip(bytes.chunks(size)).unwrap(),
-                counts,
-                "by {size}: {bytes:?}"
-            );
+            assert_eq!(skip(bytes.chunks(size)).unwrap(), counts, "by {size}: {bytes:?}");
         }
     }
 
@@ -475,11 +448,7 @@ mod tests {
                 let (head, tail) = bytes.split_at(split);
                 let mut skipper = Skipper::default();
                 let result = skipper.feed(head).and_then(|_| skipper.feed(tail));
-                assert!(
-                    result.is_err(),
-                    "{:?} cut at {split}",
-                    String::from_utf8_lossy(bytes)
-                );
+                assert!(result.is_err(), "{:?} cut at {split}", String::from_utf8_lossy(bytes));
             }
         }
     }

@@ -127,9 +127,7 @@ impl Target {
             timeout: self.timeout,
             skipper: Skipper::default(),
         };
-        client
-            .set_timeouts(Some(self.timeout))
-            .map_err(|e| failed(&e))?;
+        client.set_timeouts(Some(self.timeout)).map_err(|e| failed(&e))?;
         self.log_in(&mut client)?;
         Ok(client)
     }
@@ -181,10 +179,7 @@ impl Client {
         let reply = self.exchange(request.as_bytes())?;
         if self.skipper.errors > errors {
             let text = self.skipper.first_error().unwrap_or_default();
-            return Err(Error(format!(
-                "{} refused {}: {text}",
-                self.address, arguments[0]
-            )));
+            return Err(Error(format!("{} refused {}: {text}", self.address, arguments[0])));
         }
         Ok(reply)
     }
@@ -270,9 +265,7 @@ pub(crate) fn silent(address: &Address, timeout: Duration) -> Error {
 }
 
 pub(crate) fn closed(address: &Address) -> Error {
-    Error(format!(
-        "{address} closed the connection before it had answered"
-    ))
+    Error(format!("{address} closed the connection before it had answered"))
 }
 
 impl Read for Stream {

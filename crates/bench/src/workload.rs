@@ -73,11 +73,7 @@ impl Workload {
     }
 
     fn key_prefix(&self) -> &'static str {
-        if *self == Workload::Incr {
-            "ctr:"
-        } else {
-            "key:"
-        }
+        if *self == Workload::Incr { "ctr:" } else { "key:" }
     }
 }
 
@@ -186,13 +182,7 @@ impl Batches {
                 buffer.extend_from_slice(&only.bytes);
             }
         }
-        Ok(Batches {
-            templates,
-            total_weight,
-            digits: shape.digits,
-            buffer,
-            slots,
-        })
+        Ok(Batches { templates, total_weight, digits: shape.digits, buffer, slots })
     }
 
     /// The next `count` requests; `count` is at most the pipeline of `new`.
@@ -254,20 +244,14 @@ fn render(weight: u32, arguments: &[Argument], shape: &KeyShape, value: &[u8]) -
         }
         bytes.extend_from_slice(b"\r\n");
     }
-    Template {
-        weight,
-        bytes,
-        keys,
-    }
+    Template { weight, bytes, keys }
 }
 
 /// Letters and digits in no order, so that nothing on the way can pack them; always the same ones.
 fn value(size: usize) -> Vec<u8> {
     let mut rng = SmallRng::seed_from_u64(0x5eed);
     let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-    (0..size)
-        .map(|_| letters[rng.random_range(0..letters.len())])
-        .collect()
+    (0..size).map(|_| letters[rng.random_range(0..letters.len())]).collect()
 }
 
 #[cfg(test)]
@@ -280,22 +264,14 @@ mod tests {
         let mut batches = Batches::new(&workload, pipeline, 1_000, 8, 3).unwrap();
         batches.next(count, &mut keys);
         keys = KeySource::new(KeyDistribution::Sequential, 1_000, 7..1_000, 1).unwrap();
-        String::from_utf8(batches.next(count, &mut keys).to_vec())
-            .unwrap()
-            .replace("\r\n", " ")
+        String::from_utf8(batches.next(count, &mut keys).to_vec()).unwrap().replace("\r\n", " ")
     }
 
     #[test]
     fn batches_are_whole_requests_with_their_own_keys() {
-        assert_eq!(
-            batch(Workload::Get, 3, 2),
-            "*2 $3 GET $8 key:0007 *2 $3 GET $8 key:0008 "
-        );
+        assert_eq!(batch(Workload::Get, 3, 2), "*2 $3 GET $8 key:0007 *2 $3 GET $8 key:0008 ");
         let mget = batch(Workload::MGet(2), 2, 2);
-        assert_eq!(
-            mget,
-            "*3 $4 MGET $8 key:0007 $8 key:0008 *3 $4 MGET $8 key:0009 $8 key:0010 "
-        );
+        assert_eq!(mget, "*3 $4 MGET $8 key:0007 $8 key:0008 *3 $4 MGET $8 key:0009 $8 key:0010 ");
         assert_eq!(batch(Workload::Incr, 1, 1), "*2 $4 INCR $8 ctr:0007 ");
         assert_eq!(batch(Workload::Ping, 2, 2), "*1 $4 PING *1 $4 PING ");
         let mset = batch(Workload::MSet(2), 1, 1);
@@ -315,24 +291,11 @@ mod tests {
 
     #[test]
     fn a_mix_keeps_its_proportion() {
-        let mixed = Workload::Mixed {
-            reads: 3,
-            writes: 1,
-        };
+        let mixed = Workload::Mixed { reads: 3, writes: 1 };
         let text = batch(mixed, 4_000, 4_000);
         let reads = text.matches("GET").count();
         assert_eq!(reads + text.matches("SET").count(), 4_000);
         assert!((2_800..3_200).contains(&reads), "{reads} of 4000 are reads");
-        assert!(
-            !batch(
-                Workload::Mixed {
-                    reads: 1,
-                    writes: 0
-                },
-                50,
-                50
-            )
-            .contains("SET")
-        );
+        assert!(!batch(Workload::Mixed { reads: 1, writes: 0 }, 50, 50).contains("SET"));
     }
 }

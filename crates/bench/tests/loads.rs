@@ -29,10 +29,7 @@ fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Target {
             thread::spawn(move || serve(stream));
         }
     });
-    Target {
-        timeout: Duration::from_secs(5),
-        ..Target::new(address)
-    }
+    Target { timeout: Duration::from_secs(5), ..Target::new(address) }
 }
 
 /// Answers each command with `reply`, after `before` has seen the bytes.
@@ -41,10 +38,7 @@ fn answering(reply: &'static [u8], before: impl Fn(&[u8]) + Send + Sync + 'stati
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(len @ 1..) = stream.read(&mut buffer) {
             before(&buffer[..len]);
-            if stream
-                .write_all(&reply.repeat(commands(&buffer[..len])))
-                .is_err()
-            {
+            if stream.write_all(&reply.repeat(commands(&buffer[..len]))).is_err() {
                 return;
             }
         }
@@ -70,17 +64,8 @@ fn every_request_is_sent_and_counted_once() {
     for threads in [1, 2, 3] {
         for rate in [None, Some(50_000.0)] {
             // The INFO and the like that come before the load are not part of it.
-            let report = Load {
-                threads,
-                rate,
-                ..load(&target, Workload::Get)
-            }
-            .run()
-            .unwrap();
-            assert_eq!(
-                (report.requests, report.errors, report.nulls),
-                (1_000, 0, 0)
-            );
+            let report = Load { threads, rate, ..load(&target, Workload::Get) }.run().unwrap();
+            assert_eq!((report.requests, report.errors, report.nulls), (1_000, 0, 0));
             let before = seen.swap(0, Ordering::SeqCst) - 1_000;
             assert!(before <= 1, "{before} commands beside the load");
         }
@@ -91,27 +76,16 @@ fn every_request_is_sent_and_counted_once() {
 fn a_fill_sets_each_key_once() {
     let stream = Arc::new(Mutex::new(Vec::<u8>::new()));
     let copy = Arc::clone(&stream);
-    let target = answering(b"+OK\r\n", move |piece| {
-        copy.lock().unwrap().extend_from_slice(piece)
-    });
-    let fill = Load {
-        connections: 1,
-        ..Load::fill(target.clone(), 1_234)
-    };
+    let target = answering(b"+OK\r\n", move |piece| copy.lock().unwrap().extend_from_slice(piece));
+    let fill = Load { connections: 1, ..Load::fill(target.clone(), 1_234) };
     assert_eq!(fill.distribution, KeyDistribution::Sequential);
     assert_eq!(fill.run().unwrap().requests, 1_234);
     let text = String::from_utf8(stream.lock().unwrap().clone()).unwrap();
-    let mut keys: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("key:"))
-        .collect();
+    let mut keys: Vec<&str> = text.lines().filter(|line| line.starts_with("key:")).collect();
     assert_eq!(keys.len(), 1_234);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(
-        (keys.len(), keys[0], keys[1_233]),
-        (1_234, "key:000000000000", "key:000000001233")
-    );
+    assert_eq!((keys.len(), keys[0], keys[1_233]), (1_234, "key:000000000000", "key:000000001233"));
 }
 
 #[test]
@@ -131,12 +105,7 @@ fn a_server_that_closes_is_an_error_and_its_last_words_are_told() {
         let _ = stream.write_all(b"-ERR too many\r\n");
         let _ = stream.read(&mut [0; 1024]);
     });
-    let error = Load {
-        connections: 1,
-        ..load(&target, Workload::Get)
-    }
-    .run()
-    .unwrap_err();
+    let error = Load { connections: 1, ..load(&target, Workload::Get) }.run().unwrap_err();
     assert!(error.to_string().contains("ERR too many"), "{error}");
 }
 
@@ -149,10 +118,7 @@ fn a_silent_server_and_one_that_trickles_are_errors() {
             }
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        let target = Target {
-            timeout: Duration::from_millis(200),
-            ..target
-        };
+        let target = Target { timeout: Duration::from_millis(200), ..target };
         assert!(load(&target, Workload::Get).run().is_err());
         assert!(IdleConnections::open(&target, 1).is_err());
     }
@@ -160,13 +126,10 @@ fn a_silent_server_and_one_that_trickles_are_errors() {
 
 #[test]
 fn what_is_no_reply_and_what_is_too_many_are_errors() {
-    for (reply, reason) in [
-        (&b"HTTP/1.1 400\r\n"[..], "not RESP"),
-        (b"+OK\r\n+OK\r\n", "more replies"),
-    ] {
-        let error = load(&answering(reply, |_| ()), Workload::Ping)
-            .run()
-            .unwrap_err();
+    for (reply, reason) in
+        [(&b"HTTP/1.1 400\r\n"[..], "not RESP"), (b"+OK\r\n+OK\r\n", "more replies")]
+    {
+        let error = load(&answering(reply, |_| ()), Workload::Ping).run().unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
 }
@@ -180,25 +143,12 @@ fn an_open_loop_counts_a_stall_for_every_request_that_it_delayed() {
             thread::sleep(Duration::from_millis(300));
         }
     });
-    let base = Load {
-        connections: 1,
-        pipeline: 1,
-        requests: Some(400),
-        ..load(&target, Workload::Get)
-    };
-    let open = Load {
-        rate: Some(1_000.0),
-        ..base
-    }
-    .run()
-    .unwrap();
+    let base =
+        Load { connections: 1, pipeline: 1, requests: Some(400), ..load(&target, Workload::Get) };
+    let open = Load { rate: Some(1_000.0), ..base }.run().unwrap();
     // One request met the stall; the 299 that were due meanwhile waited for its end. Half of all 400 thus waited
     // 100 ms or more, however fast or slow the machine is.
-    assert!(
-        open.latency_us(0.5) >= 99_000.0,
-        "{} µs",
-        open.latency_us(0.5)
-    );
+    assert!(open.latency_us(0.5) >= 99_000.0, "{} µs", open.latency_us(0.5));
     assert!(open.max_latency_us() >= 299_000.0);
 }
 
@@ -220,10 +170,7 @@ fn a_prober_probes_until_it_is_stopped() {
     let prober = Prober::start(&target, "key", Duration::from_millis(1)).unwrap();
     thread::sleep(Duration::from_millis(50));
     let report = prober.stop().unwrap();
-    assert!(
-        report.probes > 0 && report.worst_us >= report.p50_us,
-        "{report:?}"
-    );
+    assert!(report.probes > 0 && report.worst_us >= report.p50_us, "{report:?}");
 }
 
 #[test]
@@ -281,10 +228,8 @@ fn the_command_line_starts_an_embedded_server_only_when_none_is_named_and_tells_
         assert_eq!(calls.get(), if named { (0, 0) } else { (1, 1) });
         format!("{code:?}")
     };
-    let (success, failure) = (
-        format!("{:?}", ExitCode::SUCCESS),
-        format!("{:?}", ExitCode::FAILURE),
-    );
+    let (success, failure) =
+        (format!("{:?}", ExitCode::SUCCESS), format!("{:?}", ExitCode::FAILURE));
     for named in [true, false] {
         assert_eq!(code(b"$-1\r\n", named), success);
         assert_eq!(code(b"-ERR no\r\n", named), failure);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use respire_datatypes::access;
-use respire_keyspace::{EntryMut, EntryRef, Found, Held, Key, NewValue, Ttl};
+use respire_keyspace::{Db, EntryMut, EntryRef, Found, Held, Key, NewValue, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
@@ -156,6 +156,8 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) thread: usize,
     pub(crate) now_us: i64,
     pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
+    /// Databases to be freed once nothing is held any more.
+    pub(crate) emptied: &'a mut Vec<Db>,
 }
 
 impl<'a> Ctx<'a, '_> {
