@@ -390,7 +390,7 @@ impl Engine {
         worker.stats.count_error(error.code());
         if let Lookup::Known(command) = prepared.lookup {
             worker.stats.command(command.id).rejected.add(1);
-            if command.row.lock == Lock::Exec && session.transaction.is_open() {
+            if command.row.lock == Lock::Exec {
                 session.discard(self);
                 let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
                 let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
@@ -503,20 +503,20 @@ fn unknown_command(args: &Args<'_>) -> Error {
         if shown.len() >= SHOWN {
             break;
         }
+        let arg = Error::quoted(arg);
         let room = SHOWN - shown.len();
         shown.push(b'\'');
         shown.extend_from_slice(&arg[..arg.len().min(room)]);
         shown.extend_from_slice(b"' ");
     }
-    let name = args.get(0);
     let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(SHOWN)]);
+    text.extend_from_slice(Error::quoted(args.get(0)));
     text.extend_from_slice(b"', with args beginning with: ");
     text.extend_from_slice(&shown);
     Error::bytes(text)
 }
 
-pub(crate) fn is_local(info: &ClientInfo) -> bool {
+fn is_local(info: &ClientInfo) -> bool {
     info.unix_socket || info.addr.starts_with("127.") || info.addr.starts_with("[::1]")
 }
 

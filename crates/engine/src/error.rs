@@ -62,6 +62,12 @@ impl Error {
         self.0.split(|b| *b == b' ').next().unwrap_or_default()
     }
 
+    /// What an error shows of bytes that a client sent: Redis's texts end at a zero byte, and at 128 bytes.
+    pub fn quoted(bytes: &[u8]) -> &[u8] {
+        let text = bytes.split(|b| *b == 0).next().unwrap_or_default();
+        &text[..text.len().min(128)]
+    }
+
     /// A command was called with a number of arguments that it does not take. `name` as in `client|kill`.
     pub fn arity(name: &str) -> Self {
         Self::text(format!("ERR wrong number of arguments for '{name}' command"))
@@ -92,7 +98,7 @@ impl Error {
     pub fn unknown_subcommand(container: &str, got: &[u8]) -> Self {
         let container = container.to_ascii_uppercase();
         let mut text = b"ERR unknown subcommand '".to_vec();
-        text.extend_from_slice(&got[..got.len().min(128)]);
+        text.extend_from_slice(Self::quoted(got));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
         Self::bytes(text)
     }
@@ -101,7 +107,7 @@ impl Error {
     pub fn subcommand_syntax(container: &str, got: &[u8]) -> Self {
         let container = container.to_ascii_uppercase();
         let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-        text.extend_from_slice(&got[..got.len().min(128)]);
+        text.extend_from_slice(Self::quoted(got));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
         Self::bytes(text)
     }

@@ -44,7 +44,7 @@ impl Conditions {
                 b"LT" => conditions.lt = true,
                 _ => {
                     let mut text = b"ERR Unsupported option ".to_vec();
-                    text.extend_from_slice(option);
+                    text.extend_from_slice(Error::quoted(option));
                     return Err(Error::bytes(text));
                 }
             }

@@ -129,7 +129,7 @@ pub(crate) const ROWS: &[Row] = &[
         3,
         moving::move_key,
         WRITE_FAST,
-        &[KeySpec::one(1, "RW access delete")],
+        &[KeySpec::one(1, "RW access update")],
         ["1.0.0", "O(1)", "Moves a key to another database.", "key db"],
     ),
     Row::container("object", OBJECT).docs(
