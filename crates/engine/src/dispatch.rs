@@ -516,7 +516,7 @@ fn unknown_command(args: &Args<'_>) -> Error {
     Error::bytes(text)
 }
 
-fn is_local(info: &ClientInfo) -> bool {
+pub(crate) fn is_local(info: &ClientInfo) -> bool {
     info.unix_socket || info.addr.starts_with("127.") || info.addr.starts_with("[::1]")
 }
 
