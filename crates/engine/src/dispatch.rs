@@ -331,7 +331,7 @@ impl Engine {
         // After the command, as Redis does: monitors see the commands of a transaction before its EXEC.
         if self.clients.has_monitors() && !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
         {
-            self.tell_monitors(worker, session, row, &args);
+            self.tell_monitors(worker, session, row, &args, out);
         }
         saw_expired
     }
@@ -397,14 +397,26 @@ impl Engine {
 
     /// Shows a command to the clients that monitor.
     #[cold]
-    fn tell_monitors(&self, worker: &mut Worker, session: &Session, row: &Row, args: &Args<'_>) {
-        let line = monitor_line(worker.now_us, session, row, args);
-        let line: Arc<[u8]> = line.into();
+    fn tell_monitors(
+        &self,
+        worker: &mut Worker,
+        session: &Session,
+        row: &Row,
+        args: &Args<'_>,
+        out: &mut Out,
+    ) {
+        let line: Arc<[u8]> = monitor_line(worker.now_us, session, row, args).into();
         for client in self.clients.list() {
-            if client.monitor.load(Ordering::Relaxed) {
-                let message = Message::Push(Arc::clone(&line));
-                worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
+            if !client.monitor.load(Ordering::Relaxed) {
+                continue;
             }
+            if client.id == session.info.id && !session.in_exec {
+                // A monitor's own line follows its reply, before the replies to what it sent next.
+                out.raw(&line);
+                continue;
+            }
+            let message = Message::Monitor(Arc::clone(&line));
+            worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
         }
     }
 }

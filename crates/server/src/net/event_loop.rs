@@ -205,9 +205,10 @@ impl EventLoop {
 
     fn receive(&mut self, client: u64, message: Message) {
         let Some(&i) = self.by_id.get(&client) else { return };
+        let connection = self.connections[i].as_mut().expect("listed by id");
         match message {
-            Message::Push(bytes) => {
-                let connection = self.connections[i].as_mut().expect("listed by id");
+            Message::Monitor(_) if !connection.session.is_monitor() => {}
+            Message::Push(bytes) | Message::Monitor(bytes) => {
                 connection.output.push_message(bytes);
                 self.continue_sending(i);
             }
