@@ -528,7 +528,9 @@ fn is_local(info: &ClientInfo) -> bool {
 fn monitor_line(now_us: i64, session: &Session, row: &Row, args: &Args<'_>) -> Vec<u8> {
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let from = if session.info.unix_socket {
-        format!("unix:{}", session.info.laddr)
+        // Redis names the socket's path here without the `:0` that stands for a port elsewhere.
+        let path = session.info.laddr.strip_suffix(":0").unwrap_or(&session.info.laddr);
+        format!("unix:{path}")
     } else {
         session.info.addr.clone()
     };

@@ -351,7 +351,8 @@ impl EventLoop {
         let parser = Parser {
             limits: Limits {
                 max_bulk: self.worker.settings.proto_max_bulk_len as i64,
-                authenticated: connection.session.authenticated,
+                authenticated: connection.session.authenticated
+                    || self.worker.settings.requirepass.is_empty(),
             },
         };
         let buffer = &mut self.buffer[..end];
