@@ -13,7 +13,7 @@ use crate::command::{Command, Flags, Lock, REDACTED, Row, lookup, registry};
 use crate::config::Settings;
 use crate::ctx::{Ctx, CtxWorker, Data};
 use crate::engine::Engine;
-use crate::error::{Error, Outcome};
+use crate::error::{self, Error, Outcome};
 use crate::host::Garbage;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
@@ -384,7 +384,7 @@ impl Engine {
         worker.stats.count_error(error.code());
         if let Lookup::Known(command) = prepared.lookup {
             worker.stats.command(command.id).rejected.add(1);
-            if command.row.lock == Lock::Exec && session.transaction.is_open() {
+            if command.row.lock == Lock::Exec {
                 session.discard(self);
                 let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
                 let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
@@ -510,12 +510,12 @@ fn unknown_command(args: &Args<'_>) -> Error {
         }
         let room = SHOWN - shown.len();
         shown.push(b'\'');
-        shown.extend_from_slice(&arg[..arg.len().min(room)]);
+        shown.extend_from_slice(error::shown(arg, room));
         shown.extend_from_slice(b"' ");
     }
     let name = args.get(0);
     let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(SHOWN)]);
+    text.extend_from_slice(error::shown(name, SHOWN));
     text.extend_from_slice(b"', with args beginning with: ");
     text.extend_from_slice(&shown);
     Error::bytes(text)
