@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use respire_resp::Args;
+
 use crate::command::{Flags, Group, Lock, Row};
 use crate::commands::help;
 use crate::ctx::Ctx;
@@ -42,13 +44,17 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
             "Writes the settings in force to the configuration file.",
             "",
         ),
-        Row::new("set", -4, set).flags(ADMIN).docs(
-            Group::Server,
-            "2.0.0",
-            "O(N), where N is the number of directives",
-            "Sets directives, all of them or none.",
-            "parameter value [parameter value ...]",
-        ),
+        Row::new("set", -4, set)
+            .flags(ADMIN)
+            .docs(
+                Group::Server,
+                "2.0.0",
+                "O(N), where N is the number of directives",
+                "Sets directives, all of them or none.",
+                "parameter value [parameter value ...]",
+            )
+            .secret(is_password)
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     ],
 )
 .docs(
@@ -58,6 +64,20 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
     "Reads and changes the configuration.",
     "",
 )];
+
+/// The values of directives that hold passwords, in CONFIG SET.
+fn is_password(args: &Args<'_>, i: usize) -> bool {
+    const NAMES: &[&str] = &[
+        "requirepass",
+        "masterauth",
+        "masteruser",
+        "tls-key-file-pass",
+        "tls-client-key-file-pass",
+    ];
+    i >= 3
+        && i % 2 == 1
+        && NAMES.iter().any(|name| args.get(i - 1).eq_ignore_ascii_case(name.as_bytes()))
+}
 
 fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let patterns: Vec<&[u8]> = ctx.args.iter_from(2).collect();
@@ -137,6 +157,16 @@ fn show_help(ctx: &mut Ctx<'_, '_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::harness::Harness;
+
+    #[test]
+    fn passwords_stay_out_of_the_slow_log() {
+        let mut h = Harness::with_settings(|settings| settings.slowlog_log_slower_than = 0);
+        h.line("CONFIG SET maxclients 100 RequirePass requirepass");
+        let args = h.engine.slowlog.newest(1).remove(0).args;
+        let shown: [&[u8]; 6] =
+            [b"CONFIG", b"SET", b"maxclients", b"100", b"RequirePass", b"(redacted)"];
+        assert_eq!(args, shown);
+    }
 
     #[test]
     fn sets_all_or_nothing_and_tells_what_it_has() {

@@ -14,27 +14,36 @@ use crate::pause::PauseKind;
 const FLUSH: Flags = Flags::WRITE.union(Flags::DANGEROUS);
 
 pub(crate) const ROWS: &[Row] = &[
-    Row::new("dbsize", 1, dbsize).flags(Flags::READONLY.union(Flags::FAST)).lock(Lock::Walk).docs(
-        Group::Server,
-        "1.0.0",
-        "O(1)",
-        "Returns the number of keys in the database.",
-        "",
-    ),
-    Row::new("flushall", -1, flushall).flags(FLUSH).lock(Lock::All).docs(
-        Group::Server,
-        "1.0.0",
-        "O(N), where N is the number of keys",
-        "Deletes all keys of all databases.",
-        "[ASYNC | SYNC]",
-    ),
-    Row::new("flushdb", -1, flushdb).flags(FLUSH).lock(Lock::All).docs(
-        Group::Server,
-        "1.0.0",
-        "O(N), where N is the number of keys",
-        "Deletes all keys of the database.",
-        "[ASYNC | SYNC]",
-    ),
+    Row::new("dbsize", 1, dbsize)
+        .extra_categories(&["keyspace"])
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .lock(Lock::Walk)
+        .docs(Group::Server, "1.0.0", "O(1)", "Returns the number of keys in the database.", ""),
+    Row::new("flushall", -1, flushall)
+        .extra_categories(&["keyspace"])
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .flags(FLUSH)
+        .lock(Lock::All)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N), where N is the number of keys",
+            "Deletes all keys of all databases.",
+            "[ASYNC | SYNC]",
+        ),
+    Row::new("flushdb", -1, flushdb)
+        .extra_categories(&["keyspace"])
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .flags(FLUSH)
+        .lock(Lock::All)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N), where N is the number of keys",
+            "Deletes all keys of the database.",
+            "[ASYNC | SYNC]",
+        ),
     Row::new("lolwut", -1, lolwut).flags(Flags::READONLY.union(Flags::FAST)).docs(
         Group::Server,
         "5.0.0",
@@ -59,6 +68,7 @@ pub(crate) const ROWS: &[Row] = &[
             "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         ),
     Row::new("swapdb", 3, swapdb)
+        .extra_categories(&["keyspace"])
         .flags(Flags::WRITE.union(Flags::FAST).union(Flags::DANGEROUS))
         .lock(Lock::All)
         .docs(
@@ -68,13 +78,10 @@ pub(crate) const ROWS: &[Row] = &[
             "Exchanges two databases.",
             "index1 index2",
         ),
-    Row::new("time", 1, time).flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST)).docs(
-        Group::Server,
-        "2.6.0",
-        "O(1)",
-        "Returns the server's time.",
-        "",
-    ),
+    Row::new("time", 1, time)
+        .tips(&["nondeterministic_output"])
+        .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
+        .docs(Group::Server, "2.6.0", "O(1)", "Returns the server's time.", ""),
 ];
 
 fn dbsize(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -14,6 +14,7 @@ use crate::error::Outcome;
 use crate::host::HostInfo;
 
 pub(crate) const ROWS: &[Row] = &[Row::new("info", -1, info)
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
     .flags(Flags::LOADING.union(Flags::STALE).union(Flags::DANGEROUS))
     .lock(Lock::Walk)
     .docs(
@@ -21,7 +22,7 @@ pub(crate) const ROWS: &[Row] = &[Row::new("info", -1, info)
         "1.0.0",
         "O(1)",
         "Tells about the server and counts what it does.",
-        "[section [section ...]]",
+        "[section ...]",
     )];
 
 /// What a section is written from.
