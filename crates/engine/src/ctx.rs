@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use respire_datatypes::access;
-use respire_keyspace::{Db, EntryMut, EntryRef, Found, Held, Key, NewValue, Ttl};
+use respire_keyspace::{Db, EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
 use crate::config::Settings;
+use crate::dispatch::KeyHashes;
 use crate::engine::Engine;
 use crate::session::Session;
 
@@ -68,6 +69,11 @@ impl<'e> Data<'_, 'e> {
     /// Looks a key up for a command that tells about it: counts a hit or a miss, but no use.
     pub(crate) fn inspect(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
         self.lookup(key, true)
+    }
+
+    /// Looks a key up for TOUCH: counts a hit or a miss, and notes the use even where reads do not count as uses.
+    pub(crate) fn touch(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        self.lookup(key, false)
     }
 
     #[inline]
@@ -147,8 +153,8 @@ pub struct Ctx<'a, 'e> {
     pub(crate) settings: &'a Arc<Settings>,
     pub(crate) command: &'static Command,
     pub(crate) worker: CtxWorker<'a>,
-    /// The first key of the command, with the hashes that were computed for the batch.
-    pub(crate) first_key: Option<(usize, Key<'a>)>,
+    /// The hashes that were computed for the batch.
+    pub(crate) keys: KeyHashes<'a>,
 }
 
 /// The parts of the worker that a handler may use.
@@ -158,15 +164,17 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
     /// Databases to be freed once nothing is held any more.
     pub(crate) emptied: &'a mut Vec<Db>,
+    pub(crate) stats: &'a crate::stats::ThreadStats,
 }
 
 impl<'a> Ctx<'a, '_> {
     /// Argument `i` as a key.
     #[inline]
     pub(crate) fn key(&self, i: usize) -> Key<'a> {
-        match self.first_key {
-            Some((at, key)) if at == i => key,
-            _ => self.engine.keyspace.key(self.args.get(i)),
+        let bytes = self.args.get(i);
+        match self.keys.of(i) {
+            Some(Hashed { hash, shard, .. }) => Key { bytes, hash: *hash, shard: *shard },
+            None => self.engine.keyspace.key(bytes),
         }
     }
 

@@ -1,12 +1,15 @@
 //! From a request to its effect: find the command, check that the client may call it now, lock what it needs, run it,
 //! count it. The steps are in Redis's order, which decides what error a doubly wrong request gets.
 
-use respire_keyspace::{Held, Key, Mode};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use respire_keyspace::{Hashed, Held, Keyspace, Mode};
 use respire_resp::{Args, Out};
 use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
-use crate::command::{Command, Flags, Lock, Row, lookup, registry};
+use crate::command::{Command, Flags, Lock, REDACTED, Row, lookup, registry};
 use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
@@ -35,28 +38,71 @@ enum Lookup {
     Unknown,
 }
 
-/// The hashes of a command's first key, computed for the whole batch before it is executed.
-#[derive(Debug, Clone, Copy)]
-pub struct FirstKey {
-    pub hash: u64,
-    pub shard: u32,
-    position: u32,
-}
-
-impl FirstKey {
-    #[inline]
-    pub(crate) fn of(engine: &Engine, row: &Row, args: &Args<'_>) -> Option<Self> {
-        let position = row.keys.first()?.first;
-        let key = engine.keyspace.key(args.try_get(position as usize)?);
-        Some(Self { hash: key.hash, shard: key.shard, position })
-    }
-}
-
-/// A request whose command has been looked up and whose first key has been hashed.
+/// A request whose command has been looked up and whose keys have been hashed.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared {
     lookup: Lookup,
-    pub key: Option<FirstKey>,
+    /// Where the hashes of its keys are in the batch's list.
+    keys: (u32, u32),
+}
+
+/// The hashes of the keys of a command's first key specification.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyHashes<'a> {
+    first: usize,
+    step: usize,
+    hashes: &'a [Hashed],
+}
+
+impl<'a> KeyHashes<'a> {
+    pub(crate) const NONE: Self = Self { first: 0, step: 1, hashes: &[] };
+
+    pub(crate) fn new(row: &Row, hashes: &'a [Hashed]) -> Self {
+        match row.keys.first() {
+            Some(spec) => Self { first: spec.first as usize, step: spec.step as usize, hashes },
+            None => Self::NONE,
+        }
+    }
+
+    /// The hashes of argument `i`, if it is a key that was hashed.
+    #[inline]
+    pub(crate) fn of(&self, i: usize) -> Option<&Hashed> {
+        let offset = i.checked_sub(self.first)?;
+        if self.step == 1 {
+            return self.hashes.get(offset);
+        }
+        if offset % self.step == 0 { self.hashes.get(offset / self.step) } else { None }
+    }
+}
+
+/// Appends the hashes of the keys of a command's first key specification.
+#[inline]
+pub(crate) fn hash_keys(
+    keyspace: &Keyspace,
+    row: &Row,
+    args: &Args<'_>,
+    db: usize,
+    hashes: &mut Vec<Hashed>,
+) {
+    if let Some(spec) = row.keys.first() {
+        if spec.last == spec.first as i32 {
+            // One key, as nearly always.
+            hashes.extend(args.try_get(spec.first as usize).map(|key| keyspace.hashed(key, db)));
+        } else {
+            hashes.extend(spec.positions(args.len()).map(|i| keyspace.hashed(args.get(i), db)));
+        }
+    }
+}
+
+impl Prepared {
+    /// The number of the command, for CLIENT LIST.
+    #[inline]
+    fn number(&self) -> u32 {
+        match self.lookup {
+            Lookup::Known(command) => command.id.into(),
+            Lookup::UnknownSubcommand(_) | Lookup::Unknown => ClientInfo::NO_COMMAND,
+        }
+    }
 }
 
 /// Containers are resolved to their subcommand before anything is called.
@@ -65,18 +111,35 @@ pub(crate) fn unreachable_container(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 impl Engine {
-    /// Looks up the command of a request and hashes its first key.
+    /// Looks up the command of a request and appends the hashes of its keys to the batch's list, which is what
+    /// `Keyspace::prefetch` takes and [`Self::execute`] is given again. `db` is where the keys will be looked up.
     #[inline]
-    pub fn prepare(&self, args: &Args<'_>) -> Prepared {
-        let lookup = resolve(args);
-        let key = match lookup {
-            Lookup::Known(command) => FirstKey::of(self, command.row, args),
-            _ => None,
-        };
-        Prepared { lookup, key }
+    pub fn prepare(&self, args: &Args<'_>, db: usize, hashes: &mut Vec<Hashed>) -> Prepared {
+        let lookup = self.resolve(args);
+        let start = hashes.len() as u32;
+        if let Lookup::Known(command) = lookup {
+            hash_keys(&self.keyspace, command.row, args, db, hashes);
+        }
+        Prepared { lookup, keys: (start, hashes.len() as u32) }
     }
 
-    /// Executes a request of `session`, and appends the reply to `out`.
+    #[inline]
+    fn resolve(&self, args: &Args<'_>) -> Lookup {
+        let name = args.get(0);
+        let found = if self.renames.is_empty() { lookup(name) } else { self.renames.find(name) };
+        let Some(command) = found else { return Lookup::Unknown };
+        if command.subcommands.is_empty() || args.len() < 2 {
+            return Lookup::Known(command);
+        }
+        match registry().subcommand(command, args.get(1)) {
+            Some(subcommand) => Lookup::Known(subcommand),
+            // COMMAND has a meaning of its own, but an argument is always a subcommand.
+            None => Lookup::UnknownSubcommand(command),
+        }
+    }
+
+    /// Executes a request of `session`, and appends the reply to `out`. `hashes` is the list that [`Self::prepare`]
+    /// appended to.
     #[inline]
     pub fn execute(
         &self,
@@ -84,6 +147,7 @@ impl Engine {
         session: &mut Session,
         args: Args<'_>,
         prepared: &Prepared,
+        hashes: &[Hashed],
         out: &mut Out,
     ) -> Flow {
         out.proto = session.proto;
@@ -91,8 +155,13 @@ impl Engine {
         if let Some(flow) = self.paused(worker, session, prepared) {
             return flow;
         }
+        session.info.command.store(prepared.number(), Ordering::Relaxed);
         match self.admit(session, &args, prepared) {
-            Ok(command) => self.admitted(worker, session, command, args, prepared, out),
+            Ok(command) => {
+                let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
+                let keys = KeyHashes::new(command.row, hashes);
+                self.admitted(worker, session, command, args, keys, out);
+            }
             Err(error) => self.reject(worker, session, prepared, &error, out),
         }
         match session.reply {
@@ -144,13 +213,26 @@ impl Engine {
         if command.row.has(Flags::PROTECTED) {
             self.allow_debug(session)?;
         }
-        if !session.authenticated && !command.row.has(Flags::NO_AUTH) {
+        if !session.authenticated && !command.row.has(Flags::NO_AUTH) && self.asks_password() {
             return Err(Error::NO_AUTH);
+        }
+        // A monitor counts as a replica, which gets its data by another way.
+        if self.clients.has_monitors()
+            && session.is_monitor()
+            && command.row.flags.intersects(Flags::READONLY | Flags::WRITE)
+        {
+            return Err(Error::REPLICA_ONLY);
         }
         if session.transaction.is_open() && command.row.has(Flags::NO_MULTI) {
             return Err(Error::NOT_IN_MULTI);
         }
         Ok(command)
+    }
+
+    /// Whether clients need a password now; one may have come while they did, and be here still.
+    #[cold]
+    fn asks_password(&self) -> bool {
+        !self.config.load().requirepass.is_empty()
     }
 
     fn allow_debug(&self, session: &Session) -> Result<(), Error> {
@@ -172,7 +254,7 @@ impl Engine {
         session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
-        prepared: &Prepared,
+        keys: KeyHashes<'_>,
         out: &mut Out,
     ) {
         let row = command.row;
@@ -181,24 +263,23 @@ impl Engine {
             session.publish_transaction();
             return out.simple("QUEUED");
         }
-        let mut held = match (row.lock, row.keys, prepared.key) {
-            (Lock::Keys, [spec], Some(first)) if spec.first as i32 == spec.last => {
-                self.keyspace.hold_one(first.shard, mode_of(row))
-            }
+        let mut held = match (row.lock, row.keys, keys.hashes) {
+            (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode_of(row)),
             (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
                 self.keyspace.hold_nothing()
             }
             (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
-            (Lock::Keys | Lock::KeysExclusive, specs, _) => {
+            (Lock::Keys | Lock::KeysExclusive, [_, others @ ..], hashes) => {
                 let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
-                for spec in specs {
+                shards.extend(hashes.iter().map(|key| key.shard));
+                for spec in others {
                     let positions = spec.positions(args.len());
                     shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
                 }
                 self.keyspace.hold(shards, mode_of(row))
             }
         };
-        let saw_expired = self.call(worker, session, &mut held, command, args, prepared.key, out);
+        let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
         if held.has_garbage() {
             let values = held.take_garbage();
             drop(held);
@@ -237,13 +318,10 @@ impl Engine {
         held: &mut Held<'e>,
         command: &'static Command,
         args: Args<'_>,
-        first: Option<FirstKey>,
+        keys: KeyHashes<'_>,
         out: &mut Out,
     ) -> bool {
         let row = command.row;
-        if self.clients.has_monitors() && !row.has(Flags::SKIP_MONITOR) {
-            self.tell_monitors(worker, session, &args);
-        }
         let measured = !row.has(Flags::FAST) || measures_every_command(&worker.settings);
         let start = if measured {
             worker.settle_timing(self);
@@ -255,7 +333,7 @@ impl Engine {
         let (outcome, saw_expired) = if row.lock == Lock::Exec {
             (self.exec(worker, session, out), false)
         } else {
-            run(self, worker, session, held, command, args, first, out)
+            run(self, worker, session, held, command, args, keys, out)
         };
         if let Err(error) = outcome {
             out.rewind(mark);
@@ -267,6 +345,11 @@ impl Engine {
             self.account(worker, session, command, &args, start);
         } else {
             worker.timing.ran(command.id);
+        }
+        // After the command, as Redis does: monitors see the commands of a transaction before its EXEC.
+        if self.clients.has_monitors() && !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+        {
+            self.tell_monitors(worker, session, row, &args);
         }
         saw_expired
     }
@@ -295,7 +378,7 @@ impl Engine {
                 id: 0,
                 time: worker.now_ms / 1000,
                 micros,
-                args: shorten(args),
+                args: shorten(row, args),
                 addr: session.info.addr.clone(),
                 name: session.info.names.lock().name.clone(),
             };
@@ -335,12 +418,12 @@ impl Engine {
 
     /// Shows a command to the clients that monitor.
     #[cold]
-    fn tell_monitors(&self, worker: &mut Worker, session: &Session, args: &Args<'_>) {
-        let line = monitor_line(worker.now_us, session, args);
-        let line: std::sync::Arc<[u8]> = line.into();
+    fn tell_monitors(&self, worker: &mut Worker, session: &Session, row: &Row, args: &Args<'_>) {
+        let line = monitor_line(worker.now_us, session, row, args);
+        let line: Arc<[u8]> = line.into();
         for client in self.clients.list() {
-            if client.monitor.load(std::sync::atomic::Ordering::Relaxed) {
-                let message = Message::Push(std::sync::Arc::clone(&line));
+            if client.monitor.load(Ordering::Relaxed) {
+                let message = Message::Push(Arc::clone(&line));
                 worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
             }
         }
@@ -356,7 +439,7 @@ fn run<'e>(
     held: &mut Held<'e>,
     command: &'static Command,
     args: Args<'_>,
-    first: Option<FirstKey>,
+    keys: KeyHashes<'_>,
     out: &mut Out,
 ) -> (Outcome, bool) {
     let data = Data {
@@ -370,10 +453,6 @@ fn run<'e>(
         misses: 0,
         saw_expired: false,
     };
-    let first_key = first.map(|first| {
-        let at = first.position as usize;
-        (at, Key { bytes: args.get(at), hash: first.hash, shard: first.shard })
-    });
     let mut ctx = Ctx {
         engine,
         args,
@@ -387,8 +466,9 @@ fn run<'e>(
             now_us: worker.now_us,
             outbox: &mut worker.outbox,
             emptied: &mut worker.emptied,
+            stats: &worker.stats,
         },
-        first_key,
+        keys,
     };
     let outcome = (command.row.handler)(&mut ctx);
     let Data { hits, misses, saw_expired, .. } = ctx.data;
@@ -407,19 +487,6 @@ fn measures_every_command(settings: &Settings) -> bool {
     const SHORT_US: i64 = 1000;
     (0..SHORT_US).contains(&settings.slowlog_log_slower_than)
         || settings.latency_monitor_threshold > 0
-}
-
-#[inline]
-fn resolve(args: &Args<'_>) -> Lookup {
-    let Some(command) = lookup(args.get(0)) else { return Lookup::Unknown };
-    if command.subcommands.is_empty() || args.len() < 2 {
-        return Lookup::Known(command);
-    }
-    match registry().subcommand(command, args.get(1)) {
-        Some(subcommand) => Lookup::Known(subcommand),
-        // COMMAND has a meaning of its own, but an argument is always a subcommand.
-        None => Lookup::UnknownSubcommand(command),
-    }
 }
 
 fn mode_of(row: &Row) -> Mode {
@@ -455,7 +522,7 @@ pub(crate) fn is_local(info: &ClientInfo) -> bool {
     info.unix_socket || info.addr.starts_with("127.") || info.addr.starts_with("[::1]")
 }
 
-fn monitor_line(now_us: i64, session: &Session, args: &Args<'_>) -> Vec<u8> {
+fn monitor_line(now_us: i64, session: &Session, row: &Row, args: &Args<'_>) -> Vec<u8> {
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let from = if session.info.unix_socket {
         format!("unix:{}", session.info.laddr)
@@ -463,9 +530,9 @@ fn monitor_line(now_us: i64, session: &Session, args: &Args<'_>) -> Vec<u8> {
         session.info.addr.clone()
     };
     let mut line = format!("+{seconds}.{micros:06} [{} {from}]", session.db).into_bytes();
-    for arg in args.iter_from(0) {
+    for (i, arg) in args.iter_from(0).enumerate() {
         line.push(b' ');
-        quote(arg, &mut line);
+        quote(if (row.secret)(args, i) { REDACTED } else { arg }, &mut line);
     }
     line.extend_from_slice(b"\r\n");
     line

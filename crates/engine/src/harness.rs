@@ -105,10 +105,17 @@ impl Harness {
         let mut out = Out::default();
         self.worker.begin_batch(&self.engine);
         let args = OwnedArgs::from_parts(parts);
-        let prepared = self.engine.prepare(&args.as_args());
+        let mut hashes = Vec::new();
         let session = &mut self.sessions[client];
-        let flow =
-            self.engine.execute(&mut self.worker, session, args.as_args(), &prepared, &mut out);
+        let prepared = self.engine.prepare(&args.as_args(), session.db(), &mut hashes);
+        let flow = self.engine.execute(
+            &mut self.worker,
+            session,
+            args.as_args(),
+            &prepared,
+            &hashes,
+            &mut out,
+        );
         self.worker.end_batch(&self.engine);
         (wire(&out), flow)
     }

@@ -7,7 +7,7 @@ use respire_resp::{Args, Out, OwnedArgs};
 use smallvec::SmallVec;
 
 use crate::command::{Command, Flags, Lock};
-use crate::dispatch::FirstKey;
+use crate::dispatch::{KeyHashes, hash_keys};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::Session;
@@ -150,12 +150,15 @@ impl Engine {
         session.transaction.close();
         session.in_exec = true;
         out.array(queue.len());
+        let mut hashes = Vec::new();
         for queued in &queue {
             let args = queued.args.as_args();
-            let first = FirstKey::of(self, queued.command.row, &args);
+            hashes.clear();
+            hash_keys(&self.keyspace, queued.command.row, &args, session.db, &mut hashes);
+            let keys = KeyHashes::new(queued.command.row, &hashes);
             // HELLO inside a transaction changes the protocol of the replies behind it.
             out.proto = session.proto;
-            self.call(worker, session, &mut held, queued.command, args, first, out);
+            self.call(worker, session, &mut held, queued.command, args, keys, out);
         }
         session.in_exec = false;
         session.publish_transaction();

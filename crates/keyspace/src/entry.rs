@@ -473,6 +473,11 @@ impl<'a> EntryRef<'a> {
         Some(unsafe { self.entry.0.add(shape.expire_at()).cast::<i64>().read_unaligned() })
     }
 
+    /// What TYPE calls the value.
+    pub fn type_name(self) -> &'static str {
+        "string"
+    }
+
     pub fn encoding(self) -> Encoding {
         let shape = self.entry.shape();
         match shape.store {

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use respire_resp::Args;
+
 use super::Row;
 
 /// A row with what the registry knows about it.
@@ -95,6 +97,23 @@ impl Registry {
     pub fn subcommand(&self, parent: &Command, name: &[u8]) -> Option<&Command> {
         let mut subs = parent.subcommands.iter().map(|id| &self.commands[usize::from(*id)]);
         subs.find(|sub| sub.row.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The command that `args` call, or the subcommand; None if either does not exist.
+    pub fn called(&self, args: &Args<'_>) -> Option<&Command> {
+        let command = self.find(args.get(0))?;
+        match args.try_get(1) {
+            Some(name) if !command.subcommands.is_empty() => self.subcommand(command, name),
+            _ => Some(command),
+        }
+    }
+
+    /// Finds `get` as well as `client|kill`.
+    pub fn find_full(&self, name: &[u8]) -> Option<&Command> {
+        match name.iter().position(|b| *b == b'|') {
+            None => self.find(name),
+            Some(at) => self.subcommand(self.find(&name[..at])?, &name[at + 1..]),
+        }
     }
 
     pub fn get(&self, id: u16) -> &Command {

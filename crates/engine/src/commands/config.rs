@@ -2,14 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
+use respire_resp::Args;
+
 use crate::command::{Flags, Group, Lock, Row};
-use crate::commands::help;
+use crate::commands::reply_help;
+use crate::config::find;
 use crate::ctx::Ctx;
 use crate::dispatch::is_local;
 use crate::error::{Error, Outcome};
 use crate::host::RewriteError;
 
 const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+
+const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 pub(crate) const ROWS: &[Row] = &[Row::container(
     "config",
@@ -42,7 +47,7 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
             "Writes the settings in force to the configuration file.",
             "",
         ),
-        Row::new("set", -4, set).flags(ADMIN).docs(
+        Row::new("set", -4, set).flags(ADMIN).secret(is_secret).tips(ALL_NODES).docs(
             Group::Server,
             "2.0.0",
             "O(N), where N is the number of directives",
@@ -58,6 +63,13 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
     "Reads and changes the configuration.",
     "",
 )];
+
+/// Whether argument `i` of CONFIG SET is the value of a directive that logs must not show.
+fn is_secret(args: &Args<'_>, i: usize) -> bool {
+    let is_value = i >= 3 && i % 2 == 1;
+    is_value
+        && str::from_utf8(args.get(i - 1)).is_ok_and(|name| find(name).is_some_and(|d| d.sensitive))
+}
 
 fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let patterns: Vec<&[u8]> = ctx.args.iter_from(2).collect();
@@ -116,22 +128,20 @@ fn reset_statistics(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn show_help(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    help::reply(
+    reply_help(
         ctx,
-        "CONFIG",
         &[
-            (
-                "GET <pattern> [<pattern> ...]",
-                &["Show the directives whose names match, with their values."],
-            ),
-            (
-                "SET <directive> <value> [<directive> <value> ...]",
-                &["Change directives; if one of them can't be, none is."],
-            ),
-            ("RESETSTAT", &["Start the statistics that INFO shows from zero."]),
-            ("REWRITE", &["Bring the configuration file up to what is in force."]),
+            "GET <pattern> [<pattern> ...]",
+            "    Show the directives whose names match, with their values.",
+            "SET <directive> <value> [<directive> <value> ...]",
+            "    Change directives; if one of them can't be, none is.",
+            "RESETSTAT",
+            "    Start the statistics that INFO shows from zero.",
+            "REWRITE",
+            "    Bring the configuration file up to what is in force.",
         ],
-    )
+    );
+    Ok(())
 }
 
 #[cfg(test)]

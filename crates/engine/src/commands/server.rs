@@ -13,6 +13,9 @@ use crate::pause::PauseKind;
 
 const FLUSH: Flags = Flags::WRITE.union(Flags::DANGEROUS);
 
+const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+const KEYSPACE: &[&str] = &["keyspace"];
+
 pub(crate) const ROWS: &[Row] = &[
     Row::new("dbsize", 1, dbsize).flags(Flags::READONLY.union(Flags::FAST)).lock(Lock::Walk).docs(
         Group::Server,
@@ -21,20 +24,30 @@ pub(crate) const ROWS: &[Row] = &[
         "Returns the number of keys in the database.",
         "",
     ),
-    Row::new("flushall", -1, flushall).flags(FLUSH).lock(Lock::All).docs(
-        Group::Server,
-        "1.0.0",
-        "O(N), where N is the number of keys",
-        "Deletes all keys of all databases.",
-        "[ASYNC | SYNC]",
-    ),
-    Row::new("flushdb", -1, flushdb).flags(FLUSH).lock(Lock::All).docs(
-        Group::Server,
-        "1.0.0",
-        "O(N), where N is the number of keys",
-        "Deletes all keys of the database.",
-        "[ASYNC | SYNC]",
-    ),
+    Row::new("flushall", -1, flushall)
+        .flags(FLUSH)
+        .lock(Lock::All)
+        .extra_categories(KEYSPACE)
+        .tips(ALL_SHARDS)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N), where N is the number of keys",
+            "Deletes all keys of all databases.",
+            "[ASYNC | SYNC]",
+        ),
+    Row::new("flushdb", -1, flushdb)
+        .flags(FLUSH)
+        .lock(Lock::All)
+        .extra_categories(KEYSPACE)
+        .tips(ALL_SHARDS)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N), where N is the number of keys",
+            "Deletes all keys of the database.",
+            "[ASYNC | SYNC]",
+        ),
     Row::new("lolwut", -1, lolwut).flags(Flags::READONLY.union(Flags::FAST)).docs(
         Group::Server,
         "5.0.0",
@@ -61,6 +74,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("swapdb", 3, swapdb)
         .flags(Flags::WRITE.union(Flags::FAST).union(Flags::DANGEROUS))
         .lock(Lock::All)
+        .extra_categories(KEYSPACE)
         .docs(
             Group::Server,
             "4.0.0",

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 use respire_engine::{Engine, Flow, Message, Prepared, Session, Worker};
-use respire_keyspace::Prefetch;
+use respire_keyspace::Hashed;
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -28,7 +28,11 @@ const READ_CHUNK: usize = 64 * 1024;
 /// The read buffer: filled by as many connections as fit, then their requests are executed.
 const READ_BUFFER: usize = 512 * 1024;
 /// Requests whose keys are loaded into the cache side by side.
-const WINDOW: usize = 128;
+const WINDOW: usize = 64;
+/// Keys that are loaded into the cache side by side at most: more would push each other out again.
+const PREFETCH_MAX: usize = 1024;
+/// Argument spans that are kept room for between turns; a request may have many more.
+const SPANS_KEPT: usize = 64 * 1024;
 /// Bytes of replies that are gathered before they are sent, even within a batch.
 const REPLY_FLUSH: usize = 1024 * 1024;
 /// A connection with this many bytes still to be sent is not read any more until they are: a client that never reads
@@ -78,7 +82,7 @@ pub(crate) struct EventLoop {
     spans: Vec<Span>,
     requests: Vec<Request>,
     portions: Vec<Portion>,
-    prefetch: Vec<Prefetch>,
+    hashes: Vec<Hashed>,
     out: Out,
     next_upkeep_ns: u64,
     next_check_ms: i64,
@@ -109,7 +113,7 @@ impl EventLoop {
             spans: Vec::new(),
             requests: Vec::new(),
             portions: Vec::new(),
-            prefetch: Vec::new(),
+            hashes: Vec::new(),
             out: Out::default(),
             next_upkeep_ns: 0,
             next_check_ms: 0,
@@ -450,10 +454,12 @@ impl EventLoop {
         let connection = self.connections[i].as_mut().expect("the caller has it");
         let large: Box<LargeRequest> = connection.large.take().expect("the caller has checked");
         let args = large.args();
-        let prepared = self.engine.prepare(&args);
         let session = &mut connection.session;
+        self.hashes.clear();
+        let prepared = self.engine.prepare(&args, session.db(), &mut self.hashes);
         self.out.clear();
-        match self.engine.execute(&mut self.worker, session, args, &prepared, &mut self.out) {
+        let (worker, out) = (&mut self.worker, &mut self.out);
+        match self.engine.execute(worker, session, args, &prepared, &self.hashes, out) {
             Flow::Done => {
                 drop(large);
                 self.send(i);
@@ -500,6 +506,7 @@ impl EventLoop {
         self.requests = requests;
         self.portions = portions;
         self.spans.clear();
+        self.spans.shrink_to(SPANS_KEPT);
         self.filled = 0;
         if self.buffer.len() > READ_BUFFER {
             self.buffer.truncate(READ_BUFFER);
@@ -512,20 +519,20 @@ impl EventLoop {
     /// Returns how many requests.
     fn prepare_window(&mut self, requests: &mut [Request]) -> usize {
         let count = requests.len().min(WINDOW);
-        self.prefetch.clear();
+        self.hashes.clear();
+        let mut prefetch = self.engine.keyspace.prefetch();
         for request in &mut requests[..count] {
             let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
-            let prepared = self.engine.prepare(&Args::new(&self.buffer, spans));
-            if let (Some(key), Some(connection)) =
-                (prepared.key, &self.connections[request.connection])
-            {
-                let db = connection.session.db() as u32;
-                self.prefetch.push(Prefetch { hash: key.hash, shard: key.shard, db });
+            let args = Args::new(&self.buffer, spans);
+            let db = self.connections[request.connection].as_ref().map_or(0, |c| c.session.db());
+            let from = self.hashes.len();
+            request.prepared = Some(self.engine.prepare(&args, db, &mut self.hashes));
+            if count > 1 && self.hashes.len() < PREFETCH_MAX {
+                self.hashes[from..].iter().for_each(|key| prefetch.bucket(key));
             }
-            request.prepared = Some(prepared);
         }
-        if self.prefetch.len() > 1 {
-            self.engine.keyspace.prefetch(&self.prefetch);
+        if count > 1 {
+            self.hashes.iter().take(PREFETCH_MAX).for_each(|key| prefetch.entry(key));
         }
         count
     }
@@ -538,7 +545,8 @@ impl EventLoop {
         let args = Args::new(&self.buffer, spans);
         let prepared = request.prepared.as_ref().expect("its window has been prepared");
         let session = &mut connection.session;
-        match self.engine.execute(&mut self.worker, session, args, prepared, &mut self.out) {
+        let (worker, out) = (&mut self.worker, &mut self.out);
+        match self.engine.execute(worker, session, args, prepared, &self.hashes, out) {
             Flow::Done => {
                 if self.out.len() >= REPLY_FLUSH {
                     self.send(request.connection);

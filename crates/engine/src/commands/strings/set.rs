@@ -102,7 +102,7 @@ fn set_options(ctx: &Ctx<'_, '_>) -> Result<SetOptions, Error> {
             options.ttl = Ttl::Keep;
         } else if let Some(form) = ExpiryForm::from_option(option)
             && has_value
-            && expiry.is_none()
+            && expiry.is_none_or(|(before, _)| before == form)
             && options.ttl == Ttl::Clear
         {
             expiry = Some((form, value));
@@ -175,28 +175,36 @@ pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// What GETEX does with the expiry.
+enum NewExpiry {
+    Leave,
+    Remove,
+    Set(ExpiryForm),
+}
+
 pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
-    // None: leave the expiry; Some(None): remove it.
     let expiry = match (ctx.args.len(), ctx.args.try_get(2)) {
-        (2, _) => None,
-        (3, Some(option)) if option.eq_ignore_ascii_case(b"PERSIST") => Some(None),
-        (4, Some(option)) => {
-            let form = ExpiryForm::from_option(option).ok_or(Error::SYNTAX)?;
-            Some(Some(form.at_positive(ctx.args.get(3), ctx.data.now_ms, ctx.name())?))
-        }
+        (2, _) => NewExpiry::Leave,
+        (3, Some(option)) if option.eq_ignore_ascii_case(b"PERSIST") => NewExpiry::Remove,
+        (4, Some(option)) => NewExpiry::Set(ExpiryForm::from_option(option).ok_or(Error::SYNTAX)?),
         _ => return Err(Error::SYNTAX),
     };
-    let now_ms = ctx.data.now_ms;
+    let (now_ms, name) = (ctx.data.now_ms, ctx.name());
     let Some(mut entry) = ctx.data.write(&key) else {
         ctx.out.null();
         return Ok(());
     };
+    // An invalid time is an error only where there is a key.
+    let at = match expiry {
+        NewExpiry::Set(form) => Some(form.at_positive(ctx.args.get(3), now_ms, name)?),
+        _ => None,
+    };
     reply_value(ctx.out, entry.get());
-    match expiry {
-        Some(Some(at)) if at <= now_ms => entry.remove(),
-        Some(Some(at)) => entry.set_expire(Some(at)),
-        Some(None) if entry.get().expire().is_some() => entry.set_expire(None),
+    match (expiry, at) {
+        (_, Some(at)) if at <= now_ms => entry.remove(),
+        (_, Some(at)) => entry.set_expire(Some(at)),
+        (NewExpiry::Remove, _) if entry.get().expire().is_some() => entry.set_expire(None),
         _ => {}
     }
     Ok(())

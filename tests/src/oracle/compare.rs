@@ -1,0 +1,185 @@
+//! What makes two replies equal.
+//!
+//! Byte for byte, unless time or identity legitimately shows in the reply. Invariant: a norm only ever loosens the
+//! part that it names. The type of the reply, and every error text, stay exact.
+
+use crate::value::Value;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// The same bytes.
+    Exact,
+    /// Two integers this close. Negative ones are answers such as "no such key" and must be equal.
+    Within(i64),
+    /// The same elements in any order.
+    Unordered,
+    /// The same type; what is inside is the server's own.
+    SameShape,
+    /// A map of facts about server and connection: version and identity may differ.
+    Hello,
+    /// Any key, or none on both sides. The runner asks whether it exists.
+    AnyKey,
+    /// A cursor and some keys. The runner follows both scans to their ends and compares what they found.
+    Scan,
+}
+
+/// Whether the reply of the server under test is as good as that of the oracle.
+pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
+    if oracle == subject {
+        return true;
+    }
+    // An error is never loosened, on either side.
+    if oracle.is_error() || subject.is_error() {
+        return false;
+    }
+    match norm {
+        Norm::Exact => false,
+        Norm::Within(slack) => match (oracle, subject) {
+            (Value::Integer(a), Value::Integer(b)) => {
+                *a >= 0 && *b >= 0 && a.abs_diff(*b) <= slack.unsigned_abs()
+            }
+            _ => false,
+        },
+        Norm::Unordered => same_shape(oracle, subject) && sorted(oracle) == sorted(subject),
+        Norm::SameShape => same_shape(oracle, subject),
+        Norm::Hello => same_hello(oracle, subject),
+        Norm::AnyKey => matches!((oracle, subject), (Value::Bulk(_), Value::Bulk(_))),
+        Norm::Scan => [oracle, subject]
+            .iter()
+            .all(|reply| matches!(reply.elements(), Some([Value::Bulk(_), Value::Array(_)]))),
+    }
+}
+
+/// Compares a transaction's replies, each by the norm of the command that was queued.
+pub fn equal_exec(norms: &[Norm], oracle: &Value, subject: &Value) -> bool {
+    match (oracle, subject) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len()
+                && a.len() == norms.len()
+                && norms.iter().zip(a.iter().zip(b)).all(|(norm, (a, b))| equal(*norm, a, b))
+        }
+        _ => oracle == subject,
+    }
+}
+
+fn same_shape(a: &Value, b: &Value) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
+}
+
+fn sorted(value: &Value) -> Vec<Value> {
+    let mut elements = match value {
+        Value::Map(pairs) => {
+            pairs.iter().map(|(k, v)| Value::Array(vec![k.clone(), v.clone()])).collect::<Vec<_>>()
+        }
+        _ => value.elements().map(<[Value]>::to_vec).unwrap_or_default(),
+    };
+    elements.sort();
+    elements
+}
+
+/// The same fields in the same order, and the same values but for version and id.
+fn same_hello(a: &Value, b: &Value) -> bool {
+    let pairs = |value: &Value| -> Option<Vec<(Value, Value)>> {
+        match value {
+            Value::Map(pairs) => Some(pairs.clone()),
+            Value::Array(flat) if flat.len() % 2 == 0 => {
+                Some(flat.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+            }
+            _ => None,
+        }
+    };
+    let (Some(left), Some(right)) = (pairs(a), pairs(b)) else {
+        return false;
+    };
+    same_shape(a, b)
+        && left.len() == right.len()
+        && left.iter().zip(&right).all(|((ka, va), (kb, vb))| {
+            let own = matches!(ka.text(), Some(b"version" | b"id"));
+            ka == kb && if own { same_shape(va, vb) } else { va == vb }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn int(n: i64) -> Value {
+        Value::Integer(n)
+    }
+
+    fn bulk(s: &str) -> Value {
+        Value::Bulk(s.into())
+    }
+
+    #[test]
+    fn closeness_is_for_times_and_not_for_verdicts() {
+        assert!(equal(Norm::Within(2), &int(100), &int(99)));
+        assert!(!equal(Norm::Within(2), &int(100), &int(97)));
+        assert!(!equal(Norm::Within(2), &int(-1), &int(-2)));
+        assert!(!equal(Norm::Within(2), &int(-1), &int(0)));
+        assert!(!equal(Norm::Exact, &int(100), &int(99)));
+    }
+
+    #[test]
+    fn no_norm_forgives_an_error() {
+        let wrong = Value::Error(b"ERR wrong".to_vec());
+        let other = Value::Error(b"ERR other".to_vec());
+        let all = [
+            Norm::Exact,
+            Norm::Within(9),
+            Norm::Unordered,
+            Norm::SameShape,
+            Norm::Hello,
+            Norm::AnyKey,
+            Norm::Scan,
+        ];
+        for norm in all {
+            assert!(!equal(norm, &wrong, &other), "{norm:?}");
+            assert!(!equal(norm, &wrong, &int(1)), "{norm:?}");
+            assert!(!equal(norm, &Value::NullBulk, &bulk("")), "{norm:?}");
+        }
+    }
+
+    #[test]
+    fn order_is_forgiven_only_where_it_has_no_meaning() {
+        let ab = Value::Array(vec![bulk("a"), bulk("b")]);
+        let ba = Value::Array(vec![bulk("b"), bulk("a")]);
+        let aa = Value::Array(vec![bulk("a"), bulk("a")]);
+        assert!(equal(Norm::Unordered, &ab, &ba));
+        assert!(!equal(Norm::Unordered, &ab, &aa));
+        assert!(!equal(Norm::Exact, &ab, &ba));
+        assert!(!equal(Norm::Unordered, &ab, &Value::Set(vec![bulk("a"), bulk("b")])));
+    }
+
+    #[test]
+    fn hello_may_differ_in_version_and_id_only() {
+        let hello = |version: &str, id, mode: &str| {
+            Value::Map(vec![
+                (bulk("version"), bulk(version)),
+                (bulk("id"), int(id)),
+                (bulk("mode"), bulk(mode)),
+            ])
+        };
+        assert!(equal(
+            Norm::Hello,
+            &hello("7.0.15", 3, "standalone"),
+            &hello("7.4.0", 9, "standalone")
+        ));
+        assert!(!equal(
+            Norm::Hello,
+            &hello("7.0.15", 3, "standalone"),
+            &hello("7.0.15", 3, "cluster")
+        ));
+    }
+
+    #[test]
+    fn a_transaction_is_compared_command_by_command() {
+        let a = Value::Array(vec![int(100), bulk("x")]);
+        let b = Value::Array(vec![int(101), bulk("x")]);
+        let c = Value::Array(vec![int(100), bulk("y")]);
+        let norms = [Norm::Within(5), Norm::Exact];
+        assert!(equal_exec(&norms, &a, &b));
+        assert!(!equal_exec(&norms, &a, &c));
+        assert!(!equal_exec(&norms, &a, &Value::NullArray));
+    }
+}

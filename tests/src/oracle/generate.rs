@@ -1,0 +1,333 @@
+//! Which command comes next: rows drawn by weight, transactions opened and closed, valid commands damaged.
+//!
+//! Owns what is known about each connection (an open transaction, its protocol) and keeps that knowledge true
+//! without looking at a single reply.
+
+use std::collections::BTreeMap;
+
+use super::compare::Norm;
+use super::step::{Damage, Row, Step};
+use super::words::Words;
+use super::{admin, connection, keys, strings};
+
+#[derive(Debug)]
+pub struct Generator {
+    words: Words,
+    rows: Vec<Row>,
+    total_weight: u64,
+    protocol: u8,
+    /// Per connection: a transaction is open.
+    in_multi: Vec<bool>,
+    /// How often each command was generated.
+    pub coverage: BTreeMap<&'static str, u64>,
+}
+
+/// All rows of all groups.
+pub fn rows() -> Vec<Row> {
+    [strings::ROWS, keys::ROWS, connection::ROWS, admin::ROWS].concat()
+}
+
+impl Generator {
+    pub fn new(seed: u64, protocol: u8, connections: usize) -> Generator {
+        let rows = rows();
+        let total_weight = rows.iter().map(|row| u64::from(row.weight)).sum();
+        Generator {
+            words: Words::new(seed),
+            rows,
+            total_weight,
+            protocol,
+            in_multi: vec![false; connections],
+            coverage: BTreeMap::new(),
+        }
+    }
+
+    /// Which connection speaks next.
+    pub fn connection(&mut self) -> usize {
+        self.words.below(self.in_multi.len() as u64) as usize
+    }
+
+    /// A pipeline for `connection`. It ends early where a reply has to be looked at before the next request.
+    pub fn pipeline(&mut self, connection: usize) -> Vec<Step> {
+        let length = match self.words.below(4) {
+            0 => 1,
+            1 => 1 + self.words.below(5),
+            _ => 1 + self.words.below(60),
+        };
+        let mut steps = Vec::new();
+        while (steps.len() as u64) < length {
+            let scene = self.scene(connection);
+            let last = scene.iter().any(|step| step.last);
+            steps.extend(scene);
+            if last {
+                break;
+            }
+        }
+        steps
+    }
+
+    /// The steps of one row, and what has to follow them so that the connection stays known.
+    fn scene(&mut self, connection: usize) -> Vec<Step> {
+        self.words.in_multi = self.in_multi[connection];
+        let mut steps = if self.words.in_multi && self.words.chance(1, 7) {
+            vec![Step::new(&mut self.words, "EXEC")]
+        } else {
+            self.draw(|_| true)
+        };
+        let first = &steps[0];
+        let restored = match first.name {
+            "RESET" if first.args.len() == 1 => true,
+            "HELLO" if !self.words.in_multi => {
+                // Some commands in whichever protocol it is now, then back.
+                for _ in 0..3 {
+                    steps.extend(self.draw(|row| row.damage != Damage::None));
+                }
+                true
+            }
+            _ => false,
+        };
+        if restored {
+            let version = self.protocol.to_string();
+            steps.push(Step::new(&mut self.words, "HELLO").arg(version).norm(Norm::Hello));
+        }
+        for step in &steps {
+            *self.coverage.entry(step.name).or_default() += 1;
+            // With an argument too many these commands fail and change nothing; QUIT takes them.
+            match (step.name, step.args.len()) {
+                ("MULTI", 1) => self.in_multi[connection] = true,
+                ("EXEC" | "DISCARD" | "RESET", 1) | ("QUIT", _) => {
+                    self.in_multi[connection] = false
+                }
+                _ => {}
+            }
+        }
+        steps
+    }
+
+    /// The steps of a random row among the wanted ones, damaged at times.
+    fn draw(&mut self, wanted: fn(&Row) -> bool) -> Vec<Step> {
+        let row = loop {
+            let row = self.draw_row();
+            if wanted(&row) {
+                break row;
+            }
+        };
+        let mut steps = (row.make)(&mut self.words);
+        if row.damage != Damage::None && self.words.chance(1, 6) {
+            damage(&mut self.words, row.damage, &mut steps[0].args);
+            // Whatever key the command has now, both servers look at it.
+            if steps.len() == 2 {
+                match steps[0].args.get(1).cloned() {
+                    Some(key) => steps[1].args[1] = key,
+                    None => steps.truncate(1),
+                }
+            }
+        }
+        steps
+    }
+
+    fn draw_row(&mut self) -> Row {
+        let mut at = self.words.below(self.total_weight);
+        for row in &self.rows {
+            match at.checked_sub(u64::from(row.weight)) {
+                Some(rest) => at = rest,
+                None => return *row,
+            }
+        }
+        unreachable!("the weights add up to the total")
+    }
+}
+
+/// Makes a valid command wrong, or at least unusual. The command's name stays.
+fn damage(words: &mut Words, kind: Damage, args: &mut Vec<Vec<u8>>) {
+    let count = args.len() as u64;
+    if count < 2 {
+        args.push(words.nonsense());
+        return;
+    }
+    let at = 1 + words.below(count - 1) as usize;
+    match words.below(6) {
+        0 => {
+            args.remove(at);
+        }
+        1 => args.push(words.nonsense()),
+        2 => args.insert(at, words.nonsense()),
+        3 => args[at] = words.nonsense(),
+        // Swapping could put a small number where a time is expected.
+        4 if kind == Damage::Any => {
+            let other = 1 + words.below(count - 1) as usize;
+            args.swap(at, other);
+        }
+        _ => args.truncate(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exclusions;
+    use super::*;
+
+    /// Every command of the project whose replies redis-server 7.0.15 can vouch for.
+    const COMMANDS: &[&str] = &[
+        "APPEND",
+        "DECR",
+        "DECRBY",
+        "GET",
+        "GETDEL",
+        "GETEX",
+        "GETRANGE",
+        "GETSET",
+        "INCR",
+        "INCRBY",
+        "INCRBYFLOAT",
+        "LCS",
+        "MGET",
+        "MSET",
+        "MSETNX",
+        "PSETEX",
+        "SET",
+        "SETEX",
+        "SETNX",
+        "SETRANGE",
+        "STRLEN",
+        "SUBSTR",
+        "DELIFEQ",
+        "COPY",
+        "DEL",
+        "EXISTS",
+        "EXPIRE",
+        "EXPIREAT",
+        "EXPIRETIME",
+        "KEYS",
+        "MOVE",
+        "OBJECT ENCODING",
+        "OBJECT FREQ",
+        "OBJECT IDLETIME",
+        "OBJECT REFCOUNT",
+        "OBJECT HELP",
+        "PERSIST",
+        "PEXPIRE",
+        "PEXPIREAT",
+        "PEXPIRETIME",
+        "PTTL",
+        "RANDOMKEY",
+        "RENAME",
+        "RENAMENX",
+        "SCAN",
+        "TOUCH",
+        "TTL",
+        "TYPE",
+        "UNLINK",
+        "AUTH",
+        "CLIENT CACHING",
+        "CLIENT GETNAME",
+        "CLIENT GETREDIR",
+        "CLIENT HELP",
+        "CLIENT ID",
+        "CLIENT INFO",
+        "CLIENT KILL",
+        "CLIENT LIST",
+        "CLIENT NO-EVICT",
+        "CLIENT NO-TOUCH",
+        "CLIENT PAUSE",
+        "CLIENT UNPAUSE",
+        "CLIENT REPLY",
+        "CLIENT SETINFO",
+        "CLIENT SETNAME",
+        "CLIENT TRACKINGINFO",
+        "CLIENT UNBLOCK",
+        "ECHO",
+        "EXIT",
+        "HELLO",
+        "PING",
+        "QUIT",
+        "RESET",
+        "SELECT",
+        "COMMAND COUNT",
+        "COMMAND DOCS",
+        "COMMAND GETKEYS",
+        "COMMAND GETKEYSANDFLAGS",
+        "COMMAND INFO",
+        "COMMAND LIST",
+        "COMMAND HELP",
+        "CONFIG GET",
+        "CONFIG SET",
+        "CONFIG REWRITE",
+        "CONFIG RESETSTAT",
+        "CONFIG HELP",
+        "DBSIZE",
+        "DEBUG",
+        "FLUSHALL",
+        "FLUSHDB",
+        "INFO",
+        "LATENCY",
+        "LOLWUT",
+        "MEMORY",
+        "MONITOR",
+        "SHUTDOWN",
+        "SLOWLOG",
+        "SWAPDB",
+        "TIME",
+        "MULTI",
+        "EXEC",
+        "DISCARD",
+        "WATCH",
+        "UNWATCH",
+    ];
+
+    #[test]
+    fn every_command_is_generated_or_left_out_with_a_reason() {
+        let mut generator = Generator::new(1, 2, 3);
+        let mut made = 0;
+        while made < 100_000 {
+            let connection = generator.connection();
+            made += generator.pipeline(connection).len();
+        }
+        for command in COMMANDS {
+            let times = generator.coverage.get(command).copied().unwrap_or(0);
+            assert!(
+                times >= 20 || exclusions::left_out(command),
+                "{command}: generated {times} times"
+            );
+        }
+        assert!(exclusions::LEFT_OUT.iter().all(|entry| !entry.reason.is_empty()));
+    }
+
+    #[test]
+    fn no_command_makes_a_key_expire_soon() {
+        let mut generator = Generator::new(2, 3, 2);
+        for _ in 0..20_000 {
+            let connection = generator.connection();
+            for step in generator.pipeline(connection) {
+                for (at, time) in step.args.iter().enumerate().skip(2) {
+                    let before = step.args[at - 1].to_ascii_uppercase();
+                    let shortest = match (step.name, before.as_slice()) {
+                        ("SETEX", _) if at == 2 && step.args.len() == 4 => 10_000,
+                        ("PSETEX", _) if at == 2 && step.args.len() == 4 => 10_000_000,
+                        ("EXPIRE", _) if at == 2 => 10_000,
+                        ("PEXPIRE", _) if at == 2 => 10_000_000,
+                        ("SET", b"EX") if at >= 4 => 10_000,
+                        ("SET", b"PX") if at >= 4 => 10_000_000,
+                        ("GETEX", b"EX") if at >= 3 => 10_000,
+                        ("GETEX", b"PX") if at >= 3 => 10_000_000,
+                        _ => continue,
+                    };
+                    let time = String::from_utf8_lossy(time);
+                    // Redis takes no sign and no leading zeros, so these never become times.
+                    let taken = !time.starts_with(['+', '0']);
+                    let time = time.parse::<i64>().unwrap_or(0);
+                    assert!(!taken || time <= 0 || time >= shortest, "{step:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_keeps_the_name() {
+        let mut words = Words::new(3);
+        for _ in 0..1000 {
+            let mut args = vec![b"SET".to_vec(), b"k".to_vec(), b"v".to_vec()];
+            damage(&mut words, Damage::Any, &mut args);
+            assert_eq!(args[0], b"SET");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The oracle test: seeded command sequences run against the server under test and against redis-server 7.0.15,
+//! every reply compared byte by byte.
+//!
+//! A seed decides the whole sequence: which connection speaks, what it sends, where pipelines end. So a difference
+//! is replayed with the seed, the protocol and the number of commands that the failure prints.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`words`] | random keys, values, numbers and nonsense |
+//! | [`step`] | one command to send and how its replies are compared |
+//! | [`strings`], [`keys`], [`connection`], [`admin`] | a generator per command group |
+//! | [`generate`] | which group comes next, transactions, damage done to valid commands |
+//! | [`compare`] | what makes two replies equal, where time or identity shows in them |
+//! | [`exclusions`] | what is left out, each with its reason; the mirror of `docs/differences.md` |
+//! | [`run`] | the two servers, pipelines in lock-step, the state comparison, the report of a difference |
+
+pub mod admin;
+pub mod compare;
+pub mod connection;
+pub mod exclusions;
+pub mod generate;
+pub mod keys;
+pub mod run;
+pub mod step;
+pub mod strings;
+pub mod words;
+
+pub use run::{Difference, Plan, Summary, run};
