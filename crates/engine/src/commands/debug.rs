@@ -97,7 +97,7 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let lru = entry.access();
     let text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{}",
-        entry.key(),
+        entry.key().as_ptr(),
         entry.encoding().name(),
         serialized_length(entry),
         access::lru_idle_seconds(lru, now)

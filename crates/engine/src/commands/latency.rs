@@ -39,14 +39,8 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
         ),
         row("history", 3, history, "2.8.13", ["Returns the latencies of an event.", "event"]),
         row("latest", 2, latest, "2.8.13", ["Returns the last latency of every event.", ""]),
-        row(
-            "reset",
-            -2,
-            reset,
-            "2.8.13",
-            ["Forgets the latencies of events.", "[event ...]"],
-        )
-        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        row("reset", -2, reset, "2.8.13", ["Forgets the latencies of events.", "[event ...]"])
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     ],
 )
 .docs(Group::Server, "2.8.13", "Depends on the subcommand", "Shows what took long.", "")];

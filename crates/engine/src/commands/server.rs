@@ -17,13 +17,12 @@ const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_
 const KEYSPACE: &[&str] = &["keyspace"];
 
 pub(crate) const ROWS: &[Row] = &[
-    Row::new("dbsize", 1, dbsize).flags(Flags::READONLY.union(Flags::FAST)).lock(Lock::Walk).docs(
-        Group::Server,
-        "1.0.0",
-        "O(1)",
-        "Returns the number of keys in the database.",
-        "",
-    ),
+    Row::new("dbsize", 1, dbsize)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .lock(Lock::Walk)
+        .extra_categories(KEYSPACE)
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+        .docs(Group::Server, "1.0.0", "O(1)", "Returns the number of keys in the database.", ""),
     Row::new("flushall", -1, flushall)
         .flags(FLUSH)
         .lock(Lock::All)
@@ -82,13 +81,10 @@ pub(crate) const ROWS: &[Row] = &[
             "Exchanges two databases.",
             "index1 index2",
         ),
-    Row::new("time", 1, time).flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST)).docs(
-        Group::Server,
-        "2.6.0",
-        "O(1)",
-        "Returns the server's time.",
-        "",
-    ),
+    Row::new("time", 1, time)
+        .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
+        .tips(&["nondeterministic_output"])
+        .docs(Group::Server, "2.6.0", "O(1)", "Returns the server's time.", ""),
 ];
 
 fn dbsize(ctx: &mut Ctx<'_, '_>) -> Outcome {
