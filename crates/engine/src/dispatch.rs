@@ -13,7 +13,7 @@ use crate::command::{Command, Flags, Lock, REDACTED, Row, lookup, registry};
 use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
-use crate::error::{Error, Outcome};
+use crate::error::{self, Error, Outcome};
 use crate::host::Garbage;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
@@ -322,7 +322,7 @@ impl Engine {
         out: &mut Out,
     ) -> bool {
         let row = command.row;
-        let measured = !row.has(Flags::FAST) || measures_every_command(&worker.settings);
+        let measured = !command.quick || measures_every_command(&worker.settings);
         let start = if measured {
             worker.settle_timing(self);
             self.clock.monotonic_ns()
@@ -349,7 +349,7 @@ impl Engine {
         // After the command, as Redis does: monitors see the commands of a transaction before its EXEC.
         if self.clients.has_monitors() && !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
         {
-            self.tell_monitors(worker, session, row, &args);
+            self.tell_monitors(worker, session, row, &args, out);
         }
         saw_expired
     }
@@ -384,7 +384,7 @@ impl Engine {
             };
             self.slowlog.add(entry, settings.slowlog_max_len as usize);
         }
-        let threshold = settings.latency_monitor_threshold as u64;
+        let threshold = settings.latency_monitor_threshold;
         if threshold > 0 && micros / 1000 >= threshold {
             let event = if row.has(Flags::FAST) { "fast-command" } else { "command" };
             self.latency.add(event, worker.now_ms / 1000, micros / 1000);
@@ -405,7 +405,7 @@ impl Engine {
         worker.stats.count_error(error.code());
         if let Lookup::Known(command) = prepared.lookup {
             worker.stats.command(command.id).rejected.add(1);
-            if command.row.lock == Lock::Exec && session.transaction.is_open() {
+            if command.row.lock == Lock::Exec {
                 session.discard(self);
                 let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
                 let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
@@ -418,14 +418,26 @@ impl Engine {
 
     /// Shows a command to the clients that monitor.
     #[cold]
-    fn tell_monitors(&self, worker: &mut Worker, session: &Session, row: &Row, args: &Args<'_>) {
-        let line = monitor_line(worker.now_us, session, row, args);
-        let line: Arc<[u8]> = line.into();
+    fn tell_monitors(
+        &self,
+        worker: &mut Worker,
+        session: &Session,
+        row: &Row,
+        args: &Args<'_>,
+        out: &mut Out,
+    ) {
+        let line: Arc<[u8]> = monitor_line(worker.now_us, session, row, args).into();
         for client in self.clients.list() {
-            if client.monitor.load(Ordering::Relaxed) {
-                let message = Message::Push(Arc::clone(&line));
-                worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
+            if !client.monitor.load(Ordering::Relaxed) {
+                continue;
             }
+            if client.id == session.info.id && !session.in_exec {
+                // A monitor's own line follows its reply, before the replies to what it sent next.
+                out.raw(&line);
+                continue;
+            }
+            let message = Message::Monitor(Arc::clone(&line));
+            worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
         }
     }
 }
@@ -462,11 +474,9 @@ fn run<'e>(
         settings: &worker.settings,
         command,
         worker: CtxWorker {
-            thread: worker.thread,
-            now_us: worker.now_us,
             outbox: &mut worker.outbox,
-            emptied: &mut worker.emptied,
             stats: &worker.stats,
+            emptied: &mut worker.emptied,
         },
         keys,
     };
@@ -507,12 +517,11 @@ fn unknown_command(args: &Args<'_>) -> Error {
         }
         let room = SHOWN - shown.len();
         shown.push(b'\'');
-        shown.extend_from_slice(&arg[..arg.len().min(room)]);
+        shown.extend_from_slice(error::shown(arg, room));
         shown.extend_from_slice(b"' ");
     }
-    let name = args.get(0);
     let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(SHOWN)]);
+    text.extend_from_slice(error::shown(args.get(0), SHOWN));
     text.extend_from_slice(b"', with args beginning with: ");
     text.extend_from_slice(&shown);
     Error::bytes(text)
@@ -525,7 +534,9 @@ pub(crate) fn is_local(info: &ClientInfo) -> bool {
 fn monitor_line(now_us: i64, session: &Session, row: &Row, args: &Args<'_>) -> Vec<u8> {
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let from = if session.info.unix_socket {
-        format!("unix:{}", session.info.laddr)
+        // Redis names the socket's path here without the `:0` that stands for a port elsewhere.
+        let path = session.info.laddr.strip_suffix(":0").unwrap_or(&session.info.laddr);
+        format!("unix:{path}")
     } else {
         session.info.addr.clone()
     };

@@ -80,10 +80,10 @@ impl Error {
         Self::bytes(text)
     }
 
-    /// An error that quotes an argument, shortened if it is long.
+    /// An error that quotes an argument.
     pub fn quoting(before: &str, arg: &[u8], after: &str) -> Self {
         let mut text = before.as_bytes().to_vec();
-        text.extend_from_slice(&arg[..arg.len().min(128)]);
+        text.extend_from_slice(shown(arg, arg.len()));
         text.extend_from_slice(after.as_bytes());
         Self::bytes(text)
     }
@@ -92,7 +92,7 @@ impl Error {
     pub fn unknown_subcommand(container: &str, got: &[u8]) -> Self {
         let container = container.to_ascii_uppercase();
         let mut text = b"ERR unknown subcommand '".to_vec();
-        text.extend_from_slice(&got[..got.len().min(128)]);
+        text.extend_from_slice(shown(got, 128));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
         Self::bytes(text)
     }
@@ -101,8 +101,15 @@ impl Error {
     pub fn subcommand_syntax(container: &str, got: &[u8]) -> Self {
         let container = container.to_ascii_uppercase();
         let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-        text.extend_from_slice(&got[..got.len().min(128)]);
+        text.extend_from_slice(shown(got, 128));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
         Self::bytes(text)
     }
+}
+
+/// As much of an argument as an error quotes: `max` bytes, and nothing from a zero byte on, as in Redis.
+pub(crate) fn shown(arg: &[u8], max: usize) -> &[u8] {
+    let arg = &arg[..arg.len().min(max)];
+    let end = arg.iter().position(|b| *b == 0).unwrap_or(arg.len());
+    &arg[..end]
 }

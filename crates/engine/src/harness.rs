@@ -123,7 +123,7 @@ impl Harness {
     /// What other clients are to be told since the last call: the number of each and the bytes, or None for a Kill.
     pub(crate) fn deliveries(&mut self) -> Vec<(u64, Option<String>)> {
         let deliveries = self.worker.outbox.drain(..).map(|delivery| match delivery.message {
-            Message::Push(bytes) => {
+            Message::Push(bytes) | Message::Monitor(bytes) => {
                 (delivery.client, Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
             Message::Kill => (delivery.client, None),

@@ -114,9 +114,10 @@ impl Session {
     }
 
     pub(crate) fn publish_transaction(&self) {
-        let queued = if self.transaction.open { self.transaction.queue.len() as i64 } else { -1 };
+        let transaction = &self.transaction;
+        let queued = if transaction.open { transaction.queued() as i64 } else { -1 };
         self.info.multi.store(queued, Ordering::Relaxed);
-        self.info.watching.store(self.transaction.watched.len() as u32, Ordering::Relaxed);
+        self.info.watching.store(transaction.watching() as u32, Ordering::Relaxed);
     }
 }
 

@@ -14,6 +14,8 @@ use crate::stats::ThreadStats;
 pub enum Message {
     /// Bytes in wire format, to be sent after what was queued before.
     Push(Arc<[u8]>),
+    /// A line for a monitor, in wire format. Of no use once the client monitors no more: it would be taken for a reply.
+    Monitor(Arc<[u8]>),
     /// The connection is closed, pending replies dropped.
     Kill,
 }

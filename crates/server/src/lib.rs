@@ -10,5 +10,6 @@ mod process;
 mod server;
 mod startup;
 
+pub use process::abort_on_panic;
 pub use server::{Options, Server};
 pub use startup::{Action, read_command_line};

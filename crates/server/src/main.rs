@@ -10,7 +10,14 @@ use respire_bench::Embedded;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Options of the allocator, which reads them before anything else runs. Huge pages: a lookup in a large keyspace is a
+/// walk over page tables otherwise, and without forks nothing speaks against them.
+// SAFETY: the name and the type (a pointer to a text that ends in a zero byte) are those that jemalloc documents.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static ALLOCATOR_OPTIONS: &[u8; 29] = b"thp:always,metadata_thp:auto\0";
+
 fn main() -> ExitCode {
+    respire::abort_on_panic();
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     if args.first().is_some_and(|first| first == "bench") {
         return respire_bench::run(args.into_iter().skip(1), &start_embedded);

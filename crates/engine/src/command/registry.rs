@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use respire_resp::Args;
 
-use super::Row;
+use super::{Flags, Row};
 
 /// A row with what the registry knows about it.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Command {
     /// The numbers of its subcommands.
     pub subcommands: Vec<u16>,
     pub parent: Option<u16>,
+    /// Takes so little time that measuring it would take as much: it shares the time of its batch.
+    pub quick: bool,
 }
 
 /// The table of commands.
@@ -66,7 +68,8 @@ impl Registry {
 
     fn add(&mut self, row: &'static Row, parent: Option<u16>, full_name: &'static str) -> u16 {
         let id = self.commands.len() as u16;
-        self.commands.push(Command { row, id, full_name, subcommands: Vec::new(), parent });
+        let quick = row.has(Flags::FAST) || row.complexity.starts_with("O(1)");
+        self.commands.push(Command { row, id, full_name, subcommands: Vec::new(), parent, quick });
         if parent.is_none() {
             assert!(self.find(row.name.as_bytes()).is_none(), "two rows for {}", row.name);
             let mask = self.slots.len() - 1;

@@ -349,3 +349,103 @@ fn document_argument(out: &mut Out, argument: &Argument) {
         document_arguments(out, &argument.arguments);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::registry;
+    use crate::harness::Harness;
+
+    #[test]
+    fn info_has_redis_form() {
+        let mut h = Harness::new();
+        assert_eq!(
+            h.line("COMMAND INFO Get nosuch"),
+            "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*3\r\n+@read\r\n+@string\r\n\
+             +@fast\r\n*0\r\n*1\r\n*6\r\n$5\r\nflags\r\n*2\r\n+RO\r\n+access\r\n$12\r\nbegin_search\r\n*4\r\n$4\r\n\
+             type\r\n$5\r\nindex\r\n$4\r\nspec\r\n*2\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n*4\r\n$4\r\ntype\r\n$5\r\n\
+             range\r\n$4\r\nspec\r\n*6\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n*0\r\n$-1\r\n"
+        );
+        let reply = h.line("COMMAND INFO copy lcs mset client|id client|nosuch");
+        assert!(
+            reply.contains("$4\r\ncopy\r\n:-3\r\n*2\r\n+write\r\n+denyoom\r\n:1\r\n:2\r\n:1\r\n")
+        );
+        assert!(reply.contains("$3\r\nlcs\r\n:-3\r\n*1\r\n+readonly\r\n:1\r\n:2\r\n:1\r\n"));
+        assert!(
+            reply.contains("$4\r\nmset\r\n:-3\r\n*2\r\n+write\r\n+denyoom\r\n:1\r\n:-1\r\n:2\r\n")
+        );
+        assert!(reply.contains("$9\r\nclient|id\r\n:2\r\n"));
+        assert!(reply.ends_with("$-1\r\n"));
+    }
+
+    #[test]
+    fn command_lists_everything_with_its_subcommands() {
+        let mut h = Harness::new();
+        let count = registry().top_level().count();
+        assert_eq!(h.line("COMMAND COUNT"), format!(":{count}\r\n"));
+        let all = h.line("COMMAND");
+        assert!(all.starts_with(&format!("*{count}\r\n*10\r\n")));
+        assert!(all.contains("$11\r\nclient|kill\r\n"));
+        assert_eq!(h.line("COMMAND INFO"), all);
+        let names = h.line("COMMAND LIST");
+        assert!(names.starts_with(&format!("*{}\r\n", registry().all().len())));
+    }
+
+    #[test]
+    fn lists_are_filtered() {
+        let mut h = Harness::new();
+        assert_eq!(
+            h.line("COMMAND LIST FILTERBY PATTERN CLIENT|K*"),
+            "*1\r\n$11\r\nclient|kill\r\n"
+        );
+        assert_eq!(h.line("COMMAND LIST FILTERBY MODULE m"), "*0\r\n");
+        assert_eq!(h.line("COMMAND LIST FILTERBY ACLCAT nosuch"), "*0\r\n");
+        let transactions = h.line("COMMAND LIST FILTERBY ACLCAT transaction");
+        assert!(transactions.starts_with("*5\r\n") && transactions.contains("unwatch"));
+        for wrong in ["x", "FILTERBY", "FILTERBY x y", "FILTERBY PATTERN", "FILTERBY PATTERN a b"] {
+            assert_eq!(h.line(&format!("COMMAND LIST {wrong}")), "-ERR syntax error\r\n");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_call_are_found() {
+        let mut h = Harness::new();
+        assert_eq!(h.line("COMMAND GETKEYS MSET a 1 b 2"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+        assert_eq!(h.line("COMMAND GETKEYS OBJECT ENCODING k"), "*1\r\n$1\r\nk\r\n");
+        assert_eq!(
+            h.line("COMMAND GETKEYSANDFLAGS SET a b"),
+            "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+OW\r\n+update\r\n"
+        );
+        assert_eq!(
+            h.line("COMMAND GETKEYSANDFLAGS SET a b EX 5 get"),
+            "*1\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+update\r\n"
+        );
+        let refused = [
+            ("PING", "The command has no key arguments"),
+            ("CLIENT ID", "The command has no key arguments"),
+            ("NOSUCH", "Invalid command specified"),
+            ("OBJECT NOSUCH k", "Invalid command specified"),
+            ("GET", "Invalid number of arguments specified for command"),
+            ("GET a b", "Invalid number of arguments specified for command"),
+        ];
+        for (call, error) in refused {
+            assert_eq!(h.line(&format!("COMMAND GETKEYS {call}")), format!("-ERR {error}\r\n"));
+        }
+    }
+
+    #[test]
+    fn docs_are_maps_that_nest() {
+        let mut h = Harness::new();
+        h.line("HELLO 3");
+        let reply = h.line("COMMAND DOCS nosuch mget client|id");
+        assert!(reply.starts_with("%2\r\n$4\r\nmget\r\n%5\r\n$7\r\nsummary\r\n"), "{reply}");
+        assert!(reply.contains(
+            "$9\r\narguments\r\n*1\r\n%5\r\n$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n\
+             $12\r\ndisplay_text\r\n$3\r\nkey\r\n$14\r\nkey_spec_index\r\n:0\r\n\
+             $5\r\nflags\r\n~1\r\n+multiple\r\n$9\r\nclient|id\r\n%4\r\n"
+        ));
+        let reply = h.line("COMMAND DOCS object");
+        let subcommands = "$11\r\nsubcommands\r\n%5\r\n$15\r\nobject|encoding\r\n";
+        assert!(reply.contains(subcommands), "{reply}");
+        assert!(h.line("COMMAND DOCS").len() > 10_000);
+    }
+}

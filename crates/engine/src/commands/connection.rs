@@ -349,6 +349,16 @@ mod tests {
     }
 
     #[test]
+    fn errors_quote_up_to_a_zero_byte() {
+        let mut h = Harness::new();
+        assert_eq!(
+            h.run(&["NO\0SUCH", "a\0b", "c"]),
+            "-ERR unknown command 'NO', with args beginning with: 'a' 'c' \r\n"
+        );
+        assert_eq!(h.run(&["HELLO", "3", "x\0y"]), "-ERR Syntax error in HELLO option 'x'\r\n");
+    }
+
+    #[test]
     fn reset_leaves_nothing_but_the_library() {
         let mut h = Harness::new();
         h.line("HELLO 3 SETNAME me");

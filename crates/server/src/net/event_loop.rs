@@ -205,9 +205,10 @@ impl EventLoop {
 
     fn receive(&mut self, client: u64, message: Message) {
         let Some(&i) = self.by_id.get(&client) else { return };
+        let connection = self.connections[i].as_mut().expect("listed by id");
         match message {
-            Message::Push(bytes) => {
-                let connection = self.connections[i].as_mut().expect("listed by id");
+            Message::Monitor(_) if !connection.session.is_monitor() => {}
+            Message::Push(bytes) | Message::Monitor(bytes) => {
                 connection.output.push_message(bytes);
                 self.continue_sending(i);
             }
@@ -350,7 +351,8 @@ impl EventLoop {
         let parser = Parser {
             limits: Limits {
                 max_bulk: self.worker.settings.proto_max_bulk_len as i64,
-                authenticated: connection.session.authenticated,
+                authenticated: connection.session.authenticated
+                    || self.worker.settings.requirepass.is_empty(),
             },
         };
         let buffer = &mut self.buffer[..end];

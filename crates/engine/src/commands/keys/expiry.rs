@@ -1,7 +1,7 @@
 //! When keys expire: the EXPIRE and TTL families, and PERSIST.
 
 use crate::ctx::Ctx;
-use crate::error::{Error, Outcome};
+use crate::error::{self, Error, Outcome};
 use crate::expiry::ExpiryForm;
 
 pub(super) fn expire(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -44,7 +44,7 @@ impl Conditions {
                 b"LT" => conditions.lt = true,
                 _ => {
                     let mut text = b"ERR Unsupported option ".to_vec();
-                    text.extend_from_slice(option);
+                    text.extend_from_slice(error::shown(option, option.len()));
                     return Err(Error::bytes(text));
                 }
             }

@@ -24,6 +24,11 @@ const FROM_TO_NEW: &[KeySpec] =
 const COPY: &[KeySpec] = &[KeySpec::one(1, "RO access"), KeySpec::one(2, "OW update")];
 const SECOND: &[KeySpec] = &[KeySpec::one(2, "RO")];
 
+/// Tips: ask each shard for its keys and add the answers up.
+const SUMMED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+/// Tip: the same call may get another answer, though nobody wrote.
+const CHANGING: &[&str] = &["nondeterministic_output"];
+
 const fn row(
     name: &'static str,
     arity: i32,
@@ -57,7 +62,8 @@ pub(crate) const ROWS: &[Row] = &[
         WRITE,
         DELETE,
         ["1.0.0", "O(N) with the number of keys", "Deletes keys.", "key [key ...]"],
-    ),
+    )
+    .tips(SUMMED),
     row(
         "exists",
         -2,
@@ -70,7 +76,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Counts how many of the keys exist.",
             "key [key ...]",
         ],
-    ),
+    )
+    .tips(SUMMED),
     row(
         "expire",
         -3,
@@ -123,13 +130,14 @@ pub(crate) const ROWS: &[Row] = &[
             "pattern",
         ],
     )
+    .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
     .lock(Lock::Walk),
     row(
         "move",
         3,
         moving::move_key,
         WRITE_FAST,
-        &[KeySpec::one(1, "RW access delete")],
+        &[KeySpec::one(1, "RW access update")],
         ["1.0.0", "O(1)", "Moves a key to another database.", "key db"],
     ),
     Row::container("object", OBJECT).docs(
@@ -193,7 +201,8 @@ pub(crate) const ROWS: &[Row] = &[
         READ_FAST,
         ONE_ACCESS,
         ["2.6.0", "O(1)", "Returns the time to live of a key in milliseconds.", "key"],
-    ),
+    )
+    .tips(CHANGING),
     row(
         "randomkey",
         1,
@@ -207,6 +216,7 @@ pub(crate) const ROWS: &[Row] = &[
             "",
         ],
     )
+    .tips(&["request_policy:all_shards", "nondeterministic_output"])
     .lock(Lock::Walk),
     row(
         "rename",
@@ -237,6 +247,7 @@ pub(crate) const ROWS: &[Row] = &[
             "cursor [MATCH pattern] [COUNT count] [TYPE type]",
         ],
     )
+    .tips(&["nondeterministic_output", "request_policy:special"])
     .lock(Lock::Walk),
     row(
         "touch",
@@ -250,7 +261,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Counts how many of the keys exist, and notes that they were used.",
             "key [key ...]",
         ],
-    ),
+    )
+    .tips(SUMMED),
     row(
         "ttl",
         2,
@@ -258,7 +270,8 @@ pub(crate) const ROWS: &[Row] = &[
         READ_FAST,
         ONE_ACCESS,
         ["1.0.0", "O(1)", "Returns the time to live of a key in seconds.", "key"],
-    ),
+    )
+    .tips(CHANGING),
     row(
         "type",
         2,
@@ -279,7 +292,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Deletes keys; large values are freed in the background.",
             "key [key ...]",
         ],
-    ),
+    )
+    .tips(SUMMED),
 ];
 
 const OBJECT: &[Row] = &[
@@ -290,7 +304,8 @@ const OBJECT: &[Row] = &[
         READ,
         SECOND,
         ["2.2.3", "O(1)", "Returns the name of the encoding of a value.", "key"],
-    ),
+    )
+    .tips(CHANGING),
     row(
         "freq",
         3,
@@ -298,7 +313,8 @@ const OBJECT: &[Row] = &[
         READ,
         SECOND,
         ["4.0.0", "O(1)", "Returns how often a key is used, as a logarithmic counter.", "key"],
-    ),
+    )
+    .tips(CHANGING),
     row(
         "help",
         2,
@@ -314,7 +330,8 @@ const OBJECT: &[Row] = &[
         READ,
         SECOND,
         ["2.2.3", "O(1)", "Returns the seconds since a key was last used.", "key"],
-    ),
+    )
+    .tips(CHANGING),
     row(
         "refcount",
         3,
@@ -322,5 +339,6 @@ const OBJECT: &[Row] = &[
         READ,
         SECOND,
         ["2.2.3", "O(1)", "Returns the number of references to a value.", "key"],
-    ),
+    )
+    .tips(CHANGING),
 ];

@@ -144,13 +144,15 @@ pub(crate) const ROWS: &[Row] = &[
         "1.0.0",
         "O(N) with the number of keys",
         ["Returns the strings at several keys, as they are at one moment.", "key [key ...]"],
-    ),
+    )
+    .tips(&["request_policy:multi_shard"]),
     docs(
         row("mset", -3, set::mset, WRITE, &[KeySpec::rest(1, 2, "OW update")]),
         "1.0.1",
         "O(N) with the number of keys",
         ["Sets the strings of several keys in one atomic step.", "key value [key value ...]"],
-    ),
+    )
+    .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
     docs(
         row("msetnx", -3, set::msetnx, WRITE, &[KeySpec::rest(1, 2, "OW insert")]),
         "1.0.1",
@@ -159,7 +161,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Sets the strings of several keys if none of the keys exists.",
             "key value [key value ...]",
         ],
-    ),
+    )
+    .tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
     docs(
         row("psetex", 4, set::psetex, WRITE, &[KeySpec::one(1, "OW update")]),
         "2.6.0",

@@ -69,7 +69,7 @@ fn byte_range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
     }
     let at = |position: i64| if position < 0 { (position + len).max(0) } else { position };
     let (start, end) = (at(start), at(end).min(len - 1));
-    (start <= end && len > 0).then_some((start as usize, end as usize + 1))
+    (start <= end && len > 0).then(|| (start as usize, end as usize + 1))
 }
 
 pub(super) fn setrange(ctx: &mut Ctx<'_, '_>) -> Outcome {

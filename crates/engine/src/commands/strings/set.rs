@@ -179,17 +179,35 @@ pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
 enum NewExpiry {
     Leave,
     Remove,
-    Set(ExpiryForm),
+    /// To the time in this argument.
+    Set(ExpiryForm, usize),
+}
+
+fn getex_options(ctx: &Ctx<'_, '_>) -> Result<NewExpiry, Error> {
+    let mut expiry = NewExpiry::Leave;
+    let mut i = 2;
+    while i < ctx.args.len() {
+        let option = ctx.args.get(i);
+        expiry = match (ExpiryForm::from_option(option), expiry) {
+            (None, NewExpiry::Leave | NewExpiry::Remove)
+                if option.eq_ignore_ascii_case(b"PERSIST") =>
+            {
+                NewExpiry::Remove
+            }
+            (Some(form), NewExpiry::Leave) if i + 1 < ctx.args.len() => NewExpiry::Set(form, i + 1),
+            (Some(form), NewExpiry::Set(before, _)) if form == before && i + 1 < ctx.args.len() => {
+                NewExpiry::Set(form, i + 1)
+            }
+            _ => return Err(Error::SYNTAX),
+        };
+        i += if matches!(expiry, NewExpiry::Set(..)) { 2 } else { 1 };
+    }
+    Ok(expiry)
 }
 
 pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
-    let expiry = match (ctx.args.len(), ctx.args.try_get(2)) {
-        (2, _) => NewExpiry::Leave,
-        (3, Some(option)) if option.eq_ignore_ascii_case(b"PERSIST") => NewExpiry::Remove,
-        (4, Some(option)) => NewExpiry::Set(ExpiryForm::from_option(option).ok_or(Error::SYNTAX)?),
-        _ => return Err(Error::SYNTAX),
-    };
+    let expiry = getex_options(ctx)?;
     let (now_ms, name) = (ctx.data.now_ms, ctx.name());
     let Some(mut entry) = ctx.data.write(&key) else {
         ctx.out.null();
@@ -197,7 +215,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     // An invalid time is an error only where there is a key.
     let at = match expiry {
-        NewExpiry::Set(form) => Some(form.at_positive(ctx.args.get(3), now_ms, name)?),
+        NewExpiry::Set(form, i) => Some(form.at_positive(ctx.args.get(i), now_ms, name)?),
         _ => None,
     };
     reply_value(ctx.out, entry.get());
