@@ -37,7 +37,7 @@ fn resident_set() -> u64 {
 /// Memory of the machine, bytes.
 fn system_total() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram) * u64::from(info.mem_unit)
+    info.totalram * u64::from(info.mem_unit)
 }
 
 /// What the allocator tells about itself.
