@@ -159,8 +159,6 @@ pub struct Ctx<'a, 'e> {
 
 /// The parts of the worker that a handler may use.
 pub(crate) struct CtxWorker<'a> {
-    pub(crate) thread: usize,
-    pub(crate) now_us: i64,
     pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
     pub(crate) stats: &'a crate::stats::ThreadStats,
     /// Databases to be freed once nothing is held any more.

@@ -115,12 +115,27 @@ impl Engine {
     /// `Keyspace::prefetch` takes and [`Self::execute`] is given again. `db` is where the keys will be looked up.
     #[inline]
     pub fn prepare(&self, args: &Args<'_>, db: usize, hashes: &mut Vec<Hashed>) -> Prepared {
-        let lookup = resolve(args);
+        let lookup = self.resolve(args);
         let start = hashes.len() as u32;
         if let Lookup::Known(command) = lookup {
             hash_keys(&self.keyspace, command.row, args, db, hashes);
         }
         Prepared { lookup, keys: (start, hashes.len() as u32) }
+    }
+
+    #[inline]
+    fn resolve(&self, args: &Args<'_>) -> Lookup {
+        let name = args.get(0);
+        let found = if self.renames.is_empty() { lookup(name) } else { self.renames.find(name) };
+        let Some(command) = found else { return Lookup::Unknown };
+        if command.subcommands.is_empty() || args.len() < 2 {
+            return Lookup::Known(command);
+        }
+        match registry().subcommand(command, args.get(1)) {
+            Some(subcommand) => Lookup::Known(subcommand),
+            // COMMAND has a meaning of its own, but an argument is always a subcommand.
+            None => Lookup::UnknownSubcommand(command),
+        }
     }
 
     /// Executes a request of `session`, and appends the reply to `out`. `hashes` is the list that [`Self::prepare`]
@@ -369,7 +384,7 @@ impl Engine {
             };
             self.slowlog.add(entry, settings.slowlog_max_len as usize);
         }
-        let threshold = settings.latency_monitor_threshold as u64;
+        let threshold = settings.latency_monitor_threshold;
         if threshold > 0 && micros / 1000 >= threshold {
             let event = if row.has(Flags::FAST) { "fast-command" } else { "command" };
             self.latency.add(event, worker.now_ms / 1000, micros / 1000);
@@ -459,8 +474,6 @@ fn run<'e>(
         settings: &worker.settings,
         command,
         worker: CtxWorker {
-            thread: worker.thread,
-            now_us: worker.now_us,
             outbox: &mut worker.outbox,
             stats: &worker.stats,
             emptied: &mut worker.emptied,
@@ -484,19 +497,6 @@ fn measures_every_command(settings: &Settings) -> bool {
     const SHORT_US: i64 = 1000;
     (0..SHORT_US).contains(&settings.slowlog_log_slower_than)
         || settings.latency_monitor_threshold > 0
-}
-
-#[inline]
-fn resolve(args: &Args<'_>) -> Lookup {
-    let Some(command) = lookup(args.get(0)) else { return Lookup::Unknown };
-    if command.subcommands.is_empty() || args.len() < 2 {
-        return Lookup::Known(command);
-    }
-    match registry().subcommand(command, args.get(1)) {
-        Some(subcommand) => Lookup::Known(subcommand),
-        // COMMAND has a meaning of its own, but an argument is always a subcommand.
-        None => Lookup::UnknownSubcommand(command),
-    }
 }
 
 fn mode_of(row: &Row) -> Mode {

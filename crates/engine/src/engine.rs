@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use respire_keyspace::{Held, Keyspace, Mode, Shard};
 
 use crate::client::Clients;
+use crate::command::Renames;
 use crate::config::Config;
 use crate::host::{Clock, Garbage, Host};
 use crate::latency::LatencyMonitor;
@@ -48,6 +49,8 @@ pub struct Engine {
     /// Keys of databases that were flushed and left to be freed elsewhere.
     pub(crate) lazily_freed: AtomicU64,
     pub(crate) samples: Samples,
+    /// `rename-command`, fixed at the start.
+    pub(crate) renames: Renames,
 }
 
 impl Engine {
@@ -76,6 +79,7 @@ impl Engine {
             expired_before: AtomicU64::new(0),
             lazily_freed: AtomicU64::new(0),
             samples: Samples::default(),
+            renames: Renames::new(&settings.rename_command),
             config,
         }
     }

@@ -2,6 +2,7 @@
 //! through these two traits, so that a test can drive the engine without any of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use respire_keyspace::Db;
 
@@ -93,6 +94,10 @@ pub trait Host: Send + Sync {
     fn discard(&self, garbage: Garbage);
     /// Gives unused memory back to the system.
     fn purge_memory(&self);
+    /// The allocator's report about itself. `Err` is the reason why there is none.
+    fn allocator_report(&self) -> Result<String, String>;
+    /// Halts the calling thread.
+    fn sleep(&self, duration: Duration);
     /// Memory figures of the process. Called ten times a second.
     fn memory(&self) -> Memory;
     /// Figures of the process. Costs some system calls.
@@ -123,6 +128,14 @@ impl Host for NoHost {
     }
 
     fn purge_memory(&self) {}
+
+    fn allocator_report(&self) -> Result<String, String> {
+        Err("the program has no allocator that it knows of".into())
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
 
     fn memory(&self) -> Memory {
         Memory::default()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use nix::sys::resource::UsageWho;
 use parking_lot::Mutex;
@@ -103,6 +104,14 @@ impl Host for ServerHost {
 
     fn purge_memory(&self) {
         memory::purge();
+    }
+
+    fn allocator_report(&self) -> Result<String, String> {
+        memory::report().map_err(|error| error.to_string())
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
     }
 
     fn memory(&self) -> Memory {

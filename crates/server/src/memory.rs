@@ -1,9 +1,10 @@
 //! Memory of the process: what the allocator says and what the system says.
 
 use std::fs;
+use std::io;
 
 use respire_engine::Memory;
-use tikv_jemalloc_ctl::{epoch, raw, stats};
+use tikv_jemalloc_ctl::{epoch, raw, stats, stats_print};
 
 /// The allocator and its version.
 pub(crate) fn allocator() -> String {
@@ -36,7 +37,14 @@ fn resident_set() -> u64 {
 /// Memory of the machine, bytes.
 fn system_total() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram) * u64::from(info.mem_unit)
+    info.totalram * u64::from(info.mem_unit)
+}
+
+/// What the allocator tells about itself.
+pub(crate) fn report() -> io::Result<String> {
+    let mut text = Vec::new();
+    stats_print::stats_print(&mut text, stats_print::Options::default())?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Gives pages that hold nothing back to the system.

@@ -4,6 +4,7 @@
 mod category;
 pub(crate) mod docs;
 mod registry;
+mod renames;
 
 use bitflags::bitflags;
 use respire_resp::Args;
@@ -12,6 +13,7 @@ use crate::ctx::Ctx;
 use crate::error::Outcome;
 
 pub use registry::{Command, lookup, registry};
+pub use renames::Renames;
 
 bitflags! {
     /// Properties of a command, with the names that COMMAND INFO gives them.

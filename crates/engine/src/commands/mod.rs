@@ -4,11 +4,14 @@ mod client;
 mod command;
 mod config;
 mod connection;
-mod help;
+mod debug;
 mod info;
 mod keys;
+mod latency;
+mod memory;
 mod monitor;
 mod server;
+mod slowlog;
 mod strings;
 mod transactions;
 
@@ -24,9 +27,13 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     command::ROWS,
     monitor::ROWS,
     transactions::ROWS,
+    server::ROWS,
     config::ROWS,
     info::ROWS,
-    server::ROWS,
+    slowlog::ROWS,
+    latency::ROWS,
+    memory::ROWS,
+    debug::ROWS,
 ];
 
 /// The reply of a HELP subcommand: `lines` between the usual first and last ones.

@@ -13,18 +13,21 @@ use crate::pause::PauseKind;
 
 const FLUSH: Flags = Flags::WRITE.union(Flags::DANGEROUS);
 
+const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+const KEYSPACE: &[&str] = &["keyspace"];
+
 pub(crate) const ROWS: &[Row] = &[
     Row::new("dbsize", 1, dbsize)
-        .extra_categories(&["keyspace"])
-        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .flags(Flags::READONLY.union(Flags::FAST))
         .lock(Lock::Walk)
+        .extra_categories(KEYSPACE)
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .docs(Group::Server, "1.0.0", "O(1)", "Returns the number of keys in the database.", ""),
     Row::new("flushall", -1, flushall)
-        .extra_categories(&["keyspace"])
-        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .flags(FLUSH)
         .lock(Lock::All)
+        .extra_categories(KEYSPACE)
+        .tips(ALL_SHARDS)
         .docs(
             Group::Server,
             "1.0.0",
@@ -33,10 +36,10 @@ pub(crate) const ROWS: &[Row] = &[
             "[ASYNC | SYNC]",
         ),
     Row::new("flushdb", -1, flushdb)
-        .extra_categories(&["keyspace"])
-        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .flags(FLUSH)
         .lock(Lock::All)
+        .extra_categories(KEYSPACE)
+        .tips(ALL_SHARDS)
         .docs(
             Group::Server,
             "1.0.0",
@@ -68,9 +71,9 @@ pub(crate) const ROWS: &[Row] = &[
             "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         ),
     Row::new("swapdb", 3, swapdb)
-        .extra_categories(&["keyspace"])
         .flags(Flags::WRITE.union(Flags::FAST).union(Flags::DANGEROUS))
         .lock(Lock::All)
+        .extra_categories(KEYSPACE)
         .docs(
             Group::Server,
             "4.0.0",
@@ -79,8 +82,8 @@ pub(crate) const ROWS: &[Row] = &[
             "index1 index2",
         ),
     Row::new("time", 1, time)
-        .tips(&["nondeterministic_output"])
         .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
+        .tips(&["nondeterministic_output"])
         .docs(Group::Server, "2.6.0", "O(1)", "Returns the server's time.", ""),
 ];
 

@@ -1,6 +1,10 @@
-//! The rows of the directives that act, each with its field of the settings.
+//! The rows of the directives that have a field of the settings: all that act, and some that are to.
 
-use super::directive::{Directive, Effect::Acting, Store};
+use super::directive::{
+    Directive,
+    Effect::{self, Acting, Meaningless, Remembered},
+    Store,
+};
 use super::kind::{INT_MAX, Kind, Value};
 use super::settings::{ClientMemory, LogLevel, MaxmemoryPolicy, Permission};
 use super::special;
@@ -58,6 +62,11 @@ const fn row(name: &'static str, store: Store) -> Directive {
     Directive::new(name, Acting, store)
 }
 
+/// A field that nothing reads yet, or that means nothing here.
+const fn idle(name: &'static str, effect: Effect, store: Store) -> Directive {
+    Directive::new(name, effect, store)
+}
+
 pub(super) static ROWS: &[Directive] = &[
     row("port", number!(port: u16, 0 => 65_535)),
     row(
@@ -86,8 +95,9 @@ pub(super) static ROWS: &[Directive] = &[
         Store::Special { read: special::read_output_limits, write: special::write_output_limits },
     )
     .list(),
-    row(
+    idle(
         "maxmemory-clients",
+        Remembered,
         Store::Field {
             kind: Kind::MemoryOrPercent,
             read: |settings| match settings.maxmemory_clients {
@@ -111,7 +121,7 @@ pub(super) static ROWS: &[Directive] = &[
             write: |settings, value| settings.hz = value.integer().clamp(1, 500) as u32,
         },
     ),
-    row("dynamic-hz", flag!(dynamic_hz)),
+    idle("dynamic-hz", Meaningless, flag!(dynamic_hz)),
     row("loglevel", choice!(loglevel: LogLevel)),
     row("logfile", text!(logfile)).immutable(),
     row("dir", text!(dir)).protected(),
@@ -128,17 +138,19 @@ pub(super) static ROWS: &[Directive] = &[
     row("maxmemory-policy", choice!(maxmemory_policy: MaxmemoryPolicy)),
     row("lfu-log-factor", number!(lfu_log_factor: u32, 0 => INT_MAX)),
     row("lfu-decay-time", number!(lfu_decay_time: u32, 0 => INT_MAX)),
-    row("active-expire-effort", number!(active_expire_effort: u8, 1 => 10)),
-    row("lazyfree-lazy-user-del", flag!(lazyfree_lazy_user_del)),
+    idle("active-expire-effort", Remembered, number!(active_expire_effort: u8, 1 => 10)),
+    idle("lazyfree-lazy-user-del", Meaningless, flag!(lazyfree_lazy_user_del)),
     row("lazyfree-lazy-user-flush", flag!(lazyfree_lazy_user_flush)),
-    row("lazyfree-lazy-expire", flag!(lazyfree_lazy_expire)),
-    row("lazyfree-lazy-server-del", flag!(lazyfree_lazy_server_del)),
+    // Large values are always freed by a thread of its own.
+    idle("lazyfree-lazy-expire", Meaningless, flag!(lazyfree_lazy_expire)),
+    idle("lazyfree-lazy-server-del", Meaningless, flag!(lazyfree_lazy_server_del)),
     row("enable-debug-command", choice!(enable_debug_command: Permission)).immutable(),
     row("enable-protected-configs", choice!(enable_protected_configs: Permission)).immutable(),
     row("always-show-logo", flag!(always_show_logo)).immutable(),
-    row("set-proc-title", flag!(set_proc_title)).immutable(),
-    row(
+    idle("set-proc-title", Remembered, flag!(set_proc_title)).immutable(),
+    idle(
         "proc-title-template",
+        Remembered,
         Store::Special {
             read: |settings| settings.proc_title_template.clone(),
             write: special::write_title_template,

@@ -4,6 +4,7 @@
 use super::directive::Origin;
 use super::kind::{INT_MAX, WRONG_NUMBER, one_of, parse_integer, parse_memory};
 use super::settings::{OutputLimit, Rename, Settings};
+use crate::command::Renames;
 
 /// As many addresses as Redis takes.
 const MAX_BIND: usize = 16;
@@ -146,7 +147,7 @@ pub(super) fn read_renames(settings: &Settings) -> String {
     renames.map(|rename| format!("{} {}", rename.from, rename.to)).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether the commands exist is for the server to say: the table of commands isn't known here.
+/// Each line applies to what the lines before have left.
 pub(super) fn write_rename(
     settings: &mut Settings,
     args: &[&str],
@@ -155,7 +156,9 @@ pub(super) fn write_rename(
     let [from, to] = args else {
         return Err(WRONG_NUMBER.into());
     };
-    settings.rename_command.push(Rename { from: (*from).to_owned(), to: (*to).to_owned() });
+    let rename = Rename { from: (*from).to_owned(), to: (*to).to_owned() };
+    Renames::new(&settings.rename_command).apply(&rename)?;
+    settings.rename_command.push(rename);
     Ok(())
 }
 

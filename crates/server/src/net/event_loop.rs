@@ -180,7 +180,7 @@ impl EventLoop {
 
     fn open_letter(&mut self, letter: Mail) {
         match letter {
-            Mail::Connection(new) => self.welcome(new),
+            Mail::Connection(new) => self.welcome(*new),
             Mail::Message { client, message } => self.receive(client, message),
             Mail::Stop => self.stopping = true,
         }

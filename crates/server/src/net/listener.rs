@@ -331,7 +331,7 @@ fn hand_over(mut new: NewConnection, engine: &Engine, loops: &[Loop]) {
         .expect("there is at least one loop");
     new.info.thread = thread;
     least.load.fetch_add(1, Ordering::Relaxed);
-    if let Err(error) = least.mailbox.post(Mail::Connection(new)) {
+    if let Err(error) = least.mailbox.post(Mail::Connection(Box::new(new))) {
         log::error!("Waking an event loop failed: {error}");
         least.load.fetch_sub(1, Ordering::Relaxed);
     }

@@ -10,7 +10,7 @@ use super::NewConnection;
 
 /// A letter to an event loop.
 pub(crate) enum Mail {
-    Connection(NewConnection),
+    Connection(Box<NewConnection>),
     Message {
         client: u64,
         message: Message,

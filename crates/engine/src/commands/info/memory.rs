@@ -17,8 +17,6 @@ pub(crate) struct MemoryFigures {
     /// Everything that is no key and no value.
     pub overhead: u64,
     pub clients: u64,
-    /// Tables of keys and of expiring keys.
-    pub tables: u64,
     pub keys: u64,
     pub process: Memory,
 }
@@ -38,7 +36,7 @@ impl MemoryFigures {
         let keys = engine
             .sum_shards(held, |shard| databases.clone().map(|db| shard.db(db).len() as u64).sum());
         let overhead = startup + clients + tables;
-        Self { used, startup, peak, overhead, clients, tables, keys, process }
+        Self { used, startup, peak, overhead, clients, keys, process }
     }
 
     /// Bytes of keys and values.

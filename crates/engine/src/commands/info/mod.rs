@@ -13,10 +13,12 @@ use crate::ctx::Ctx;
 use crate::error::Outcome;
 use crate::host::HostInfo;
 
+pub(super) use memory::MemoryFigures;
+
 pub(crate) const ROWS: &[Row] = &[Row::new("info", -1, info)
-    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
     .flags(Flags::LOADING.union(Flags::STALE).union(Flags::DANGEROUS))
     .lock(Lock::Walk)
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
     .docs(
         Group::Server,
         "1.0.0",
@@ -140,7 +142,7 @@ impl fmt::Display for Human {
 }
 
 /// `part` of `whole`, 0 where there is no whole.
-fn ratio(part: u64, whole: u64) -> f64 {
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 

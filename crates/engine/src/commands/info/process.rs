@@ -21,6 +21,7 @@ pub(super) fn server(report: &mut Report<'_, '_, '_>) {
     report.field("arch_bits", usize::BITS);
     report.field("monotonic_clock", "POSIX clock_gettime");
     report.field("multiplexing_api", "epoll");
+    report.field("atomicvar_api", "rust-std");
     report.field("process_id", host.pid);
     report.field("process_supervised", "no");
     report.field("run_id", &host.run_id);

@@ -1,0 +1,408 @@
+//! DEBUG: what tests of servers and clients use. All shards are held while it runs, so that the keyspace stands still.
+
+use std::time::Duration;
+
+use respire_datatypes::access;
+use respire_datatypes::float::parse_f64;
+use respire_datatypes::glob;
+use respire_datatypes::integer::parse_i64;
+use respire_keyspace::{EntryRef, NewValue, TableStats, Ttl, ValueRef};
+use respire_resp::Proto;
+
+use crate::command::{Flags, Group, Lock, Row};
+use crate::commands::reply_help;
+use crate::ctx::Ctx;
+use crate::error::{Error, Outcome};
+
+pub(crate) const ROWS: &[Row] = &[Row::new("debug", -2, debug)
+    .flags(
+        Flags::ADMIN
+            .union(Flags::NOSCRIPT)
+            .union(Flags::LOADING)
+            .union(Flags::STALE)
+            .union(Flags::PROTECTED),
+    )
+    .lock(Lock::All)
+    .docs(
+        Group::Server,
+        "1.0.0",
+        "Depends on the subcommand",
+        "Serves tests of servers and clients.",
+        "",
+    )];
+
+/// Subcommands of Redis on which tests rely, and that wait for what they are about.
+const NOT_YET: &[&str] = &[
+    "change-repl-id",
+    "config-rewrite-force-all",
+    "crash-and-recover",
+    "digest",
+    "digest-value",
+    "dict-resizing",
+    "listpack",
+    "loadaof",
+    "pause-cron",
+    "quicklist",
+    "quicklist-packed-threshold",
+    "reload",
+    "replicate",
+    "replybuffer",
+    "restart",
+    "set-disable-deny-scripts",
+    "set-skip-checksum-validation",
+    "ziplist",
+];
+
+fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let name = ctx.args.get(1).to_ascii_lowercase();
+    match (name.as_slice(), ctx.args.len()) {
+        (b"help", 2) => help(ctx),
+        (b"sleep", 3) => sleep(ctx),
+        (b"object", 3 | 4) => object(ctx),
+        (b"set-active-expire", 3) => set_active_expire(ctx),
+        (b"populate", 3..=5) => populate(ctx),
+        (b"protocol", 3) => protocol(ctx),
+        (b"error", 3) => Err(Error::bytes(ctx.args.get(2).to_vec())),
+        (b"log", 3) => {
+            log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(ctx.args.get(2)));
+            ctx.out.ok();
+            Ok(())
+        }
+        (b"stringmatch-len", 4) => string_match(ctx),
+        (b"htstats", 3 | 4) => table_stats(ctx),
+        (b"htstats-key", 3 | 4) => table_stats_of_key(ctx),
+        _ if NOT_YET.iter().any(|known| known.as_bytes() == name) => {
+            let name = String::from_utf8_lossy(&name).to_ascii_uppercase();
+            Err(Error::text(format!(
+                "ERR DEBUG {name} is not supported yet by this version of Respire"
+            )))
+        }
+        _ => Err(Error::subcommand_syntax("debug", ctx.args.get(1))),
+    }
+}
+
+fn sleep(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let seconds = parse_f64(ctx.args.get(2)).ok_or(Error::NOT_FLOAT)?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| Error::OUT_OF_RANGE)?;
+    ctx.engine.host.sleep(duration);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let key = ctx.key(2);
+    let db = ctx.data.held.shard(key.shard).db(ctx.data.db);
+    let entry = db.find(&key, ctx.data.now_ms).live().ok_or(Error::NO_SUCH_KEY)?;
+    let now = access::lru_clock((ctx.data.now_ms / 1000) as u64);
+    let lru = entry.access();
+    let text = format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{}",
+        entry.key().as_ptr(),
+        entry.encoding().name(),
+        serialized_length(entry),
+        access::lru_idle_seconds(lru, now)
+    );
+    ctx.out.simple(&text);
+    Ok(())
+}
+
+/// Bytes of the value in an RDB file that is not compressed.
+fn serialized_length(entry: EntryRef<'_>) -> usize {
+    match entry.value() {
+        ValueRef::Int(value) if i8::try_from(value).is_ok() => 2,
+        ValueRef::Int(value) if i16::try_from(value).is_ok() => 3,
+        ValueRef::Int(value) if i32::try_from(value).is_ok() => 5,
+        value => {
+            let len = value.len();
+            let head = match len {
+                0..64 => 1,
+                64..16_384 => 2,
+                _ if u32::try_from(len).is_ok() => 5,
+                _ => 9,
+            };
+            head + len
+        }
+    }
+}
+
+fn set_active_expire(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
+    ctx.engine.active_expire.store(on, std::sync::atomic::Ordering::Relaxed);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn populate(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    const WRONG: Error = Error::fixed("ERR value is out of range, must be positive");
+    let number = |i: usize, max: u64| match ctx.args.try_get(i) {
+        None => Ok(0),
+        Some(text) => match parse_i64(text).and_then(|n| u64::try_from(n).ok()) {
+            Some(n) if n <= max => Ok(n),
+            _ => Err(WRONG),
+        },
+    };
+    // More keys than this are a mistake, not a test.
+    let count = number(2, u32::MAX.into())?;
+    let size = number(4, ctx.settings.proto_max_bulk_len)? as usize;
+    let prefix = ctx.args.try_get(3).unwrap_or(b"key");
+    let mut name = prefix.to_vec();
+    name.push(b':');
+    let start = name.len();
+    for n in 0..count {
+        name.truncate(start);
+        name.extend_from_slice(n.to_string().as_bytes());
+        let key = ctx.engine.keyspace.key(&name);
+        let db = ctx.data.held.shard(key.shard).db(ctx.data.db);
+        if db.find(&key, ctx.data.now_ms).live().is_some() {
+            continue;
+        }
+        let mut value = format!("value:{n}").into_bytes();
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        ctx.data.set(&key, NewValue::Bytes(&value), Ttl::Clear);
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+fn protocol(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let out = &mut *ctx.out;
+    match ctx.args.get(2).to_ascii_lowercase().as_slice() {
+        b"string" => out.bulk(b"Hello World"),
+        b"integer" => out.int(12345),
+        b"double" => out.double("3.141"),
+        b"null" => out.null(),
+        b"array" => {
+            out.array(3);
+            (0..3).for_each(|n| out.int(n));
+        }
+        b"set" => {
+            out.set(3);
+            (0..3).for_each(|n| out.int(n));
+        }
+        b"map" => {
+            out.map(3);
+            for n in 0..3 {
+                out.int(n);
+                out.bool(n == 1);
+            }
+        }
+        b"attrib" => {
+            if out.proto == Proto::Resp3 {
+                out.attribute(1);
+                out.bulk(b"key-popularity");
+                out.array(2);
+                out.bulk(b"key:123");
+                out.int(90);
+            }
+            out.bulk(b"Some real reply following the attribute");
+        }
+        b"push" if out.proto == Proto::Resp2 => {
+            return Err(Error::fixed("ERR RESP2 is not supported by this command"));
+        }
+        b"push" => {
+            out.push(2);
+            out.bulk(b"server-cpu-usage");
+            out.int(42);
+            out.bulk(b"Some real reply following the push reply");
+        }
+        b"true" => out.bool(true),
+        b"false" => out.bool(false),
+        b"verbatim" => out.verbatim("txt", b"This is a verbatim\nstring"),
+        b"bignum" => out.big_number("1234567999999999999999999999999999999"),
+        _ => {
+            return Err(Error::fixed(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The longest text that a pattern is tried on.
+const MATCH_MAX: usize = 16 * 1024 * 1024;
+
+fn string_match(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let len = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    let len = usize::try_from(len).ok().filter(|len| *len <= MATCH_MAX);
+    let text = vec![b'a'; len.ok_or(Error::OUT_OF_RANGE)?];
+    ctx.out.int(glob::matches(ctx.args.get(3), &text, false).into());
+    Ok(())
+}
+
+fn table_stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let db = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    let databases = ctx.engine.keyspace.databases();
+    let db = usize::try_from(db).ok().filter(|db| *db < databases);
+    let db = db.ok_or(Error::fixed("ERR Out of range database"))?;
+    let full = match ctx.args.try_get(3) {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case(b"full") => true,
+        Some(_) => return Err(Error::SYNTAX),
+    };
+    let shards = 0..ctx.engine.keyspace.shard_count() as u32;
+    let stats: Vec<(TableStats, TableStats)> =
+        shards.map(|shard| ctx.data.held.shard(shard).db(db).stats()).collect();
+    let mut text = String::new();
+    for (title, tables) in [
+        ("Dictionary HT", stats.iter().map(|(keys, _)| keys).collect::<Vec<_>>()),
+        ("Expires HT", stats.iter().map(|(_, expires)| expires).collect()),
+    ] {
+        text.push_str(&format!("[{title}]\n"));
+        let sum = |of: fn(&TableStats) -> usize| tables.iter().map(|table| of(table)).sum();
+        let whole = TableStats {
+            keys: sum(|t| t.keys),
+            buckets: sum(|t| t.buckets),
+            next_buckets: sum(|t| t.next_buckets),
+            overflow_buckets: sum(|t| t.overflow_buckets),
+            memory: sum(|t| t.memory),
+            mapped: sum(|t| t.mapped),
+        };
+        text.push_str(&format!("All {} shards:\n{}", tables.len(), lines(&whole)));
+        if full {
+            for (i, table) in tables.iter().enumerate() {
+                text.push_str(&format!("Shard {i}:\n{}", lines(table)));
+            }
+        }
+    }
+    ctx.out.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn lines(table: &TableStats) -> String {
+    if table.keys == 0 {
+        return "No stats available for empty dictionaries\n".to_owned();
+    }
+    format!(
+        " table size: {}\n number of elements: {}\n overflow buckets: {}\n rehashing target: {}\n memory: {}\n",
+        table.buckets, table.keys, table.overflow_buckets, table.next_buckets, table.memory
+    )
+}
+
+fn table_stats_of_key(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let key = ctx.key(2);
+    let db = ctx.data.held.shard(key.shard).db(ctx.data.db);
+    db.find(&key, ctx.data.now_ms).live().ok_or(Error::NO_SUCH_KEY)?;
+    Err(Error::fixed(
+        "ERR The value stored at the specified key is not represented using an hash table",
+    ))
+}
+
+fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    reply_help(
+        ctx,
+        &[
+            "ERROR <string>",
+            "    Answer this error.",
+            "HTSTATS <dbid> [full]",
+            "    Show figures of a database's tables, also shard by shard.",
+            "HTSTATS-KEY <key> [full]",
+            "    The same for the table that is the value of a key.",
+            "LOG <message>",
+            "    Write a message to the log.",
+            "OBJECT <key>",
+            "    Show how a value is stored.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Create keys <prefix>:<number>, with values of <size> bytes, where there are none.",
+            "PROTOCOL <type>",
+            "    Answer a value of a type: string, integer, double, bignum, null, array, set,",
+            "    map, attrib, push, verbatim, true, false.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    Stop (0) or resume (1) deleting keys whose time has passed and that nobody asks",
+            "    for.",
+            "SLEEP <seconds>",
+            "    Hold the keyspace for so long.",
+            "STRINGMATCH-LEN <length> <pattern>",
+            "    Match a pattern against as many letters a.",
+        ],
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Permission;
+    use crate::harness::Harness;
+
+    fn harness() -> Harness {
+        Harness::with_settings(|settings| settings.enable_debug_command = Permission::Yes)
+    }
+
+    #[test]
+    fn is_refused_unless_enabled() {
+        assert!(
+            Harness::new().line("DEBUG SLEEP 0").starts_with("-ERR DEBUG command not allowed.")
+        );
+        let local = |settings: &mut crate::config::Settings| {
+            settings.enable_debug_command = Permission::Local;
+        };
+        assert_eq!(Harness::with_settings(local).line("DEBUG SLEEP 0"), "+OK\r\n");
+    }
+
+    #[test]
+    fn populates_what_is_not_there() {
+        let mut h = harness();
+        h.line("SET key:1 mine");
+        assert_eq!(h.line("DEBUG POPULATE 3"), "+OK\r\n");
+        assert_eq!(h.line("DBSIZE"), ":3\r\n");
+        assert_eq!(h.line("MGET key:0 key:1"), "*2\r\n$7\r\nvalue:0\r\n$4\r\nmine\r\n");
+        h.line("DEBUG POPULATE 1 a 3");
+        h.line("DEBUG POPULATE 1 b 9");
+        assert_eq!(h.line("MGET a:0 b:0"), "*2\r\n$3\r\nval\r\n$9\r\nvalue:0\0\0\r\n");
+        for wrong in ["DEBUG POPULATE -1", "DEBUG POPULATE x", "DEBUG POPULATE 9999999999999"] {
+            assert_eq!(h.line(wrong), "-ERR value is out of range, must be positive\r\n");
+        }
+    }
+
+    #[test]
+    fn answers_every_type_of_the_protocol() {
+        let mut h = harness();
+        assert_eq!(h.line("DEBUG PROTOCOL map"), "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n");
+        assert_eq!(
+            h.line("DEBUG PROTOCOL push"),
+            "-ERR RESP2 is not supported by this command\r\n"
+        );
+        h.line("HELLO 3");
+        for (name, reply) in [
+            ("double", ",3.141\r\n"),
+            ("null", "_\r\n"),
+            ("true", "#t\r\n"),
+            ("false", "#f\r\n"),
+            ("bignum", "(1234567999999999999999999999999999999\r\n"),
+            ("verbatim", "=29\r\ntxt:This is a verbatim\nstring\r\n"),
+            ("set", "~3\r\n:0\r\n:1\r\n:2\r\n"),
+            ("map", "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n"),
+        ] {
+            assert_eq!(h.line(&format!("DEBUG PROTOCOL {name}")), reply);
+        }
+        assert!(h.line("DEBUG PROTOCOL none").starts_with("-ERR Wrong protocol type name."));
+    }
+
+    #[test]
+    fn refusals() {
+        let mut h = harness();
+        for (line, error) in [
+            ("DEBUG SLEEP -1", "ERR value is out of range"),
+            ("DEBUG SLEEP x", "ERR value is not a valid float"),
+            ("DEBUG SLEEP inf", "ERR value is out of range"),
+            ("DEBUG OBJECT none", "ERR no such key"),
+            ("DEBUG HTSTATS 16", "ERR Out of range database"),
+            ("DEBUG HTSTATS-KEY none", "ERR no such key"),
+            ("DEBUG RELOAD", "ERR DEBUG RELOAD is not supported yet by this version of Respire"),
+            ("DEBUG ERROR CODE", "CODE"),
+            (
+                "DEBUG nosuch",
+                "ERR unknown subcommand or wrong number of arguments for 'nosuch'. Try DEBUG HELP.",
+            ),
+        ] {
+            assert_eq!(h.line(line), format!("-{error}\r\n"), "{line}");
+        }
+        h.line("SET n 5");
+        assert!(h.line("DEBUG OBJECT n").contains(" encoding:int serializedlength:2 "));
+        assert!(h.line("DEBUG HTSTATS 0 full").contains("Shard 0:\n"));
+        assert_eq!(h.line("DEBUG STRINGMATCH-LEN 5 a*a"), ":1\r\n");
+        assert_eq!(h.line("DEBUG STRINGMATCH-LEN 5 b*"), ":0\r\n");
+    }
+}
