@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use respire_engine::Memory;
-use tikv_jemalloc_ctl::{epoch, raw, stats, stats_print};
+use tikv_jemalloc_ctl::{epoch, stats, stats_print};
 
 /// The allocator and its version.
 pub(crate) fn allocator() -> String {
@@ -50,9 +50,13 @@ pub(crate) fn report() -> io::Result<String> {
 /// Gives pages that hold nothing back to the system.
 pub(crate) fn purge() {
     // MALLCTL_ARENAS_ALL: the pseudo-arena that stands for all of them.
-    const PURGE_ALL: &[u8] = b"arena.4096.purge\0";
-    // SAFETY: the name is a valid mallctl name that takes and returns nothing; the unit type carries no data.
-    if let Err(error) = unsafe { raw::write(PURGE_ALL, ()) } {
-        log::warn!("Purging memory failed: {error}");
+    const PURGE_ALL: &std::ffi::CStr = c"arena.4096.purge";
+    // SAFETY: the name is a valid one, and of a control that neither takes nor returns anything.
+    let failed = unsafe {
+        let (nothing, no_size) = (std::ptr::null_mut(), std::ptr::null_mut());
+        tikv_jemalloc_sys::mallctl(PURGE_ALL.as_ptr(), nothing, no_size, nothing, 0)
+    };
+    if failed != 0 {
+        log::warn!("Purging memory failed with error {failed}");
     }
 }
