@@ -37,11 +37,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client {
-            stream,
-            buffer: Vec::new(),
-            start: 0,
-        })
+        Ok(Client { stream, buffer: Vec::new(), start: 0 })
     }
 
     pub fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()> {

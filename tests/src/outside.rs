@@ -19,15 +19,10 @@ pub fn must_check() -> bool {
 /// Panics instead under `cargo xtask test`.
 pub fn find(program: &str, package: &str, unchecked: &str) -> Option<PathBuf> {
     let found = std::env::var_os("PATH").and_then(|path| {
-        std::env::split_paths(&path)
-            .map(|dir| dir.join(program))
-            .find(|p| p.is_file())
+        std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.is_file())
     });
     if found.is_none() {
-        skip(
-            &format!("`{program}` is missing (package: {package})"),
-            unchecked,
-        );
+        skip(&format!("`{program}` is missing (package: {package})"), unchecked);
     }
     found
 }

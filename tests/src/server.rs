@@ -70,10 +70,7 @@ impl Server {
     /// A Respire and a Redis with the same arguments, or `None` when there is no Redis here.
     pub fn start_pair(extra: &[&str], unchecked: &str) -> Option<(Server, Server)> {
         redis_path(unchecked)?;
-        Some((
-            Server::start(Kind::Respire, extra),
-            Server::start(Kind::Redis, extra),
-        ))
+        Some((Server::start(Kind::Respire, extra), Server::start(Kind::Redis, extra)))
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -124,10 +121,8 @@ impl Server {
             Kind::Redis => ("redis", PathBuf::from("redis-server")),
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!(
-            "respire-test-{}-{number}-{name}",
-            std::process::id()
-        ));
+        let directory = std::env::temp_dir()
+            .join(format!("respire-test-{}-{number}-{name}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory for the server");
         let port = free_port();
         let log = File::create(directory.join("log")).expect("a log file for the server");
@@ -135,14 +130,7 @@ impl Server {
             .args(file)
             .args(["--port", &port.to_string(), "--dir"])
             .arg(&directory)
-            .args([
-                "--save",
-                "",
-                "--enable-debug-command",
-                "yes",
-                "--bind",
-                "127.0.0.1",
-            ])
+            .args(["--save", "", "--enable-debug-command", "yes", "--bind", "127.0.0.1"])
             .args(extra)
             .current_dir(&directory)
             .stdin(Stdio::null())
@@ -151,13 +139,7 @@ impl Server {
             .spawn()
             .unwrap_or_else(|e| panic!("can't run {}: {e}", path.display()));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Server {
-            process,
-            address,
-            directory,
-            name,
-            ended: false,
-        }
+        Server { process, address, directory, name, ended: false }
     }
 
     fn wait_ready(&mut self) -> Result<(), String> {
@@ -204,10 +186,7 @@ impl Drop for Server {
         if thread::panicking() || died.is_some() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!(
-                "--- the end of the log of {} on {} ---",
-                self.name, self.address
-            );
+            eprintln!("--- the end of the log of {} on {} ---", self.name, self.address);
             for line in &lines[lines.len().saturating_sub(60)..] {
                 eprintln!("{line}");
             }
@@ -215,11 +194,7 @@ impl Drop for Server {
         let _ = fs::remove_dir_all(&self.directory);
         if let Some(status) = died {
             // A second panic while unwinding would abort the whole test program.
-            assert!(
-                thread::panicking(),
-                "{} ended during the test with {status}",
-                self.name
-            );
+            assert!(thread::panicking(), "{} ended during the test with {status}", self.name);
         }
     }
 }
@@ -245,28 +220,13 @@ pub fn subject() -> PathBuf {
 fn build() -> PathBuf {
     let this = std::env::current_exe().expect("the path of the test program");
     // target/<profile>/deps/<test>
-    let profile_dir = this
-        .parent()
-        .and_then(Path::parent)
-        .expect("a profile directory")
-        .to_path_buf();
-    let profile = profile_dir
-        .file_name()
-        .and_then(|n| n.to_str())
-        .unwrap_or("debug")
-        .to_string();
+    let profile_dir =
+        this.parent().and_then(Path::parent).expect("a profile directory").to_path_buf();
+    let profile = profile_dir.file_name().and_then(|n| n.to_str()).unwrap_or("debug").to_string();
     let target = profile_dir.parent().expect("a target directory");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "respire",
-            "--bin",
-            "respire",
-            "--profile",
-        ])
+        .args(["build", "--quiet", "--package", "respire", "--bin", "respire", "--profile"])
         .arg(if profile == "debug" { "dev" } else { &profile })
         .arg("--target-dir")
         .arg(target)

@@ -116,9 +116,7 @@ fn bulk(buf: &[u8], at: &mut usize, len: i64) -> Result<Option<Vec<u8>>, Malform
         return Ok(None);
     };
     if &body[len..] != b"\r\n" {
-        return Err(Malformed(format!(
-            "bulk of {len} bytes doesn't end in a line end"
-        )));
+        return Err(Malformed(format!("bulk of {len} bytes doesn't end in a line end")));
     }
     *at += len + 2;
     Ok(Some(body[..len].to_vec()))
@@ -178,10 +176,7 @@ fn one(buf: &[u8], at: &mut usize) -> Result<Option<Value>, Malformed> {
             _ => None,
         },
         _ => {
-            return Err(Malformed(format!(
-                "a reply can't start with '{}'",
-                head.escape_ascii()
-            )));
+            return Err(Malformed(format!("a reply can't start with '{}'", head.escape_ascii())));
         }
     })
 }
@@ -202,10 +197,7 @@ mod tests {
             (b"#t\r\n", Value::Boolean(true)),
             (b",1.5\r\n", Value::Double(b"1.5".to_vec())),
             (b"=5\r\ntxt:a\r\n", Value::Verbatim(b"txt:a".to_vec())),
-            (
-                b"*2\r\n:1\r\n*0\r\n",
-                Value::Array(vec![Value::Integer(1), Value::Array(vec![])]),
-            ),
+            (b"*2\r\n:1\r\n*0\r\n", Value::Array(vec![Value::Integer(1), Value::Array(vec![])])),
             (
                 b"%1\r\n+a\r\n:1\r\n",
                 Value::Map(vec![(Value::Simple(b"a".to_vec()), Value::Integer(1))]),
@@ -221,26 +213,14 @@ mod tests {
         for (bytes, value) in samples {
             assert_eq!(parse(bytes).unwrap(), Some((value.clone(), bytes.len())));
             for cut in 0..bytes.len() {
-                assert_eq!(
-                    parse(&bytes[..cut]).unwrap(),
-                    None,
-                    "{}",
-                    bytes[..cut].escape_ascii()
-                );
+                assert_eq!(parse(&bytes[..cut]).unwrap(), None, "{}", bytes[..cut].escape_ascii());
             }
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for bytes in [
-            &b"hello\r\n"[..],
-            b"\r\n",
-            b":x\r\n",
-            b"$1\r\nabc",
-            b"#x\r\n",
-            b"*-2\r\n",
-        ] {
+        for bytes in [&b"hello\r\n"[..], b"\r\n", b":x\r\n", b"$1\r\nabc", b"#x\r\n", b"*-2\r\n"] {
             assert!(parse(bytes).is_err(), "{}", bytes.escape_ascii());
         }
     }

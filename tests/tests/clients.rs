@@ -37,11 +37,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     if output.status.success() {
         return Ok(out);
     }
-    Err(format!(
-        "{command:?}: {}\n{out}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    ))
+    Err(format!("{command:?}: {}\n{out}{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Runs `install` unless it has already been done for just these files.
@@ -50,10 +46,8 @@ fn once_per_version(
     files: &[PathBuf],
     install: impl FnOnce() -> Result<(), String>,
 ) -> bool {
-    let wanted: String = files
-        .iter()
-        .map(|file| fs::read_to_string(file).expect("a list of versions"))
-        .collect();
+    let wanted: String =
+        files.iter().map(|file| fs::read_to_string(file).expect("a list of versions")).collect();
     let stamp = directory.join("installed");
     if fs::read_to_string(&stamp).is_ok_and(|done| done == wanted) {
         return true;
@@ -64,10 +58,7 @@ fn once_per_version(
             true
         }
         Err(why) => {
-            outside::skip(
-                "the client libraries can't be installed",
-                "client libraries",
-            );
+            outside::skip("the client libraries can't be installed", "client libraries");
             eprintln!("{why}");
             false
         }
@@ -81,9 +72,7 @@ fn python() -> Option<PathBuf> {
     let requirements = scripts().join("python/requirements.txt");
     let inside = directory.join("bin/python");
     let done = once_per_version(&directory, std::slice::from_ref(&requirements), || {
-        run(Command::new(python)
-            .args(["-m", "venv", "--clear"])
-            .arg(&directory))?;
+        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&directory))?;
         run(Command::new(&inside)
             .args([
                 "-m",
@@ -115,10 +104,7 @@ fn node() -> Option<(PathBuf, PathBuf)> {
                     .expect("a copy of it");
             }
         }
-        let files = [
-            directory.join("package.json"),
-            directory.join("package-lock.json"),
-        ];
+        let files = [directory.join("package.json"), directory.join("package-lock.json")];
         let done = once_per_version(&directory, &files, || {
             run(Command::new(npm)
                 .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
@@ -133,10 +119,7 @@ fn node() -> Option<(PathBuf, PathBuf)> {
 /// A script has passed when it says so: an event loop that ran dry also ends with status 0.
 fn expect_ok(result: Result<String, String>) {
     match result {
-        Ok(out) => assert!(
-            out.trim_end().ends_with("ok"),
-            "the script ended early:\n{out}"
-        ),
+        Ok(out) => assert!(out.trim_end().ends_with("ok"), "the script ended early:\n{out}"),
         Err(why) => panic!("{why}"),
     }
 }
@@ -146,10 +129,7 @@ fn redis_py() {
     let Some(python) = python() else { return };
     let server = Server::start(Kind::Respire, &[]);
     let script = scripts().join("python/redis_py.py");
-    expect_ok(run(Command::new(python)
-        .arg("-B")
-        .arg(script)
-        .arg(server.port().to_string())));
+    expect_ok(run(Command::new(python).arg("-B").arg(script).arg(server.port().to_string())));
 }
 
 #[test]
@@ -184,11 +164,8 @@ fn redis_crate_resp2() {
 #[test]
 fn redis_crate_resp3() {
     let server = Server::start(Kind::Respire, &[]);
-    redis_crate(&format!(
-        "redis://127.0.0.1:{}/?protocol=resp3",
-        server.port()
-    ))
-    .expect("every command to succeed");
+    redis_crate(&format!("redis://127.0.0.1:{}/?protocol=resp3", server.port()))
+        .expect("every command to succeed");
 }
 
 fn redis_crate(url: &str) -> redis::RedisResult<()> {
@@ -211,10 +188,7 @@ fn crate_values(con: &mut redis::Connection) -> redis::RedisResult<()> {
     assert_eq!(con.incr::<_, _, f64>("f", 0.5)?, 0.5);
     assert_eq!(con.append::<_, _, usize>("s", "abc")?, 3);
     con.mset::<_, _, ()>(&[("a", 1), ("b", 2)])?;
-    assert_eq!(
-        con.mget::<_, Vec<Option<i64>>>(&["a", "missing", "b"])?,
-        [Some(1), None, Some(2)]
-    );
+    assert_eq!(con.mget::<_, Vec<Option<i64>>>(&["a", "missing", "b"])?, [Some(1), None, Some(2)]);
     assert!(!con.set_nx::<_, _, bool>("a", 9)?);
     assert_eq!(con.get_del::<_, i64>("a")?, 1);
     assert_eq!(con.del::<_, usize>(&["a", "b"])?, 1);
@@ -239,9 +213,8 @@ fn crate_pipelines(con: &mut redis::Connection) -> redis::RedisResult<()> {
     }
     let (last,): (i64,) = pipe.get("p:999").query(con)?;
     assert_eq!(last, 999);
-    let seen: HashSet<String> = con
-        .scan_match::<_, String>("p:*")?
-        .collect::<redis::RedisResult<_>>()?;
+    let seen: HashSet<String> =
+        con.scan_match::<_, String>("p:*")?.collect::<redis::RedisResult<_>>()?;
     assert_eq!(seen.len(), 1000);
     Ok(())
 }
@@ -250,11 +223,7 @@ fn crate_transactions(
     client: &redis::Client,
     con: &mut redis::Connection,
 ) -> redis::RedisResult<()> {
-    let (one, two): (i64, i64) = redis::pipe()
-        .atomic()
-        .incr("t", 1)
-        .incr("t", 1)
-        .query(con)?;
+    let (one, two): (i64, i64) = redis::pipe().atomic().incr("t", 1).incr("t", 1).query(con)?;
     assert_eq!((one, two), (1, 2));
     // The first attempt finds the watched key changed, the second succeeds.
     let mut other = client.get_connection()?;
@@ -272,28 +241,15 @@ fn crate_transactions(
 }
 
 fn crate_connection(con: &mut redis::Connection) -> redis::RedisResult<()> {
-    redis::cmd("CLIENT")
-        .arg("SETNAME")
-        .arg("renamed")
-        .exec(con)?;
+    redis::cmd("CLIENT").arg("SETNAME").arg("renamed").exec(con)?;
     let info: String = redis::cmd("CLIENT").arg("INFO").query(con)?;
     assert!(info.contains("name=renamed"), "{info}");
-    let config: HashMap<String, String> = redis::cmd("CONFIG")
-        .arg("GET")
-        .arg("maxmemory-policy")
-        .query(con)?;
+    let config: HashMap<String, String> =
+        redis::cmd("CONFIG").arg("GET").arg("maxmemory-policy").query(con)?;
     assert_eq!(config["maxmemory-policy"], "noeviction");
-    let error = con
-        .incr::<_, _, i64>("s", 1)
-        .expect_err("a string is no number");
+    let error = con.incr::<_, _, i64>("s", 1).expect_err("a string is no number");
     assert!(error.to_string().contains("not an integer"), "{error}");
-    let error = redis::cmd("NOSUCH")
-        .arg("a")
-        .exec(con)
-        .expect_err("there is no such command");
-    assert!(
-        error.to_string().contains("unknown command 'NOSUCH'"),
-        "{error}"
-    );
+    let error = redis::cmd("NOSUCH").arg("a").exec(con).expect_err("there is no such command");
+    assert!(error.to_string().contains("unknown command 'NOSUCH'"), "{error}");
     Ok(())
 }

@@ -93,32 +93,16 @@ const DIFFERENT: &[(&str, &str, &str)] = &[];
 type Facts = BTreeMap<(String, &'static str), String>;
 
 fn sorted(value: &Value) -> String {
-    let mut elements: Vec<String> = value
-        .elements()
-        .unwrap_or_default()
-        .iter()
-        .map(|e| format!("{e:?}"))
-        .collect();
+    let mut elements: Vec<String> =
+        value.elements().unwrap_or_default().iter().map(|e| format!("{e:?}")).collect();
     elements.sort();
     elements.join(" ")
 }
 
 /// Adds the facts of one row of COMMAND INFO, and those of its subcommands.
 fn collect(row: &Value, facts: &mut Facts) {
-    let Some(
-        [
-            name,
-            arity,
-            flags,
-            first,
-            last,
-            step,
-            categories,
-            _tips,
-            specs,
-            subcommands,
-        ],
-    ) = row.elements()
+    let Some([name, arity, flags, first, last, step, categories, _tips, specs, subcommands]) =
+        row.elements()
     else {
         panic!("not a row of ten columns: {row:?}");
     };
@@ -126,10 +110,7 @@ fn collect(row: &Value, facts: &mut Facts) {
     let fields = [
         ("arity", format!("{arity:?}")),
         ("flags", sorted(flags)),
-        (
-            "first, last and step",
-            format!("{first:?} {last:?} {step:?}"),
-        ),
+        ("first, last and step", format!("{first:?} {last:?} {step:?}")),
         ("categories", sorted(categories)),
         ("key specifications", format!("{specs:?}")),
     ];
@@ -166,13 +147,9 @@ fn commands_are_described_as_by_redis() {
         if DIFFERENT.iter().any(|(n, f, _)| n == name && f == fact) {
             continue;
         }
-        let got = ours
-            .get(&(name.clone(), *fact))
-            .map_or("(nothing)", String::as_str);
+        let got = ours.get(&(name.clone(), *fact)).map_or("(nothing)", String::as_str);
         if got != expected {
-            wrong.push(format!(
-                "{name}, {fact}:\n  redis   {expected}\n  respire {got}"
-            ));
+            wrong.push(format!("{name}, {fact}:\n  redis   {expected}\n  respire {got}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -188,9 +165,7 @@ fn entries(value: &Value) -> BTreeMap<String, Value> {
         Value::Map(pairs) => pairs.iter().map(|(k, v)| (text(k), v.clone())).collect(),
         _ => {
             let flat = value.elements().expect("a flat list of pairs");
-            flat.chunks(2)
-                .map(|pair| (text(&pair[0]), pair[1].clone()))
-                .collect()
+            flat.chunks(2).map(|pair| (text(&pair[0]), pair[1].clone())).collect()
         }
     }
 }
@@ -198,10 +173,7 @@ fn entries(value: &Value) -> BTreeMap<String, Value> {
 fn docs(client: &mut Client, names: &[&str]) -> BTreeMap<String, BTreeMap<String, Value>> {
     let args: Vec<&str> = ["COMMAND", "DOCS"].iter().chain(names).copied().collect();
     let reply = client.roundtrip(&args).expect("a reply");
-    entries(&reply)
-        .into_iter()
-        .map(|(name, value)| (name, entries(&value)))
-        .collect()
+    entries(&reply).into_iter().map(|(name, value)| (name, entries(&value))).collect()
 }
 
 #[test]
@@ -224,11 +196,7 @@ fn commands_are_documented() {
                 wrong.push(format!("{name}: not documented"));
                 continue;
             };
-            if got
-                .get("summary")
-                .and_then(Value::text)
-                .is_none_or(<[u8]>::is_empty)
-            {
+            if got.get("summary").and_then(Value::text).is_none_or(<[u8]>::is_empty) {
                 wrong.push(format!("{name}: no summary"));
             }
             for fact in ["since", "group"] {
@@ -263,15 +231,11 @@ fn what_redis_lacks_is_described_too() {
     let mut client = respire.client();
     let documented = docs(&mut client, OURS);
     for name in OURS {
-        let reply = client
-            .roundtrip(&["COMMAND", "INFO", name])
-            .expect("a reply");
+        let reply = client.roundtrip(&["COMMAND", "INFO", name]).expect("a reply");
         let mut facts = Facts::new();
         collect(&reply.elements().expect("an array")[0], &mut facts);
         assert!(
-            documented
-                .get(*name)
-                .is_some_and(|entry| entry.contains_key("summary")),
+            documented.get(*name).is_some_and(|entry| entry.contains_key("summary")),
             "{name} has no summary"
         );
     }

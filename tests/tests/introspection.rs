@@ -37,13 +37,9 @@ fn info_names(client: &mut Client) -> BTreeSet<String> {
 /// Some traffic, so that fields which only exist once there is something to count do exist.
 fn warm_up(server: &Server) -> Client {
     let mut client = server.client();
-    for request in [
-        &["SET", "k", "1"][..],
-        &["GET", "k"],
-        &["EXPIRE", "k", "100"],
-        &["NOSUCH"],
-        &["GET"],
-    ] {
+    for request in
+        [&["SET", "k", "1"][..], &["GET", "k"], &["EXPIRE", "k", "100"], &["NOSUCH"], &["GET"]]
+    {
         client.roundtrip(request).expect("a reply");
     }
     client
@@ -56,15 +52,9 @@ fn info_has_the_fields_of_redis() {
     };
     let theirs = info_names(&mut warm_up(&redis));
     let ours = info_names(&mut warm_up(&respire));
-    let left_out = |name: &String| {
-        INFO_LEFT_OUT
-            .iter()
-            .any(|(field, _)| name.ends_with(&format!(" {field}")))
-    };
-    let missing: Vec<&String> = theirs
-        .difference(&ours)
-        .filter(|name| !left_out(name))
-        .collect();
+    let left_out =
+        |name: &String| INFO_LEFT_OUT.iter().any(|(field, _)| name.ends_with(&format!(" {field}")));
+    let missing: Vec<&String> = theirs.difference(&ours).filter(|name| !left_out(name)).collect();
     assert!(missing.is_empty(), "INFO lacks {missing:#?}");
     assert!(INFO_LEFT_OUT.iter().all(|(_, reason)| !reason.is_empty()));
 }
@@ -78,12 +68,8 @@ fn names(line: &str, separator: char) -> Vec<String> {
 
 fn text_of(client: &mut Client, request: &[&str]) -> String {
     let reply = client.roundtrip(request).expect("a reply");
-    String::from_utf8_lossy(
-        reply
-            .text()
-            .unwrap_or_else(|| panic!("{request:?}: {reply:?}")),
-    )
-    .into_owned()
+    String::from_utf8_lossy(reply.text().unwrap_or_else(|| panic!("{request:?}: {reply:?}")))
+        .into_owned()
 }
 
 #[test]
@@ -94,27 +80,11 @@ fn client_list_has_the_fields_of_redis_in_their_order() {
     };
     let [mut subject, mut oracle] = [respire.client(), redis.client()];
     for request in [&["CLIENT", "INFO"][..], &["CLIENT", "LIST"]] {
-        let ours = names(
-            text_of(&mut subject, request)
-                .lines()
-                .next()
-                .expect("a line"),
-            '=',
-        );
-        let theirs = names(
-            text_of(&mut oracle, request)
-                .lines()
-                .next()
-                .expect("a line"),
-            '=',
-        );
+        let ours = names(text_of(&mut subject, request).lines().next().expect("a line"), '=');
+        let theirs = names(text_of(&mut oracle, request).lines().next().expect("a line"), '=');
         // Newer versions have added fields between the old ones.
         let shared: Vec<&String> = ours.iter().filter(|name| theirs.contains(name)).collect();
-        assert_eq!(
-            shared,
-            theirs.iter().collect::<Vec<_>>(),
-            "{request:?}: Respire, then Redis"
-        );
+        assert_eq!(shared, theirs.iter().collect::<Vec<_>>(), "{request:?}: Respire, then Redis");
     }
 }
 
@@ -124,12 +94,8 @@ fn debug_object_has_the_fields_of_redis() {
     else {
         return;
     };
-    let fields = |server: &Server| {
-        names(
-            &text_of(&mut warm_up(server), &["DEBUG", "OBJECT", "k"]),
-            ':',
-        )
-    };
+    let fields =
+        |server: &Server| names(&text_of(&mut warm_up(server), &["DEBUG", "OBJECT", "k"]), ':');
     // `Value at:0x...` splits into a word without a separator and `at`.
     assert_eq!(fields(&respire), fields(&redis), "Respire, then Redis");
 }
@@ -140,13 +106,7 @@ fn keys_of(value: &Value) -> BTreeSet<String> {
         |value: &Value| String::from_utf8_lossy(value.text().unwrap_or_default()).into_owned();
     match value {
         Value::Map(pairs) => pairs.iter().map(|(key, _)| name(key)).collect(),
-        other => other
-            .elements()
-            .unwrap_or_default()
-            .iter()
-            .step_by(2)
-            .map(name)
-            .collect(),
+        other => other.elements().unwrap_or_default().iter().step_by(2).map(name).collect(),
     }
 }
 
@@ -157,18 +117,12 @@ fn memory_stats_has_the_fields_of_redis() {
         return;
     };
     let fields = |server: &Server| {
-        keys_of(
-            &warm_up(server)
-                .roundtrip(&["MEMORY", "STATS"])
-                .expect("a reply"),
-        )
+        keys_of(&warm_up(server).roundtrip(&["MEMORY", "STATS"]).expect("a reply"))
     };
     let (ours, theirs) = (fields(&respire), fields(&redis));
     // What only a link of Redis's own cluster bus can fill.
-    let missing: Vec<_> = theirs
-        .difference(&ours)
-        .filter(|name| *name != "cluster.links")
-        .collect();
+    let missing: Vec<_> =
+        theirs.difference(&ours).filter(|name| *name != "cluster.links").collect();
     assert!(missing.is_empty(), "MEMORY STATS lacks {missing:?}");
 }
 
@@ -177,18 +131,15 @@ fn shape(value: &Value) -> String {
     match value {
         Value::Integer(_) => "integer".into(),
         Value::Map(pairs) => {
-            let pairs: Vec<String> = pairs
-                .iter()
-                .map(|(k, v)| format!("{k:?}: {}", shape(v)))
-                .collect();
+            let pairs: Vec<String> =
+                pairs.iter().map(|(k, v)| format!("{k:?}: {}", shape(v))).collect();
             format!("{{{}}}", pairs.join(", "))
         }
         Value::Bulk(text) if text.starts_with(b"127.0.0.1:") => "address".into(),
         other => match other.elements() {
-            Some(elements) => format!(
-                "[{}]",
-                elements.iter().map(shape).collect::<Vec<_>>().join(", ")
-            ),
+            Some(elements) => {
+                format!("[{}]", elements.iter().map(shape).collect::<Vec<_>>().join(", "))
+            }
             None => format!("{other:?}"),
         },
     }
@@ -209,9 +160,8 @@ fn the_slow_log_records_requests() {
         let mut client = server.client();
         let long = "v".repeat(200);
         let many: Vec<String> = (0..40).map(|i| format!("k{i}")).collect();
-        let del: Vec<&str> = std::iter::once("DEL")
-            .chain(many.iter().map(String::as_str))
-            .collect();
+        let del: Vec<&str> =
+            std::iter::once("DEL").chain(many.iter().map(String::as_str)).collect();
         let requests: &[&[&str]] = &[
             &["CLIENT", "SETNAME", "me"],
             &["CONFIG", "SET", "slowlog-log-slower-than", "0"],
@@ -222,15 +172,8 @@ fn the_slow_log_records_requests() {
         for request in requests {
             client.roundtrip(request).expect("a reply");
         }
-        let reply = client
-            .roundtrip(&["SLOWLOG", "GET", "-1"])
-            .expect("a reply");
-        let entries: Vec<String> = reply
-            .elements()
-            .expect("entries")
-            .iter()
-            .map(shape)
-            .collect();
+        let reply = client.roundtrip(&["SLOWLOG", "GET", "-1"]).expect("a reply");
+        let entries: Vec<String> = reply.elements().expect("entries").iter().map(shape).collect();
         let cut = format!("\"{}... (72 more bytes)\"", "v".repeat(128));
         let keys: Vec<String> = (0..30).map(|i| format!("\"k{i}\"")).collect();
         // The newest first. Of 41 arguments 31 are kept, and the last says how many are not.
@@ -271,15 +214,8 @@ fn latency_is_monitored() {
             "[[\"command\", integer, integer, integer]]",
             "{kind:?}"
         );
-        assert_eq!(
-            ask(&["LATENCY", "HISTORY", "command"]),
-            "[[integer, integer]]",
-            "{kind:?}"
-        );
-        assert!(
-            ask(&["LATENCY", "GRAPH", "command"]).contains("command - high"),
-            "{kind:?}"
-        );
+        assert_eq!(ask(&["LATENCY", "HISTORY", "command"]), "[[integer, integer]]", "{kind:?}");
+        assert!(ask(&["LATENCY", "GRAPH", "command"]).contains("command - high"), "{kind:?}");
         assert_eq!(ask(&["LATENCY", "RESET", "command"]), "integer", "{kind:?}");
         assert_eq!(ask(&["LATENCY", "LATEST"]), "[]", "{kind:?}");
         ask(&["HELLO", "3"]);

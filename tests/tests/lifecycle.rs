@@ -46,9 +46,8 @@ fn signals_and_shutdown_end_it_cleanly() {
                 .status()
                 .expect("kill runs");
             assert!(status.success());
-            let ended = server
-                .wait_exit(PATIENCE)
-                .unwrap_or_else(|| panic!("{kind:?} ignores {signal}"));
+            let ended =
+                server.wait_exit(PATIENCE).unwrap_or_else(|| panic!("{kind:?} ignores {signal}"));
             assert_eq!(ended.code(), Some(0), "{kind:?}, {signal}");
             assert_eq!(client.read_to_close().expect("closed"), b"");
         }
@@ -58,9 +57,8 @@ fn signals_and_shutdown_end_it_cleanly() {
         let mut client = server.client();
         client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
         assert_eq!(client.read_to_close().expect("closed"), b"", "{kind:?}");
-        let ended = server
-            .wait_exit(PATIENCE)
-            .unwrap_or_else(|| panic!("{kind:?} goes on after SHUTDOWN"));
+        let ended =
+            server.wait_exit(PATIENCE).unwrap_or_else(|| panic!("{kind:?} goes on after SHUTDOWN"));
         assert_eq!(ended.code(), Some(0), "{kind:?}");
     }
 }
@@ -70,10 +68,7 @@ fn it_says_when_it_is_ready() {
     for kind in kinds("that the log says what Redis's says") {
         let server = Server::start(kind, &[]);
         let log = server.log();
-        assert!(
-            log.contains("Ready to accept connections"),
-            "{kind:?}: {log}"
-        );
+        assert!(log.contains("Ready to accept connections"), "{kind:?}: {log}");
     }
 }
 
@@ -87,11 +82,9 @@ fn a_file_is_read_and_arguments_win_over_it() {
         let refused = client.roundtrip(&["PING"]).expect("a reply");
         assert!(refused.is_error(), "{kind:?} needs no password");
         client.roundtrip(&["AUTH", "with space"]).expect("a reply");
-        for (name, expected) in [
-            ("timeout", "200"),
-            ("maxmemory-policy", "allkeys-lru"),
-            ("maxmemory", "104857600"),
-        ] {
+        for (name, expected) in
+            [("timeout", "200"), ("maxmemory-policy", "allkeys-lru"), ("maxmemory", "104857600")]
+        {
             let reply = client.roundtrip(&["CONFIG", "GET", name]).expect("a reply");
             let pair = [Value::Bulk(name.into()), Value::Bulk(expected.into())];
             assert_eq!(reply, Value::Array(pair.to_vec()), "{kind:?}");
@@ -112,16 +105,8 @@ fn the_packaged_redis_conf_is_accepted() {
         return;
     };
     // These would take it out of the test's hands, or write to the package's directories.
-    let unwanted = [
-        "daemonize",
-        "logfile",
-        "pidfile",
-        "dir",
-        "supervised",
-        "port",
-        "bind",
-        "unixsocket",
-    ];
+    let unwanted =
+        ["daemonize", "logfile", "pidfile", "dir", "supervised", "port", "bind", "unixsocket"];
     let kept: Vec<&str> = text
         .lines()
         .filter(|line| !unwanted.contains(&line.split_whitespace().next().unwrap_or_default()))
@@ -139,17 +124,9 @@ fn the_packaged_redis_conf_is_accepted() {
 
 /// Runs the server under test with a file that must stop it.
 fn refused(file: &Path) -> Output {
-    let output = Command::new(server::subject())
-        .arg(file)
-        .args(["--port", "0"])
-        .output()
-        .expect("it runs");
-    assert_ne!(
-        output.status.code(),
-        Some(0),
-        "{} was accepted",
-        file.display()
-    );
+    let output =
+        Command::new(server::subject()).arg(file).args(["--port", "0"]).output().expect("it runs");
+    assert_ne!(output.status.code(), Some(0), "{} was accepted", file.display());
     output
 }
 
@@ -159,12 +136,7 @@ fn mistakes_stop_the_start_with_line_and_reason() {
         ("misspelt", "timeout 10\n\ntimeuot 20\n", 3, "timeuot"),
         ("not-a-number", "timeout abc\n", 1, "timeout"),
         ("too-few", "port 0\nrequirepass\n", 2, "requirepass"),
-        (
-            "not-a-policy",
-            "maxmemory-policy newest-first\n",
-            1,
-            "maxmemory-policy",
-        ),
+        ("not-a-policy", "maxmemory-policy newest-first\n", 1, "maxmemory-policy"),
         ("quotes", "requirepass \"open\n", 1, "requirepass"),
     ] {
         let file = File::new(name, text);
@@ -184,53 +156,30 @@ fn mistakes_stop_the_start_with_line_and_reason() {
 
 #[test]
 fn a_rewritten_file_keeps_its_comments() {
-    let file = File::new(
-        "rewritten",
-        "# the first line\ntimeout 10\n# between\nmaxclients 100\n",
-    );
+    let file = File::new("rewritten", "# the first line\ntimeout 10\n# between\nmaxclients 100\n");
     for kind in kinds("that CONFIG REWRITE does what Redis's does") {
-        fs::write(
-            &file.0,
-            "# the first line\ntimeout 10\n# between\nmaxclients 100\n",
-        )
-        .expect("written");
+        fs::write(&file.0, "# the first line\ntimeout 10\n# between\nmaxclients 100\n")
+            .expect("written");
         let mut server = Server::start_configured(kind, Some(&file.0), &[]);
         let mut client = server.client();
         client
             .roundtrip(&["CONFIG", "SET", "timeout", "77", "slowlog-max-len", "55"])
             .expect("a reply");
         assert_eq!(
-            client
-                .roundtrip_raw(&[b"CONFIG", b"REWRITE"])
-                .expect("a reply"),
+            client.roundtrip_raw(&[b"CONFIG", b"REWRITE"]).expect("a reply"),
             b"+OK\r\n",
             "{kind:?}"
         );
         let text = fs::read_to_string(&file.0).expect("the file");
         let kept: Vec<&str> = text.lines().take(4).collect();
-        let expected = [
-            "# the first line",
-            "timeout 77",
-            "# between",
-            "maxclients 100",
-        ];
+        let expected = ["# the first line", "timeout 77", "# between", "maxclients 100"];
         assert_eq!(kept, expected, "{kind:?}: {text}");
-        assert!(
-            text.lines().any(|line| line == "slowlog-max-len 55"),
-            "{kind:?}: {text}"
-        );
+        assert!(text.lines().any(|line| line == "slowlog-max-len 55"), "{kind:?}: {text}");
         client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
         server.wait_exit(PATIENCE).expect("an end");
         // And it is a file to start from, while the directory that it now names is there.
         let again = Server::start_configured(kind, Some(&file.0), &[]);
-        let reply = again
-            .client()
-            .roundtrip(&["CONFIG", "GET", "timeout"])
-            .expect("a reply");
-        assert_eq!(
-            reply.elements().expect("a pair")[1],
-            Value::Bulk(b"77".to_vec()),
-            "{kind:?}"
-        );
+        let reply = again.client().roundtrip(&["CONFIG", "GET", "timeout"]).expect("a reply");
+        assert_eq!(reply.elements().expect("a pair")[1], Value::Bulk(b"77".to_vec()), "{kind:?}");
     }
 }

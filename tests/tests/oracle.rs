@@ -24,17 +24,12 @@ const ARGUMENTS: &[&str] = &["--slowlog-log-slower-than", "-1"];
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
 fn seed() -> u64 {
     if std::env::var("ORACLE_SEED").is_ok_and(|v| v == "random") {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a clock after 1970");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
         return now.as_nanos() as u64;
     }
     number("ORACLE_SEED").unwrap_or(SEED)
@@ -51,22 +46,10 @@ struct Shard {
 }
 
 const SHARDS: &[Shard] = &[
-    Shard {
-        protocol: 2,
-        share: 100,
-        arguments: &[],
-    },
-    Shard {
-        protocol: 3,
-        share: 100,
-        arguments: &[],
-    },
+    Shard { protocol: 2, share: 100, arguments: &[] },
+    Shard { protocol: 3, share: 100, arguments: &[] },
     // OBJECT answers differently when keys are aged by use.
-    Shard {
-        protocol: 3,
-        share: 20,
-        arguments: &["--maxmemory-policy", "allkeys-lfu"],
-    },
+    Shard { protocol: 3, share: 20, arguments: &["--maxmemory-policy", "allkeys-lfu"] },
 ];
 
 #[test]
@@ -78,32 +61,21 @@ fn replies_equal_those_of_redis() {
     let commands = number("ORACLE_COMMANDS").unwrap_or(COMMANDS);
     let protocol = number("ORACLE_PROTOCOL");
     println!("oracle: seed {seed}, {commands} commands per protocol");
-    let shards = SHARDS
-        .iter()
-        .filter(|shard| protocol.is_none_or(|one| one == u64::from(shard.protocol)));
+    let shards =
+        SHARDS.iter().filter(|shard| protocol.is_none_or(|one| one == u64::from(shard.protocol)));
     let differences: Vec<String> = thread::scope(|scope| {
         let runs: Vec<_> = shards
             .map(|shard| {
                 let commands = (commands * shard.share).div_ceil(100);
-                let plan = Plan {
-                    seed,
-                    protocol: shard.protocol,
-                    commands,
-                    connections: CONNECTIONS,
-                };
+                let plan =
+                    Plan { seed, protocol: shard.protocol, commands, connections: CONNECTIONS };
                 scope.spawn(move || match number("ORACLE_SURVEY") {
                     Some(wanted) => survey(plan, shard, wanted),
-                    None => run(plan, shard)
-                        .err()
-                        .map(|(_, report)| report)
-                        .into_iter()
-                        .collect(),
+                    None => run(plan, shard).err().map(|(_, report)| report).into_iter().collect(),
                 })
             })
             .collect();
-        runs.into_iter()
-            .flat_map(|run| run.join().expect("a shard that ends"))
-            .collect()
+        runs.into_iter().flat_map(|run| run.join().expect("a shard that ends")).collect()
     });
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
 }
@@ -163,27 +135,15 @@ fn a_server_that_differs_is_caught() {
     if respire_tests::server::redis_path("that the oracle test catches differences").is_none() {
         return;
     }
-    let plan = Plan {
-        seed: 1,
-        protocol: 3,
-        commands: 20_000,
-        connections: CONNECTIONS,
-    };
+    let plan = Plan { seed: 1, protocol: 3, commands: 20_000, connections: CONNECTIONS };
     // Fewer databases: some SELECT, MOVE, COPY or SWAPDB fails on one side only.
     let redis = Server::start(Kind::Redis, ARGUMENTS);
     let broken = Server::start(Kind::Redis, &[ARGUMENTS, &["--databases", "3"]].concat());
     let difference =
         oracle::run(plan, &redis, &broken).expect_err("a server with 3 databases must be caught");
-    assert!(
-        difference.step < 2_000,
-        "caught late, at step {}",
-        difference.step
-    );
+    assert!(difference.step < 2_000, "caught late, at step {}", difference.step);
     let report = difference.to_string();
-    assert!(
-        report.contains("ORACLE_SEED=1") && report.contains("ORACLE_PROTOCOL=3"),
-        "{report}"
-    );
+    assert!(report.contains("ORACLE_SEED=1") && report.contains("ORACLE_PROTOCOL=3"), "{report}");
     assert!(report.contains("out of range"), "{report}");
 }
 
@@ -199,12 +159,7 @@ fn a_difference_in_the_keyspace_is_caught() {
     let mut client = broken.client();
     client.roundtrip(&["SELECT", "13"]).expect("a reply");
     client.roundtrip(&["SET", "stray", "1"]).expect("a reply");
-    let plan = Plan {
-        seed: 5,
-        protocol: 2,
-        commands: 1,
-        connections: 1,
-    };
+    let plan = Plan { seed: 5, protocol: 2, commands: 1, connections: 1 };
     let difference = oracle::run(plan, &redis, &broken).expect_err("a stray key must be caught");
     assert!(difference.to_string().contains("13/stray"), "{difference}");
 }

@@ -19,19 +19,11 @@ struct Case {
 }
 
 fn stays(sent: impl AsRef<[u8]>, answer: &'static str) -> Case {
-    Case {
-        sent: sent.as_ref().to_vec(),
-        answer,
-        closes: false,
-    }
+    Case { sent: sent.as_ref().to_vec(), answer, closes: false }
 }
 
 fn closes(sent: impl AsRef<[u8]>, answer: &'static str) -> Case {
-    Case {
-        sent: sent.as_ref().to_vec(),
-        answer,
-        closes: true,
-    }
+    Case { sent: sent.as_ref().to_vec(), answer, closes: true }
 }
 
 fn many(prefix: &str, byte: u8, count: usize) -> Vec<u8> {
@@ -47,26 +39,14 @@ fn framing_cases() -> Vec<Case> {
     vec![
         stays("*1\r\n$4\r\nPING\r\n", "+PONG\r\n"),
         stays("*2\r\n$4\r\nECHO\r\n$0\r\n\r\n", "$0\r\n\r\n"),
-        stays(
-            "*2\r\n$4\r\nECHO\r\n$4\r\n\r\n\r\n\r\n",
-            "$4\r\n\r\n\r\n\r\n",
-        ),
+        stays("*2\r\n$4\r\nECHO\r\n$4\r\n\r\n\r\n\r\n", "$4\r\n\r\n\r\n\r\n"),
         stays("*-1\r\nPING\r\n", "+PONG\r\n"),
         stays("*0\r\nPING\r\n", "+PONG\r\n"),
         stays("*-10\r\nPING\r\n", "+PONG\r\n"),
-        stays(
-            "*1\r\n$0\r\n\r\n",
-            "-ERR unknown command '', with args beginning with: \r\n",
-        ),
+        stays("*1\r\n$0\r\n\r\n", "-ERR unknown command '', with args beginning with: \r\n"),
         closes("*1\r\nx\r\n", no_dollar),
-        closes(
-            "*1\r\n\r\n",
-            "-ERR Protocol error: expected '$', got ' '\r\n",
-        ),
-        closes(
-            "*1\r\n\u{1}\r\n",
-            "-ERR Protocol error: expected '$', got '\u{1}'\r\n",
-        ),
+        closes("*1\r\n\r\n", "-ERR Protocol error: expected '$', got ' '\r\n"),
+        closes("*1\r\n\u{1}\r\n", "-ERR Protocol error: expected '$', got '\u{1}'\r\n"),
         closes(
             "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n:1\r\n",
             "-ERR Protocol error: expected '$', got ':'\r\n",
@@ -89,14 +69,8 @@ fn framing_cases() -> Vec<Case> {
         closes("*01\r\n", bad_multibulk),
         closes("*+1\r\n", bad_multibulk),
         closes("*2147483648\r\n", bad_multibulk),
-        closes(
-            many("*1", b'0', 70_000),
-            "-ERR Protocol error: too big mbulk count string\r\n",
-        ),
-        closes(
-            many("*1\r\n$", b'1', 70_000),
-            "-ERR Protocol error: too big bulk count string\r\n",
-        ),
+        closes(many("*1", b'0', 70_000), "-ERR Protocol error: too big mbulk count string\r\n"),
+        closes(many("*1\r\n$", b'1', 70_000), "-ERR Protocol error: too big bulk count string\r\n"),
     ]
 }
 
@@ -112,18 +86,12 @@ fn inline_cases() -> Vec<Case> {
         stays("ECHO 'a\\'b\\n'\r\n", "$5\r\na'b\\n\r\n"),
         stays("ECHO \"a\\x41\\n\\\"b\"\r\n", "$5\r\naA\n\"b\r\n"),
         stays("ECHO \"\"\r\n", "$0\r\n\r\n"),
-        stays(
-            "'' x\r\n",
-            "-ERR unknown command '', with args beginning with: 'x' \r\n",
-        ),
+        stays("'' x\r\n", "-ERR unknown command '', with args beginning with: 'x' \r\n"),
         stays(
             "nosuch a b\r\n",
             "-ERR unknown command 'nosuch', with args beginning with: 'a' 'b' \r\n",
         ),
-        stays(
-            "+PING\r\n",
-            "-ERR unknown command '+PING', with args beginning with: \r\n",
-        ),
+        stays("+PING\r\n", "-ERR unknown command '+PING', with args beginning with: \r\n"),
         stays(
             "$4\r\nPING\r\n",
             "-ERR unknown command '$4', with args beginning with: \r\n+PONG\r\n",
@@ -132,10 +100,7 @@ fn inline_cases() -> Vec<Case> {
         closes("ECHO 'abc\r\n", unbalanced),
         closes("ECHO \"a\"b\r\n", unbalanced),
         closes("ECHO 'a'b\r\n", unbalanced),
-        closes(
-            many("", b'a', 70_000),
-            "-ERR Protocol error: too big inline request\r\n",
-        ),
+        closes(many("", b'a', 70_000), "-ERR Protocol error: too big inline request\r\n"),
         // Web browsers are turned away, so that no web page can send commands.
         closes("POST / HTTP/1.1\r\n", ""),
         closes("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", ""),
@@ -150,14 +115,8 @@ fn unauthenticated_cases() -> Vec<Case> {
         stays("MULTI\r\n", refused),
         stays("CLIENT ID\r\n", refused),
         stays("RESET\r\n", "+RESET\r\n"),
-        stays(
-            "nosuch\r\n",
-            "-ERR unknown command 'nosuch', with args beginning with: \r\n",
-        ),
-        stays(
-            "GET\r\n",
-            "-ERR wrong number of arguments for 'get' command\r\n",
-        ),
+        stays("nosuch\r\n", "-ERR unknown command 'nosuch', with args beginning with: \r\n"),
+        stays("GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n"),
         stays("AUTH wrong\r\n", wrong),
         stays("AUTH nobody secret\r\n", wrong),
         stays("AUTH a b c\r\n", "-ERR syntax error\r\n"),
@@ -169,14 +128,8 @@ fn unauthenticated_cases() -> Vec<Case> {
             "+OK\r\n+RESET\r\n-NOAUTH Authentication required.\r\n",
         ),
         closes("QUIT\r\n", "+OK\r\n"),
-        closes(
-            "*11\r\n",
-            "-ERR Protocol error: unauthenticated multibulk length\r\n",
-        ),
-        closes(
-            "*1\r\n$16385\r\n",
-            "-ERR Protocol error: unauthenticated bulk length\r\n",
-        ),
+        closes("*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
+        closes("*1\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n"),
     ]
 }
 
@@ -195,9 +148,7 @@ const SENTINEL_ANSWER: &[u8] =
 
 fn run_case(server: &Server, case: &Case) -> (Vec<u8>, bool) {
     let mut client = server.client();
-    client
-        .set_read_timeout(Duration::from_secs(5))
-        .expect("a timeout");
+    client.set_read_timeout(Duration::from_secs(5)).expect("a timeout");
     // The server may close before all is sent.
     let _ = client.send_raw(&case.sent);
     if case.closes {
@@ -255,10 +206,7 @@ fn before_authentication() {
 #[test]
 fn the_limit_of_bulks_is_configurable() {
     let cases = [
-        closes(
-            "*1\r\n$1048577\r\n",
-            "-ERR Protocol error: invalid bulk length\r\n",
-        ),
+        closes("*1\r\n$1048577\r\n", "-ERR Protocol error: invalid bulk length\r\n"),
         stays(
             "SETRANGE k 1048576 x\r\n",
             "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n",
@@ -332,10 +280,7 @@ fn a_long_pipeline_is_answered_in_order() {
     for i in 0..REQUESTS {
         match i % 3 {
             0 => encode(&mut bytes, &["ECHO", &i.to_string()]),
-            1 => encode(
-                &mut bytes,
-                &["SET", &format!("k{}", i % 100), &i.to_string()],
-            ),
+            1 => encode(&mut bytes, &["SET", &format!("k{}", i % 100), &i.to_string()]),
             // The key that the request before has set.
             _ => encode(&mut bytes, &["GET", &format!("k{}", (i - 1) % 100)]),
         }
@@ -358,39 +303,25 @@ fn large_values_come_back_as_they_were() {
     let server = Server::start(Kind::Respire, &[]);
     let mut client = server.client();
     // Around the sizes of buffers, and ten megabytes.
-    let sizes = [
-        16_383, 16_384, 32_767, 32_769, 65_535, 65_536, 65_537, 131_072, 1_048_577, 10_485_760,
-    ];
+    let sizes =
+        [16_383, 16_384, 32_767, 32_769, 65_535, 65_536, 65_537, 131_072, 1_048_577, 10_485_760];
     for size in sizes {
-        let value: Vec<u8> = (0..size)
-            .map(|i: usize| (i.wrapping_mul(31) >> 3) as u8)
-            .collect();
-        let set = client
-            .roundtrip(&[b"SET", &b"large"[..], &value])
-            .expect("a reply");
+        let value: Vec<u8> = (0..size).map(|i: usize| (i.wrapping_mul(31) >> 3) as u8).collect();
+        let set = client.roundtrip(&[b"SET", &b"large"[..], &value]).expect("a reply");
         assert_eq!(set, Value::Simple(b"OK".to_vec()), "{size} bytes");
         // Requests behind a large one in the same pipeline.
         let mut bytes = Vec::new();
         encode(&mut bytes, &[b"APPEND", &b"large"[..], &value]);
-        encode(
-            &mut bytes,
-            &["GETRANGE", "large", "0", &(size - 1).to_string()],
-        );
+        encode(&mut bytes, &["GETRANGE", "large", "0", &(size - 1).to_string()]);
         encode(&mut bytes, &["STRLEN", "large"]);
         client.send_raw(&bytes).expect("sent");
-        assert_eq!(
-            client.read().expect("a reply"),
-            Value::Integer(2 * size as i64)
-        );
+        assert_eq!(client.read().expect("a reply"), Value::Integer(2 * size as i64));
         // Not `assert_eq`: nobody wants to see ten megabytes.
         assert!(
             client.read().expect("a reply") == Value::Bulk(value),
             "{size} bytes changed on their way"
         );
-        assert_eq!(
-            client.read().expect("a reply"),
-            Value::Integer(2 * size as i64)
-        );
+        assert_eq!(client.read().expect("a reply"), Value::Integer(2 * size as i64));
     }
 }
 
@@ -410,10 +341,7 @@ fn info(client: &mut Client, section: &str, field: &str) -> i64 {
 fn wait_clients(client: &mut Client, count: i64) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while info(client, "clients", "connected_clients") != count {
-        assert!(
-            Instant::now() < deadline,
-            "clients that are gone still count as connected"
-        );
+        assert!(Instant::now() < deadline, "clients that are gone still count as connected");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -437,10 +365,7 @@ fn clients_that_die_in_a_request_leave_nothing_behind() {
         let _ = dying.send_raw(&bytes);
     }
     wait_clients(&mut client, 1);
-    assert_eq!(
-        client.roundtrip(&["EXISTS", "k"]).expect("a reply"),
-        Value::Integer(0)
-    );
+    assert_eq!(client.roundtrip(&["EXISTS", "k"]).expect("a reply"), Value::Integer(0));
 }
 
 #[test]
@@ -451,11 +376,7 @@ fn a_closed_half_still_gets_its_replies() {
         client.send_raw(b"PING\r\nECHO a\r\n").expect("sent");
         assert_eq!(client.read_raw().expect("a reply"), b"+PONG\r\n");
         assert_eq!(client.read_raw().expect("a reply"), b"$1\r\na\r\n");
-        client
-            .writer()
-            .expect("a second handle")
-            .shutdown(Shutdown::Write)
-            .expect("half closed");
+        client.writer().expect("a second handle").shutdown(Shutdown::Write).expect("half closed");
         assert_eq!(client.read_to_close().expect("closed"), b"", "{kind:?}");
     }
 }
@@ -465,9 +386,7 @@ fn a_slow_reader_holds_nobody_up() {
     let server = Server::start(Kind::Respire, &[]);
     let mut others: Vec<Client> = (0..4).map(|_| server.client()).collect();
     let value = vec![b'v'; 1 << 20];
-    others[0]
-        .roundtrip(&[b"SET", &b"large"[..], &value])
-        .expect("a reply");
+    others[0].roundtrip(&[b"SET", &b"large"[..], &value]).expect("a reply");
     let mut slow = server.client();
     let mut bytes = Vec::new();
     for _ in 0..32 {
@@ -476,9 +395,7 @@ fn a_slow_reader_holds_nobody_up() {
     slow.send_raw(&bytes).expect("sent");
     for round in 0..200 {
         for other in &mut others {
-            let echo = other
-                .roundtrip(&["ECHO", &round.to_string()])
-                .expect("a reply");
+            let echo = other.roundtrip(&["ECHO", &round.to_string()]).expect("a reply");
             assert_eq!(echo, Value::Bulk(round.to_string().into_bytes()));
         }
     }
@@ -493,9 +410,7 @@ fn the_output_limit_closes_a_client_that_reads_nothing() {
     for kind in kinds("that output limits act as in Redis") {
         let server = Server::start(kind, &["--client-output-buffer-limit", "normal 4mb 0 0"]);
         let mut client = server.client();
-        client
-            .roundtrip(&[b"SET", &b"large"[..], &vec![b'v'; 1 << 20]])
-            .expect("a reply");
+        client.roundtrip(&[b"SET", &b"large"[..], &vec![b'v'; 1 << 20]]).expect("a reply");
         let mut greedy = server.client();
         let mut bytes = Vec::new();
         for _ in 0..64 {
@@ -504,11 +419,7 @@ fn the_output_limit_closes_a_client_that_reads_nothing() {
         greedy.send_raw(&bytes).expect("sent");
         wait_clients(&mut client, 1);
         let got = greedy.read_to_close().expect("closed");
-        assert!(
-            got.len() < 64 << 20,
-            "{kind:?}: all of it came: {} bytes",
-            got.len()
-        );
+        assert!(got.len() < 64 << 20, "{kind:?}: all of it came: {} bytes", got.len());
     }
 }
 
@@ -522,10 +433,7 @@ fn the_query_limit_closes_a_client_that_sends_too_much() {
         let _ = greedy.send_raw(&bytes);
         assert_eq!(greedy.read_to_close().expect("closed"), b"", "{kind:?}");
         assert_eq!(
-            server
-                .client()
-                .roundtrip(&["EXISTS", "k"])
-                .expect("a reply"),
+            server.client().roundtrip(&["EXISTS", "k"]).expect("a reply"),
             Value::Integer(0)
         );
     }
@@ -540,17 +448,11 @@ fn too_many_clients_are_told_so() {
         let mut held = Vec::new();
         for _ in 0..4 {
             let mut client = server.client();
-            assert_eq!(
-                client.roundtrip_raw(&[b"PING"]).expect("a reply"),
-                b"+PONG\r\n"
-            );
+            assert_eq!(client.roundtrip_raw(&[b"PING"]).expect("a reply"), b"+PONG\r\n");
             held.push(client);
         }
         let refused = server.client().read_to_close().expect("closed");
-        assert_eq!(
-            refused, b"-ERR max number of clients reached\r\n",
-            "{kind:?}"
-        );
+        assert_eq!(refused, b"-ERR max number of clients reached\r\n", "{kind:?}");
         held.pop();
         wait_clients(&mut first, 4);
         assert_eq!(
@@ -573,19 +475,12 @@ fn idle_clients_are_closed_after_the_timeout() {
 #[test]
 fn a_unix_socket_serves_the_same_keys() {
     for kind in kinds("that Unix sockets act as in Redis") {
-        let server = Server::start(
-            kind,
-            &["--unixsocket", "respire.sock", "--unixsocketperm", "700"],
-        );
-        server
-            .client()
-            .roundtrip(&["SET", "k", "v"])
-            .expect("a reply");
+        let server =
+            Server::start(kind, &["--unixsocket", "respire.sock", "--unixsocketperm", "700"]);
+        server.client().roundtrip(&["SET", "k", "v"]).expect("a reply");
         let mut socket =
             UnixStream::connect(server.directory().join("respire.sock")).expect("a connection");
-        socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .expect("a timeout");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         socket.write_all(b"GET k\r\nQUIT\r\n").expect("sent");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("closed");

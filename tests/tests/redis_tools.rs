@@ -13,11 +13,7 @@ fn cli_path() -> Option<PathBuf> {
 }
 
 fn benchmark_path() -> Option<PathBuf> {
-    outside::find(
-        "redis-benchmark",
-        "redis-tools",
-        "that redis-benchmark works",
-    )
+    outside::find("redis-benchmark", "redis-tools", "that redis-benchmark works")
 }
 
 /// The servers to run against: the one under test, and Redis where there is one.
@@ -81,22 +77,9 @@ const CALLS: &[(&[&str], &str)] = &[
     (&["NOSUCH", "a"], ""),
     (&["--scan", "--pattern", "from*"], ""),
     (&["--scan", "--count", "1", "--pattern", "?"], ""),
-    (
-        &[],
-        "SET b 1\nINCR b\nGET \"b\"\nMULTI\nINCR b\nEXEC\nSELECT 2\nDBSIZE\nNOSUCH\n",
-    ),
+    (&[], "SET b 1\nINCR b\nGET \"b\"\nMULTI\nINCR b\nEXEC\nSELECT 2\nDBSIZE\nNOSUCH\n"),
     (&["--quoted-input", "SET", "\"\\x00\\xff\"", "1"], ""),
-    (
-        &[
-            "--user",
-            "default",
-            "--pass",
-            "any",
-            "--no-auth-warning",
-            "PING",
-        ],
-        "",
-    ),
+    (&["--user", "default", "--pass", "any", "--no-auth-warning", "PING"], ""),
 ];
 
 #[test]
@@ -104,10 +87,8 @@ fn redis_cli_prints_the_same() {
     let Some(cli) = cli_path() else { return };
     let servers = servers("that redis-cli prints the same for both servers");
     for (args, input) in CALLS {
-        let outputs: Vec<Output> = servers
-            .iter()
-            .map(|(_, server)| run(&cli, server, args, input.as_bytes()))
-            .collect();
+        let outputs: Vec<Output> =
+            servers.iter().map(|(_, server)| run(&cli, server, args, input.as_bytes())).collect();
         for output in &outputs[1..] {
             let show = |output: &Output| {
                 // Scans may come in any order.
@@ -119,11 +100,7 @@ fn redis_cli_prints_the_same() {
                 }
                 (output.status.code(), out, text(&output.stderr))
             };
-            assert_eq!(
-                show(&outputs[0]),
-                show(output),
-                "redis-cli {args:?}: Respire, then Redis"
-            );
+            assert_eq!(show(&outputs[0]), show(output), "redis-cli {args:?}: Respire, then Redis");
         }
     }
     let output = run(&cli, &servers[0].1, &["GET", "n"], b"");
@@ -136,23 +113,13 @@ fn redis_cli_pipe_loads_and_counts() {
     let server = Server::start(Kind::Respire, &[]);
     let mut bytes = Vec::new();
     for i in 0..20_000 {
-        encode(
-            &mut bytes,
-            &["SET", &format!("key:{i}"), &"v".repeat(i % 200)],
-        );
+        encode(&mut bytes, &["SET", &format!("key:{i}"), &"v".repeat(i % 200)]);
     }
     encode(&mut bytes, &["INCR", "key:1"]);
     let output = run(&cli, &server, &["--pipe"], &bytes);
     let out = text(&output.stdout);
-    assert!(
-        out.contains("errors: 1, replies: 20001"),
-        "{out}{}",
-        text(&output.stderr)
-    );
-    assert_eq!(
-        text(&run(&cli, &server, &["DBSIZE"], b"").stdout),
-        "20000\n"
-    );
+    assert!(out.contains("errors: 1, replies: 20001"), "{out}{}", text(&output.stderr));
+    assert_eq!(text(&run(&cli, &server, &["DBSIZE"], b"").stdout), "20000\n");
     let scanned = text(&run(&cli, &server, &["--scan"], b"").stdout);
     let mut keys: Vec<&str> = scanned.lines().collect();
     keys.sort_unstable();
@@ -166,21 +133,13 @@ fn redis_cli_finds_big_keys() {
     let server = Server::start(Kind::Respire, &["--maxmemory-policy", "allkeys-lfu"]);
     let mut client = server.client();
     for i in 0..500 {
-        client
-            .roundtrip(&["SET", &format!("key:{i}"), "small"])
-            .expect("a reply");
+        client.roundtrip(&["SET", &format!("key:{i}"), "small"]).expect("a reply");
     }
-    client
-        .roundtrip(&["SET", "the-big-one", &"v".repeat(100_000)])
-        .expect("a reply");
+    client.roundtrip(&["SET", "the-big-one", &"v".repeat(100_000)]).expect("a reply");
     for mode in ["--bigkeys", "--memkeys", "--hotkeys"] {
         let output = run(&cli, &server, &[mode], b"");
         let out = text(&output.stdout);
-        assert!(
-            output.status.success(),
-            "{mode}: {out}{}",
-            text(&output.stderr)
-        );
+        assert!(output.status.success(), "{mode}: {out}{}", text(&output.stderr));
         assert!(out.contains("Sampled 501 keys"), "{mode}: {out}");
         if mode != "--hotkeys" {
             assert!(out.contains("the-big-one"), "{mode}: {out}");
@@ -194,10 +153,8 @@ fn redis_cli_watches_the_server() {
     let server = Server::start(Kind::Respire, &[]);
     // Without a terminal it measures for a moment, prints and ends.
     let output = run(&cli, &server, &["--latency", "-i", "1"], b"");
-    let numbers: Vec<f64> = text(&output.stdout)
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
+    let numbers: Vec<f64> =
+        text(&output.stdout).split_whitespace().filter_map(|word| word.parse().ok()).collect();
     assert!(
         output.status.success() && numbers.len() == 4 && numbers[3] > 0.0,
         "{}",
@@ -299,23 +256,13 @@ fn benchmark(args: &[&str], measured: &[&str]) {
 
 #[test]
 fn redis_benchmark_set_and_get() {
-    benchmark(
-        &["-t", "set,get", "-n", "100000", "-c", "50", "-q"],
-        &["SET", "GET"],
-    );
+    benchmark(&["-t", "set,get", "-n", "100000", "-c", "50", "-q"], &["SET", "GET"]);
 }
 
 #[test]
 fn redis_benchmark_default_tests() {
     let tests = "ping_inline,ping_mbulk,set,get,incr,mset";
-    let measured = [
-        "PING_INLINE",
-        "PING_MBULK",
-        "SET",
-        "GET",
-        "INCR",
-        "MSET (10 keys)",
-    ];
+    let measured = ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET (10 keys)"];
     benchmark(&["-t", tests, "-n", "20000", "-q"], &measured);
 }
 

@@ -18,34 +18,18 @@ struct Step {
 
 /// The cheap ones first. One profile for everything, so that nothing is built twice.
 const STEPS: &[Step] = &[
-    Step {
-        name: "tools",
-        what: "the programs that the checks need",
-        run: tools,
-    },
+    Step { name: "tools", what: "the programs that the checks need", run: tools },
     Step {
         name: "fmt",
         what: "cargo fmt --all --check",
         run: || cargo(&["fmt", "--all", "--check"]),
     },
-    Step {
-        name: "tidy",
-        what: "the rules on the text of the sources",
-        run: || tidy::run(&[]),
-    },
+    Step { name: "tidy", what: "the rules on the text of the sources", run: || tidy::run(&[]) },
     Step {
         name: "clippy",
         what: "cargo clippy --workspace --all-targets -- -D warnings",
         run: || {
-            cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--quiet",
-                "--",
-                "-D",
-                "warnings",
-            ])
+            cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
         },
     },
     Step {
@@ -64,10 +48,7 @@ const INSTALLED: &[(&str, &str)] = &[
 
 /// Programs that have to be here: which version of them, and from where, is the developer's choice.
 const EXPECTED: &[(&str, &str)] = &[
-    (
-        "python3",
-        "Python 3.9 or newer with venv (Debian: python3 python3-venv)",
-    ),
+    ("python3", "Python 3.9 or newer with venv (Debian: python3 python3-venv)"),
     ("node", "Node.js 18 or newer (Debian: nodejs)"),
     ("npm", "npm (Debian: npm)"),
 ];
@@ -76,9 +57,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let steps: Vec<&Step> = if args.is_empty() {
         STEPS.iter().collect()
     } else {
-        args.iter()
-            .map(|name| find_step(name))
-            .collect::<Result<_, _>>()?
+        args.iter().map(|name| find_step(name)).collect::<Result<_, _>>()?
     };
     let start = Instant::now();
     let mut failed = Vec::new();
@@ -88,11 +67,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         let begun = Instant::now();
         let result = (step.run)();
         let verdict = if result.is_ok() { "passed" } else { "FAILED" };
-        println!(
-            "=== {} {verdict} in {} ===",
-            step.name,
-            seconds(begun.elapsed())
-        );
+        println!("=== {} {verdict} in {} ===", step.name, seconds(begun.elapsed()));
         flush();
         if let Err(why) = result {
             eprintln!("{why}");
@@ -103,17 +78,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
             }
         }
     }
-    println!(
-        "\n=== {} steps in {} ===",
-        steps.len(),
-        seconds(start.elapsed())
-    );
+    println!("\n=== {} steps in {} ===", steps.len(), seconds(start.elapsed()));
     flush();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("failed: {}", failed.join(", ")))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
 fn find_step(name: &str) -> Result<&'static Step, String> {
@@ -135,10 +102,7 @@ fn flush() {
 fn cargo(args: &[&str]) -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .args(args)
-        .env("RESPIRE_CHECKS", "1")
-        .current_dir(tidy::root());
+    command.args(args).env("RESPIRE_CHECKS", "1").current_dir(tidy::root());
     succeed(&mut command)
 }
 
@@ -213,9 +177,7 @@ fn install(packages: &[&str]) -> Result<(), String> {
         return Err(format!("there is no apt-get here; {wish}"));
     }
     let Some(prefix) = privileges() else {
-        return Err(format!(
-            "apt-get needs root, and sudo wants a password; {wish}"
-        ));
+        return Err(format!("apt-get needs root, and sudo wants a password; {wish}"));
     };
     println!("installing {}", packages.join(" "));
     flush();
@@ -281,11 +243,7 @@ fn stop_service(prefix: &[&str]) {
     for (program, args) in attempts {
         if path_of(program).is_some() {
             let mut command = privileged(prefix, program);
-            let _ = command
-                .args(*args)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
+            let _ = command.args(*args).stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
     }
 }
@@ -298,19 +256,13 @@ mod tests {
     fn packages_are_named_once_and_only_for_what_is_missing() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
         assert_eq!(missing_packages(|_| false), ["redis-server", "redis-tools"]);
-        assert_eq!(
-            missing_packages(|program| program == "redis-server"),
-            ["redis-tools"]
-        );
+        assert_eq!(missing_packages(|program| program == "redis-server"), ["redis-tools"]);
     }
 
     #[test]
     fn an_unknown_step_names_the_known_ones() {
         let error = find_step("nosuch").err().expect("no such step");
-        assert!(
-            error.contains("nosuch") && error.contains("clippy"),
-            "{error}"
-        );
+        assert!(error.contains("nosuch") && error.contains("clippy"), "{error}");
         assert!(find_step("tidy").is_ok());
     }
 

@@ -61,21 +61,12 @@ type Files = BTreeMap<String, String>;
 /// Every text file that git tracks or would track.
 fn files() -> Result<Files, String> {
     let output = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output()
         .map_err(|e| format!("git: {e}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "git ls-files: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ));
+        return Err(format!("git ls-files: {}", String::from_utf8_lossy(&output.stderr)));
     }
     let mut files = Files::new();
     for name in output.stdout.split(|byte| *byte == 0) {
@@ -101,9 +92,7 @@ fn check(files: &Files, ratchet: &Ratchet) -> Vec<String> {
     for (path, text) in files {
         findings.extend(text::check(path, text));
         if path.ends_with(".md") {
-            findings.extend(text::broken_links(path, text, |target| {
-                root().join(target).exists()
-            }));
+            findings.extend(text::broken_links(path, text, |target| root().join(target).exists()));
         }
         if path.ends_with("Cargo.toml") {
             findings.extend(manifest::check(path, text));

@@ -15,12 +15,8 @@ pub const ROWS: &[Row] = &[
         s.args(w.pick(forms)).norm(Norm::SameShape)
     }),
     row!(1, None, "COMMAND INFO", |w, s| {
-        let forms: &[&[&str]] = &[
-            &["get"],
-            &["nosuch"],
-            &["set", "GETEX", "nosuch"],
-            &["client|id"],
-        ];
+        let forms: &[&[&str]] =
+            &[&["get"], &["nosuch"], &["set", "GETEX", "nosuch"], &["client|id"]];
         s.args(w.pick(forms)).norm(Norm::SameShape)
     }),
     row!(1, None, "COMMAND LIST", |w, s| {
@@ -48,72 +44,23 @@ pub const ROWS: &[Row] = &[
         make: |w| getkeys(w, "COMMAND GETKEYSANDFLAGS"),
     },
     row!(1, None, "COMMAND HELP", |_w, s| s.norm(Norm::SameShape)),
-    Row {
-        weight: 4,
-        names: &["CONFIG GET"],
-        damage: Damage::None,
-        make: config_get,
-    },
-    Row {
-        weight: 5,
-        names: &["CONFIG SET"],
-        damage: Damage::None,
-        make: config_set,
-    },
-    row!(1, None, "CONFIG REWRITE", |w, s| if w.chance(1, 3) {
-        s.arg("x")
-    } else {
-        s
-    }),
-    row!(1, None, "CONFIG RESETSTAT", |w, s| if w.chance(1, 3) {
-        s.arg("x")
-    } else {
-        s
-    }),
+    Row { weight: 4, names: &["CONFIG GET"], damage: Damage::None, make: config_get },
+    Row { weight: 5, names: &["CONFIG SET"], damage: Damage::None, make: config_set },
+    row!(1, None, "CONFIG REWRITE", |w, s| if w.chance(1, 3) { s.arg("x") } else { s }),
+    row!(1, None, "CONFIG RESETSTAT", |w, s| if w.chance(1, 3) { s.arg("x") } else { s }),
     row!(1, None, "CONFIG HELP", |_w, s| s.norm(Norm::SameShape)),
     row!(5, Any, "DBSIZE", |_w, s| s),
-    Row {
-        weight: 5,
-        names: &["DEBUG"],
-        damage: Damage::None,
-        make: debug,
-    },
-    Row {
-        weight: 2,
-        names: &["FLUSHALL"],
-        damage: Damage::None,
-        make: |w| flush(w, "FLUSHALL"),
-    },
-    Row {
-        weight: 3,
-        names: &["FLUSHDB"],
-        damage: Damage::None,
-        make: |w| flush(w, "FLUSHDB"),
-    },
+    Row { weight: 5, names: &["DEBUG"], damage: Damage::None, make: debug },
+    Row { weight: 2, names: &["FLUSHALL"], damage: Damage::None, make: |w| flush(w, "FLUSHALL") },
+    Row { weight: 3, names: &["FLUSHDB"], damage: Damage::None, make: |w| flush(w, "FLUSHDB") },
     row!(1, None, "INFO", |w, s| {
-        let forms: &[&[&str]] = &[
-            &[],
-            &["server"],
-            &["nosuch"],
-            &["clients", "MEMORY"],
-            &["everything"],
-            &["default"],
-        ];
+        let forms: &[&[&str]] =
+            &[&[], &["server"], &["nosuch"], &["clients", "MEMORY"], &["everything"], &["default"]];
         s.args(w.pick(forms)).norm(Norm::SameShape)
     }),
-    Row {
-        weight: 2,
-        names: &["LATENCY"],
-        damage: Damage::None,
-        make: latency,
-    },
+    Row { weight: 2, names: &["LATENCY"], damage: Damage::None, make: latency },
     row!(1, None, "LOLWUT", |_w, s| s.norm(Norm::SameShape)),
-    Row {
-        weight: 2,
-        names: &["MEMORY"],
-        damage: Damage::None,
-        make: memory,
-    },
+    Row { weight: 2, names: &["MEMORY"], damage: Damage::None, make: memory },
     row!(1, None, "SHUTDOWN", |w, s| {
         // Only forms that fail.
         let forms: &[&[&str]] = &[
@@ -126,12 +73,7 @@ pub const ROWS: &[Row] = &[
         ];
         s.args(w.pick(forms))
     }),
-    Row {
-        weight: 2,
-        names: &["SLOWLOG"],
-        damage: Damage::None,
-        make: slowlog,
-    },
+    Row { weight: 2, names: &["SLOWLOG"], damage: Damage::None, make: slowlog },
     row!(3, None, "SWAPDB", |w, s| if w.chance(1, 20) {
         s
     } else {
@@ -217,11 +159,7 @@ fn config_get(w: &mut Words) -> Vec<Step> {
         &["t[io]meout"],
         &["maxmemory-clients"],
     ];
-    vec![
-        Step::new(w, "CONFIG GET")
-            .args(w.pick(forms))
-            .norm(Norm::Unordered),
-    ]
+    vec![Step::new(w, "CONFIG GET").args(w.pick(forms)).norm(Norm::Unordered)]
 }
 
 /// Values that don't change what other steps see.
@@ -333,15 +271,8 @@ fn debug(w: &mut Words) -> Vec<Step> {
 }
 
 fn flush(w: &mut Words, name: &'static str) -> Vec<Step> {
-    let forms: &[&[&str]] = &[
-        &[],
-        &["ASYNC"],
-        &["sync"],
-        &["foo"],
-        &["ASYNC", "SYNC"],
-        &["foo"],
-        &["0"],
-    ];
+    let forms: &[&[&str]] =
+        &[&[], &["ASYNC"], &["sync"], &["foo"], &["ASYNC", "SYNC"], &["foo"], &["0"]];
     vec![Step::new(w, name).args(w.pick(forms))]
 }
 
@@ -358,12 +289,7 @@ fn latency(w: &mut Words) -> Vec<Step> {
         &["HISTOGRAM", "nosuch"],
         &["LATEST", "x"],
     ];
-    let shape: &[&[&str]] = &[
-        &["DOCTOR"],
-        &["HELP"],
-        &["HISTOGRAM"],
-        &["HISTOGRAM", "get"],
-    ];
+    let shape: &[&[&str]] = &[&["DOCTOR"], &["HELP"], &["HISTOGRAM"], &["HISTOGRAM", "get"]];
     let step = Step::new(w, "LATENCY");
     vec![if w.chance(1, 3) {
         step.args(w.pick(shape)).norm(Norm::SameShape)
@@ -375,9 +301,7 @@ fn latency(w: &mut Words) -> Vec<Step> {
 fn memory(w: &mut Words) -> Vec<Step> {
     let step = Step::new(w, "MEMORY");
     vec![match w.below(6) {
-        0 => step
-            .args(w.pick(&[&["DOCTOR"][..], &["STATS"], &["HELP"]]))
-            .norm(Norm::SameShape),
+        0 => step.args(w.pick(&[&["DOCTOR"][..], &["STATS"], &["HELP"]])).norm(Norm::SameShape),
         1 => step.args(w.pick(&[&["PURGE"][..], &["PURGE", "x"], &[], &["NOSUCH"]])),
         2 => step.arg("USAGE").arg(w.key()).args(w.pick(&[
             &["SAMPLES"][..],

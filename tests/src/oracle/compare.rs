@@ -56,10 +56,7 @@ pub fn equal_exec(norms: &[Norm], oracle: &Value, subject: &Value) -> bool {
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len()
                 && a.len() == norms.len()
-                && norms
-                    .iter()
-                    .zip(a.iter().zip(b))
-                    .all(|(norm, (a, b))| equal(*norm, a, b))
+                && norms.iter().zip(a.iter().zip(b)).all(|(norm, (a, b))| equal(*norm, a, b))
         }
         _ => oracle == subject,
     }
@@ -71,10 +68,9 @@ fn same_shape(a: &Value, b: &Value) -> bool {
 
 fn sorted(value: &Value) -> Vec<Value> {
     let mut elements = match value {
-        Value::Map(pairs) => pairs
-            .iter()
-            .map(|(k, v)| Value::Array(vec![k.clone(), v.clone()]))
-            .collect::<Vec<_>>(),
+        Value::Map(pairs) => {
+            pairs.iter().map(|(k, v)| Value::Array(vec![k.clone(), v.clone()])).collect::<Vec<_>>()
+        }
         _ => value.elements().map(<[Value]>::to_vec).unwrap_or_default(),
     };
     elements.sort();
@@ -86,11 +82,9 @@ fn same_hello(a: &Value, b: &Value) -> bool {
     let pairs = |value: &Value| -> Option<Vec<(Value, Value)>> {
         match value {
             Value::Map(pairs) => Some(pairs.clone()),
-            Value::Array(flat) if flat.len() % 2 == 0 => Some(
-                flat.chunks(2)
-                    .map(|pair| (pair[0].clone(), pair[1].clone()))
-                    .collect(),
-            ),
+            Value::Array(flat) if flat.len() % 2 == 0 => {
+                Some(flat.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+            }
             _ => None,
         }
     };
@@ -154,11 +148,7 @@ mod tests {
         assert!(equal(Norm::Unordered, &ab, &ba));
         assert!(!equal(Norm::Unordered, &ab, &aa));
         assert!(!equal(Norm::Exact, &ab, &ba));
-        assert!(!equal(
-            Norm::Unordered,
-            &ab,
-            &Value::Set(vec![bulk("a"), bulk("b")])
-        ));
+        assert!(!equal(Norm::Unordered, &ab, &Value::Set(vec![bulk("a"), bulk("b")])));
     }
 
     #[test]

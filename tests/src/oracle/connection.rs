@@ -8,23 +8,14 @@ use super::step::{Damage, Row, Step, row};
 use super::words::Words;
 
 pub const ROWS: &[Row] = &[
-    Row {
-        weight: 3,
-        names: &["AUTH"],
-        damage: Damage::None,
-        make: auth,
-    },
+    Row { weight: 3, names: &["AUTH"], damage: Damage::None, make: auth },
     row!(1, None, "CLIENT CACHING", |w, s| s.args(w.pick(&[
         &["yes"][..],
         &["no"],
         &["maybe"],
         &[]
     ]))),
-    row!(5, None, "CLIENT GETNAME", |w, s| if w.chance(1, 20) {
-        s.arg("x")
-    } else {
-        s
-    }),
+    row!(5, None, "CLIENT GETNAME", |w, s| if w.chance(1, 20) { s.arg("x") } else { s }),
     row!(1, None, "CLIENT GETREDIR", |_w, s| s),
     row!(1, None, "CLIENT HELP", |_w, s| s.norm(Norm::SameShape)),
     row!(2, None, "CLIENT ID", |w, s| if w.chance(1, 5) {
@@ -33,12 +24,7 @@ pub const ROWS: &[Row] = &[
         s.norm(Norm::SameShape)
     }),
     row!(1, None, "CLIENT INFO", |_w, s| s.norm(Norm::SameShape)),
-    Row {
-        weight: 3,
-        names: &["CLIENT KILL"],
-        damage: Damage::None,
-        make: client_kill,
-    },
+    Row { weight: 3, names: &["CLIENT KILL"], damage: Damage::None, make: client_kill },
     row!(1, None, "CLIENT LIST", |w, s| {
         let options: &[&[&str]] = &[
             &[],
@@ -61,33 +47,13 @@ pub const ROWS: &[Row] = &[
         &["OFF"]
     ]))),
     row!(1, None, "CLIENT PAUSE", |w, s| {
-        let bad: &[&[&str]] = &[
-            &["abc"],
-            &["-1"],
-            &["0", "foo"],
-            &[],
-            &["1.5", "ALL"],
-            &["9223372036854775808"],
-        ];
+        let bad: &[&[&str]] =
+            &[&["abc"], &["-1"], &["0", "foo"], &[], &["1.5", "ALL"], &["9223372036854775808"]];
         s.args(w.pick(bad))
     }),
-    row!(1, None, "CLIENT UNPAUSE", |w, s| if w.chance(1, 4) {
-        s.arg("x")
-    } else {
-        s
-    }),
-    Row {
-        weight: 3,
-        names: &["CLIENT REPLY"],
-        damage: Damage::None,
-        make: client_reply,
-    },
-    Row {
-        weight: 4,
-        names: &["CLIENT SETNAME"],
-        damage: Damage::None,
-        make: client_setname,
-    },
+    row!(1, None, "CLIENT UNPAUSE", |w, s| if w.chance(1, 4) { s.arg("x") } else { s }),
+    Row { weight: 3, names: &["CLIENT REPLY"], damage: Damage::None, make: client_reply },
+    Row { weight: 4, names: &["CLIENT SETNAME"], damage: Damage::None, make: client_setname },
     row!(1, None, "CLIENT TRACKINGINFO", |_w, s| s),
     row!(1, None, "CLIENT UNBLOCK", |w, s| {
         let forms: &[&[&str]] = &[
@@ -100,73 +66,22 @@ pub const ROWS: &[Row] = &[
         ];
         s.args(w.pick(forms))
     }),
-    row!(1, None, "CLIENT", |w, s| if w.chance(1, 2) {
-        s
-    } else {
-        s.arg("NOSUCH").arg("x")
-    }),
+    row!(1, None, "CLIENT", |w, s| if w.chance(1, 2) { s } else { s.arg("NOSUCH").arg("x") }),
     row!(4, Any, "ECHO", |w, s| s.arg(w.value())),
-    Row {
-        weight: 3,
-        names: &["HELLO"],
-        damage: Damage::None,
-        make: hello,
-    },
-    row!(5, Any, "PING", |w, s| if w.chance(1, 2) {
-        s
-    } else {
-        s.arg(w.value())
-    }),
-    row!(1, None, "QUIT", |w, s| if w.chance(1, 4) {
-        s.arg("now").last()
-    } else {
-        s.last()
-    }),
-    row!(2, None, "RESET", |w, s| if w.chance(1, 5) {
-        s.arg("x")
-    } else {
-        s
-    }),
+    Row { weight: 3, names: &["HELLO"], damage: Damage::None, make: hello },
+    row!(5, Any, "PING", |w, s| if w.chance(1, 2) { s } else { s.arg(w.value()) }),
+    row!(1, None, "QUIT", |w, s| if w.chance(1, 4) { s.arg("now").last() } else { s.last() }),
+    row!(2, None, "RESET", |w, s| if w.chance(1, 5) { s.arg("x") } else { s }),
     row!(10, None, "SELECT", |w, s| {
-        let s = if w.chance(1, 30) {
-            s
-        } else {
-            s.arg(w.database())
-        };
+        let s = if w.chance(1, 30) { s } else { s.arg(w.database()) };
         if w.chance(1, 30) { s.arg("x") } else { s }
     }),
-    row!(12, None, "MULTI", |w, s| if w.chance(1, 30) {
-        s.arg("x")
-    } else {
-        s
-    }),
-    row!(3, None, "EXEC", |w, s| if w.chance(1, 10) {
-        s.arg("x")
-    } else {
-        s
-    }),
-    row!(2, None, "DISCARD", |w, s| if w.chance(1, 10) {
-        s.arg("x")
-    } else {
-        s
-    }),
-    row!(3, None, "UNWATCH", |w, s| if w.chance(1, 10) {
-        s.arg("x")
-    } else {
-        s
-    }),
-    Row {
-        weight: 12,
-        names: &["WATCH"],
-        damage: Damage::None,
-        make: watch,
-    },
-    Row {
-        weight: 8,
-        names: &["(unknown)"],
-        damage: Damage::None,
-        make: unknown,
-    },
+    row!(12, None, "MULTI", |w, s| if w.chance(1, 30) { s.arg("x") } else { s }),
+    row!(3, None, "EXEC", |w, s| if w.chance(1, 10) { s.arg("x") } else { s }),
+    row!(2, None, "DISCARD", |w, s| if w.chance(1, 10) { s.arg("x") } else { s }),
+    row!(3, None, "UNWATCH", |w, s| if w.chance(1, 10) { s.arg("x") } else { s }),
+    Row { weight: 12, names: &["WATCH"], damage: Damage::None, make: watch },
+    Row { weight: 8, names: &["(unknown)"], damage: Damage::None, make: unknown },
 ];
 
 fn auth(w: &mut Words) -> Vec<Step> {
@@ -226,28 +141,17 @@ fn client_reply(w: &mut Words) -> Vec<Step> {
         return vec![Step::new(w, "CLIENT REPLY").args(w.pick(bad))];
     }
     if w.chance(1, 3) {
-        let skip = Step::new(w, "CLIENT REPLY")
-            .arg(w.cased("SKIP"))
-            .unanswered();
+        let skip = Step::new(w, "CLIENT REPLY").arg(w.cased("SKIP")).unanswered();
         let skipped = Step::new(w, "INCR").arg(w.key()).unanswered();
         return vec![skip, skipped];
     }
-    let mut steps = vec![
-        Step::new(w, "CLIENT REPLY")
-            .arg(w.cased("OFF"))
-            .unanswered(),
-    ];
+    let mut steps = vec![Step::new(w, "CLIENT REPLY").arg(w.cased("OFF")).unanswered()];
     for _ in 0..w.below(4) {
         steps.push(match w.below(4) {
             0 => Step::new(w, "SET").arg(w.key()).arg(w.value()).unanswered(),
             1 => Step::new(w, "GET").arg(w.key()).unanswered(),
-            2 => Step::new(w, "CLIENT REPLY")
-                .arg(w.cased("SKIP"))
-                .unanswered(),
-            _ => Step::new(w, "INCRBY")
-                .arg(w.key())
-                .arg(w.integer())
-                .unanswered(),
+            2 => Step::new(w, "CLIENT REPLY").arg(w.cased("SKIP")).unanswered(),
+            _ => Step::new(w, "INCRBY").arg(w.key()).arg(w.integer()).unanswered(),
         });
     }
     let on = Step::new(w, "CLIENT REPLY").arg(w.cased("ON"));

@@ -21,35 +21,14 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("CLIENT NO-TOUCH", "newer than Redis 7.0"),
     out("CLIENT SETINFO", "newer than Redis 7.0"),
     out("CLIENT KILL MAXAGE", "newer than Redis 7.0"),
-    out(
-        "MONITOR",
-        "what it shows depends on the moment; tests/redis_tools.rs covers it",
-    ),
-    out(
-        "CLIENT PAUSE",
-        "only its mistakes: a real pause would only slow the test down",
-    ),
+    out("MONITOR", "what it shows depends on the moment; tests/redis_tools.rs covers it"),
+    out("CLIENT PAUSE", "only its mistakes: a real pause would only slow the test down"),
     out("SHUTDOWN", "only its mistakes: a real one ends the test"),
-    out(
-        "DEBUG SET-ACTIVE-EXPIRE 0",
-        "it would decide when DBSIZE notices an expired key",
-    ),
-    out(
-        "DEBUG PROTOCOL push",
-        "arrives beside the replies, not among them",
-    ),
-    out(
-        "HELLO 2, HELLO 3 in MULTI",
-        "switches the protocol in the middle of EXEC's reply",
-    ),
-    out(
-        "SCAN in MULTI",
-        "the cursor is the server's own, and EXEC gives no chance to follow it",
-    ),
-    out(
-        "wrong type of value",
-        "until a second type of value exists no key can hold one",
-    ),
+    out("DEBUG SET-ACTIVE-EXPIRE 0", "it would decide when DBSIZE notices an expired key"),
+    out("DEBUG PROTOCOL push", "arrives beside the replies, not among them"),
+    out("HELLO 2, HELLO 3 in MULTI", "switches the protocol in the middle of EXEC's reply"),
+    out("SCAN in MULTI", "the cursor is the server's own, and EXEC gives no chance to follow it"),
+    out("wrong type of value", "until a second type of value exists no key can hold one"),
 ];
 
 /// Whether `what` is on the list.

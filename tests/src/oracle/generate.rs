@@ -87,11 +87,7 @@ impl Generator {
         };
         if restored {
             let version = self.protocol.to_string();
-            steps.push(
-                Step::new(&mut self.words, "HELLO")
-                    .arg(version)
-                    .norm(Norm::Hello),
-            );
+            steps.push(Step::new(&mut self.words, "HELLO").arg(version).norm(Norm::Hello));
         }
         for step in &steps {
             *self.coverage.entry(step.name).or_default() += 1;
@@ -293,11 +289,7 @@ mod tests {
                 "{command}: generated {times} times"
             );
         }
-        assert!(
-            exclusions::LEFT_OUT
-                .iter()
-                .all(|entry| !entry.reason.is_empty())
-        );
+        assert!(exclusions::LEFT_OUT.iter().all(|entry| !entry.reason.is_empty()));
     }
 
     #[test]

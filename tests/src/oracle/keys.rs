@@ -10,36 +10,11 @@ pub const SECONDS: Norm = Norm::Within(30);
 pub const MILLIS: Norm = Norm::Within(30_000);
 
 pub const ROWS: &[Row] = &[
-    Row {
-        weight: 8,
-        names: &["COPY"],
-        damage: Damage::Any,
-        make: copy,
-    },
-    Row {
-        weight: 8,
-        names: &["DEL"],
-        damage: Damage::Any,
-        make: |w| some_keys(w, "DEL"),
-    },
-    Row {
-        weight: 5,
-        names: &["EXISTS"],
-        damage: Damage::Any,
-        make: |w| some_keys(w, "EXISTS"),
-    },
-    Row {
-        weight: 4,
-        names: &["TOUCH"],
-        damage: Damage::Any,
-        make: |w| some_keys(w, "TOUCH"),
-    },
-    Row {
-        weight: 4,
-        names: &["UNLINK"],
-        damage: Damage::Any,
-        make: |w| some_keys(w, "UNLINK"),
-    },
+    Row { weight: 8, names: &["COPY"], damage: Damage::Any, make: copy },
+    Row { weight: 8, names: &["DEL"], damage: Damage::Any, make: |w| some_keys(w, "DEL") },
+    Row { weight: 5, names: &["EXISTS"], damage: Damage::Any, make: |w| some_keys(w, "EXISTS") },
+    Row { weight: 4, names: &["TOUCH"], damage: Damage::Any, make: |w| some_keys(w, "TOUCH") },
+    Row { weight: 4, names: &["UNLINK"], damage: Damage::Any, make: |w| some_keys(w, "UNLINK") },
     Row {
         weight: 8,
         names: &["EXPIRE"],
@@ -69,38 +44,19 @@ pub const ROWS: &[Row] = &[
     row!(8, Any, "TTL", |w, s| s.arg(w.key()).norm(SECONDS)),
     row!(8, Any, "PTTL", |w, s| s.arg(w.key()).norm(MILLIS)),
     row!(5, Any, "PERSIST", |w, s| s.arg(w.key())),
-    row!(5, Any, "KEYS", |w, s| s
-        .arg(w.pattern())
-        .norm(Norm::Unordered)),
+    row!(5, Any, "KEYS", |w, s| s.arg(w.pattern()).norm(Norm::Unordered)),
     row!(6, Any, "MOVE", |w, s| s.arg(w.key()).arg(w.database())),
     row!(8, Any, "OBJECT ENCODING", |w, s| s.arg(w.key())),
     row!(3, Any, "OBJECT REFCOUNT", |w, s| s.arg(w.key())),
     // An error, unless the policy is LFU; then a counter that grows by chance.
-    row!(2, Any, "OBJECT FREQ", |w, s| s
-        .arg(w.key())
-        .norm(Norm::Within(255))),
-    row!(2, Any, "OBJECT IDLETIME", |w, s| s
-        .arg(w.key())
-        .norm(Norm::Within(60))),
+    row!(2, Any, "OBJECT FREQ", |w, s| s.arg(w.key()).norm(Norm::Within(255))),
+    row!(2, Any, "OBJECT IDLETIME", |w, s| s.arg(w.key()).norm(Norm::Within(60))),
     row!(1, None, "OBJECT HELP", |w, s| s.norm(Norm::SameShape)),
-    row!(1, Any, "OBJECT", |w, s| s
-        .arg(w.nonsense())
-        .arg(w.key())
-        .norm(Norm::SameShape)),
-    Row {
-        weight: 3,
-        names: &["RANDOMKEY"],
-        damage: Damage::None,
-        make: randomkey,
-    },
+    row!(1, Any, "OBJECT", |w, s| s.arg(w.nonsense()).arg(w.key()).norm(Norm::SameShape)),
+    Row { weight: 3, names: &["RANDOMKEY"], damage: Damage::None, make: randomkey },
     row!(6, Any, "RENAME", |w, s| s.arg(w.key()).arg(w.key())),
     row!(5, Any, "RENAMENX", |w, s| s.arg(w.key()).arg(w.key())),
-    Row {
-        weight: 5,
-        names: &["SCAN"],
-        damage: Damage::None,
-        make: scan,
-    },
+    Row { weight: 5, names: &["SCAN"], damage: Damage::None, make: scan },
     row!(5, Any, "TYPE", |w, s| s.arg(w.key())),
 ];
 
@@ -143,11 +99,7 @@ fn expire(w: &mut Words, name: &'static str, unit: Option<u64>) -> Vec<Step> {
 /// Which key comes is the server's choice; that it exists is checked right behind it, outside transactions.
 fn randomkey(w: &mut Words) -> Vec<Step> {
     let step = Step::new(w, "RANDOMKEY").norm(Norm::AnyKey).last();
-    vec![if w.chance(1, 10) {
-        step.arg(w.nonsense())
-    } else {
-        step
-    }]
+    vec![if w.chance(1, 10) { step.arg(w.nonsense()) } else { step }]
 }
 
 /// A scan that the runner follows to its end on both servers, or one that must fail. Inside a transaction only the

@@ -59,11 +59,7 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "the servers differ at step {} on {}",
-            self.step, self.connection
-        )?;
+        writeln!(f, "the servers differ at step {} on {}", self.step, self.connection)?;
         writeln!(f, "its last commands:")?;
         for line in &self.history {
             writeln!(f, "    {line}")?;
@@ -102,14 +98,7 @@ type Disagreement = (String, String);
 
 /// Runs `plan` against two fresh servers.
 pub fn run(plan: Plan, redis: &Server, respire: &Server) -> Result<Summary, Box<Difference>> {
-    let mut runner = Runner {
-        plan,
-        redis,
-        respire,
-        pairs: Vec::new(),
-        step: 0,
-        errors: 0,
-    };
+    let mut runner = Runner { plan, redis, respire, pairs: Vec::new(), step: 0, errors: 0 };
     for _ in 0..plan.connections {
         let pair = runner.connect();
         runner.pairs.push(pair);
@@ -140,9 +129,7 @@ impl Runner<'_> {
         let protocol = self.plan.protocol.to_string();
         let open = |server: &Server| {
             let mut client = server.client();
-            client
-                .roundtrip(&["HELLO", &protocol])
-                .expect("HELLO on a fresh connection");
+            client.roundtrip(&["HELLO", &protocol]).expect("HELLO on a fresh connection");
             client
         };
         Pair {
@@ -184,11 +171,7 @@ impl Runner<'_> {
             self.step += 1;
             let pair = &mut self.pairs[connection];
             pair.remember(self.step, step);
-            let verdict = if step.answered {
-                pair.compare_reply(step)
-            } else {
-                Ok(false)
-            };
+            let verdict = if step.answered { pair.compare_reply(step) } else { Ok(false) };
             let refused = verdict.map_err(|found| self.difference(connection, step.name, found))?;
             self.errors += u64::from(refused);
         }
@@ -217,11 +200,7 @@ impl Runner<'_> {
                 step: self.step,
                 name: "state",
                 connection: "the state of the keyspace".into(),
-                history: self
-                    .pairs
-                    .iter()
-                    .flat_map(|pair| pair.history.iter().cloned())
-                    .collect(),
+                history: self.pairs.iter().flat_map(|pair| pair.history.iter().cloned()).collect(),
                 redis,
                 respire,
             })
@@ -248,14 +227,10 @@ impl Pair {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        let args: Vec<String> = step
-            .args
-            .iter()
-            .map(|arg| format!("\"{}\"", arg.escape_ascii()))
-            .collect();
+        let args: Vec<String> =
+            step.args.iter().map(|arg| format!("\"{}\"", arg.escape_ascii())).collect();
         let silent = if step.answered { "" } else { "   (no reply)" };
-        self.history
-            .push_back(format!("{number}: {}{silent}", args.join(" ")));
+        self.history.push_back(format!("{number}: {}{silent}", args.join(" ")));
     }
 
     /// Compares the replies to one step; answers whether they were errors.
@@ -326,10 +301,7 @@ impl Pair {
             Value::Bulk(key) => client.roundtrip(&[b"EXISTS", key.as_slice()]),
             _ => Ok(Value::Integer(1)),
         };
-        match (
-            check(&mut self.redis, oracle),
-            check(&mut self.respire, subject),
-        ) {
+        match (check(&mut self.redis, oracle), check(&mut self.respire, subject)) {
             (Ok(Value::Integer(1)), Ok(Value::Integer(1))) => Ok(()),
             (a, b) => Err((describe(&a), describe(&b))),
         }
@@ -346,10 +318,7 @@ impl Pair {
 
 fn follow_scan(client: &mut Client, step: &Step, first: Value) -> io::Result<BTreeSet<Value>> {
     let wrong = |reply: &Value| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("not a scan's reply: {reply:?}"),
-        )
+        io::Error::new(io::ErrorKind::InvalidData, format!("not a scan's reply: {reply:?}"))
     };
     let mut found = BTreeSet::new();
     let mut reply = first;
@@ -385,12 +354,8 @@ fn dump(server: &Server) -> io::Result<Dump> {
     for database in 0..DATABASES {
         client.roundtrip(&["SELECT", &database.to_string()])?;
         let keys = client.roundtrip(&["KEYS", "*"])?;
-        let keys: Vec<&[u8]> = keys
-            .elements()
-            .unwrap_or_default()
-            .iter()
-            .filter_map(Value::text)
-            .collect();
+        let keys: Vec<&[u8]> =
+            keys.elements().unwrap_or_default().iter().filter_map(Value::text).collect();
         let mut bytes = Vec::new();
         for key in &keys {
             for (question, _) in QUESTIONS {
@@ -401,10 +366,8 @@ fn dump(server: &Server) -> io::Result<Dump> {
         }
         client.send_raw(&bytes)?;
         for key in &keys {
-            let answers = QUESTIONS
-                .iter()
-                .map(|_| client.read())
-                .collect::<io::Result<Vec<_>>>()?;
+            let answers =
+                QUESTIONS.iter().map(|_| client.read()).collect::<io::Result<Vec<_>>>()?;
             out.insert(format!("{database}/{}", key.escape_ascii()), answers);
         }
     }
@@ -416,10 +379,9 @@ fn compare_dumps(redis: &Dump, respire: &Dump) -> Result<(), Disagreement> {
     for name in names {
         let (a, b) = (redis.get(name), respire.get(name));
         let same = match (a, b) {
-            (Some(a), Some(b)) => QUESTIONS
-                .iter()
-                .zip(a.iter().zip(b))
-                .all(|((_, norm), (a, b))| equal(*norm, a, b)),
+            (Some(a), Some(b)) => {
+                QUESTIONS.iter().zip(a.iter().zip(b)).all(|((_, norm), (a, b))| equal(*norm, a, b))
+            }
             _ => false,
         };
         if !same {

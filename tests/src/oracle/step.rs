@@ -20,13 +20,7 @@ impl Step {
     /// The command's own words, one per part of `name`, in random case.
     pub fn new(words: &mut Words, name: &'static str) -> Step {
         let args = name.split(' ').map(|part| words.cased(part)).collect();
-        Step {
-            name,
-            args,
-            norm: Norm::Exact,
-            answered: true,
-            last: false,
-        }
+        Step { name, args, norm: Norm::Exact, answered: true, last: false }
     }
 
     pub fn arg(mut self, arg: impl AsRef<[u8]>) -> Step {
@@ -35,8 +29,7 @@ impl Step {
     }
 
     pub fn args<A: AsRef<[u8]>>(mut self, args: impl IntoIterator<Item = A>) -> Step {
-        self.args
-            .extend(args.into_iter().map(|a| a.as_ref().to_vec()));
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_vec()));
         self
     }
 

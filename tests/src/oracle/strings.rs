@@ -5,77 +5,31 @@ use super::words::Words;
 
 pub const ROWS: &[Row] = &[
     row!(20, Any, "GET", |w, s| s.arg(w.key())),
-    Row {
-        weight: 40,
-        names: &["SET"],
-        damage: Damage::KeepTimes,
-        make: set,
-    },
+    Row { weight: 40, names: &["SET"], damage: Damage::KeepTimes, make: set },
     row!(8, Any, "APPEND", |w, s| s.arg(w.key()).arg(w.value())),
     row!(6, Any, "DECR", |w, s| s.arg(w.key())),
     row!(6, Any, "DECRBY", |w, s| s.arg(w.key()).arg(w.integer())),
     row!(6, Any, "GETDEL", |w, s| s.arg(w.key())),
-    Row {
-        weight: 12,
-        names: &["GETEX"],
-        damage: Damage::KeepTimes,
-        make: getex,
-    },
-    row!(8, Any, "GETRANGE", |w, s| s
-        .arg(w.key())
-        .arg(w.index())
-        .arg(w.index())),
-    row!(3, Any, "SUBSTR", |w, s| s
-        .arg(w.key())
-        .arg(w.index())
-        .arg(w.index())),
+    Row { weight: 12, names: &["GETEX"], damage: Damage::KeepTimes, make: getex },
+    row!(8, Any, "GETRANGE", |w, s| s.arg(w.key()).arg(w.index()).arg(w.index())),
+    row!(3, Any, "SUBSTR", |w, s| s.arg(w.key()).arg(w.index()).arg(w.index())),
     row!(6, Any, "GETSET", |w, s| s.arg(w.key()).arg(w.value())),
     row!(10, Any, "INCR", |w, s| s.arg(w.key())),
     row!(10, Any, "INCRBY", |w, s| s.arg(w.key()).arg(w.integer())),
     row!(14, Any, "INCRBYFLOAT", |w, s| s.arg(w.key()).arg(w.float())),
-    Row {
-        weight: 8,
-        names: &["LCS"],
-        damage: Damage::Any,
-        make: lcs,
-    },
-    Row {
-        weight: 6,
-        names: &["MGET"],
-        damage: Damage::Any,
-        make: mget,
-    },
-    Row {
-        weight: 6,
-        names: &["MSET"],
-        damage: Damage::Any,
-        make: |w| many_pairs(w, "MSET"),
-    },
-    Row {
-        weight: 5,
-        names: &["MSETNX"],
-        damage: Damage::Any,
-        make: |w| many_pairs(w, "MSETNX"),
-    },
+    Row { weight: 8, names: &["LCS"], damage: Damage::Any, make: lcs },
+    Row { weight: 6, names: &["MGET"], damage: Damage::Any, make: mget },
+    Row { weight: 6, names: &["MSET"], damage: Damage::Any, make: |w| many_pairs(w, "MSET") },
+    Row { weight: 5, names: &["MSETNX"], damage: Damage::Any, make: |w| many_pairs(w, "MSETNX") },
     Row {
         weight: 5,
         names: &["PSETEX"],
         damage: Damage::KeepTimes,
         make: |w| setex(w, "PSETEX", 1000),
     },
-    Row {
-        weight: 5,
-        names: &["SETEX"],
-        damage: Damage::KeepTimes,
-        make: |w| setex(w, "SETEX", 1),
-    },
+    Row { weight: 5, names: &["SETEX"], damage: Damage::KeepTimes, make: |w| setex(w, "SETEX", 1) },
     row!(6, Any, "SETNX", |w, s| s.arg(w.key()).arg(w.value())),
-    Row {
-        weight: 8,
-        names: &["SETRANGE"],
-        damage: Damage::None,
-        make: setrange,
-    },
+    Row { weight: 8, names: &["SETRANGE"], damage: Damage::None, make: setrange },
     row!(6, Any, "STRLEN", |w, s| s.arg(w.key())),
 ];
 
@@ -121,11 +75,7 @@ fn set(w: &mut Words) -> Vec<Step> {
 fn getex(w: &mut Words) -> Vec<Step> {
     let mut step = Step::new(w, "GETEX").arg(w.key());
     for _ in 0..w.pick(&[0, 1, 1, 1, 2]) {
-        step = if w.chance(1, 4) {
-            step.arg(w.cased("PERSIST"))
-        } else {
-            step.args(expiry(w))
-        };
+        step = if w.chance(1, 4) { step.arg(w.cased("PERSIST")) } else { step.args(expiry(w)) };
     }
     noticed(w, step)
 }
@@ -176,14 +126,7 @@ fn setrange(w: &mut Words) -> Vec<Step> {
         0..=4 => w.below(40).to_string(),
         5 => w.below(1500).to_string(),
         6 => w
-            .pick(&[
-                "-1",
-                "-9223372036854775808",
-                "abc",
-                "",
-                "9223372036854775808",
-                "1.0",
-            ])
+            .pick(&["-1", "-9223372036854775808", "abc", "", "9223372036854775808", "1.0"])
             .to_string(),
         _ => w
             .pick(&[

@@ -151,15 +151,8 @@ const BAD_FLOATS: &[&str] = &[
     "0x1p3x", "--1", "1e", "e5", ".", "+", "1\0",
 ];
 
-const WIDE_FLOATS: &[&str] = &[
-    "1e17",
-    "1e18",
-    "9007199254740993",
-    "1e-17",
-    "123456789012345678",
-    "0x10",
-    "1e300",
-];
+const WIDE_FLOATS: &[&str] =
+    &["1e17", "1e18", "9007199254740993", "1e-17", "123456789012345678", "0x10", "1e300"];
 
 /// Options and nonsense to throw into a command. `PX` is missing, because it would turn far seconds into near
 /// milliseconds.
@@ -232,13 +225,8 @@ const PATTERNS: &[&[u8]] = &[
 ];
 
 /// Absolute times in the far future (seconds).
-const FAR_UNIX: &[u64] = &[
-    4_102_444_800,
-    4_102_444_801,
-    5_000_000_000,
-    9_999_999_999,
-    253_402_300_799,
-];
+const FAR_UNIX: &[u64] =
+    &[4_102_444_800, 4_102_444_801, 5_000_000_000, 9_999_999_999, 253_402_300_799];
 
 /// A source of words with the state that keeps them harmless.
 #[derive(Debug)]
@@ -251,11 +239,7 @@ pub struct Words {
 
 impl Words {
     pub fn new(seed: u64) -> Words {
-        Words {
-            random: Random::new(seed),
-            in_multi: false,
-            unique: 0,
-        }
+        Words { random: Random::new(seed), in_multi: false, unique: 0 }
     }
 
     pub fn chance(&mut self, a: u64, b: u64) -> bool {
@@ -272,11 +256,7 @@ impl Words {
 
     pub fn key(&mut self) -> Vec<u8> {
         // The first eight half of the time, so that commands meet.
-        if self.chance(1, 2) {
-            self.pick(&KEYS[..8]).to_vec()
-        } else {
-            self.pick(KEYS).to_vec()
-        }
+        if self.chance(1, 2) { self.pick(&KEYS[..8]).to_vec() } else { self.pick(KEYS).to_vec() }
     }
 
     pub fn value(&mut self) -> Vec<u8> {
@@ -316,13 +296,7 @@ impl Words {
             0..=3 => (self.below(24) as i64 - 12).to_string().into_bytes(),
             4 => self.integer(),
             _ => self
-                .pick(&[
-                    "536870911",
-                    "536870912",
-                    "-536870912",
-                    "4294967295",
-                    "-4294967297",
-                ])
+                .pick(&["536870911", "536870912", "-536870912", "4294967295", "-4294967297"])
                 .into(),
         }
     }
@@ -406,11 +380,7 @@ impl Words {
             1 => text
                 .bytes()
                 .map(|b| {
-                    if self.chance(1, 2) {
-                        b.to_ascii_lowercase()
-                    } else {
-                        b.to_ascii_uppercase()
-                    }
+                    if self.chance(1, 2) { b.to_ascii_lowercase() } else { b.to_ascii_uppercase() }
                 })
                 .collect(),
             _ => text.as_bytes().to_vec(),
@@ -426,9 +396,7 @@ mod tests {
     fn the_same_seed_gives_the_same_words() {
         let run = |seed| {
             let mut words = Words::new(seed);
-            (0..100)
-                .map(|_| (words.key(), words.value()))
-                .collect::<Vec<_>>()
+            (0..100).map(|_| (words.key(), words.value())).collect::<Vec<_>>()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));

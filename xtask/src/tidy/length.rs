@@ -20,10 +20,7 @@ pub fn long(path: &str, text: &str) -> BTreeMap<String, usize> {
     let tests_start = if is_test_file(path) {
         0
     } else {
-        lines
-            .iter()
-            .position(|line| *line == "#[cfg(test)]")
-            .unwrap_or(lines.len())
+        lines.iter().position(|line| *line == "#[cfg(test)]").unwrap_or(lines.len())
     };
     for (start, line) in lines[..tests_start].iter().enumerate() {
         let Some((indent, name)) = function(line) else {
@@ -56,17 +53,12 @@ fn function(line: &str) -> Option<(usize, &str)> {
         Some(after) => ("", after),
         None => code.split_once(" fn ")?,
     };
-    let words_before = before
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .all(|word| {
-            word.starts_with("pub")
-                || word.ends_with(')')
-                || ["const", "async", "extern", "\"C\"", concat!("un", "safe")].contains(&word)
-        });
-    let name = after
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .next()?;
+    let words_before = before.split(' ').filter(|word| !word.is_empty()).all(|word| {
+        word.starts_with("pub")
+            || word.ends_with(')')
+            || ["const", "async", "extern", "\"C\"", concat!("un", "safe")].contains(&word)
+    });
+    let name = after.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
     (words_before && !name.is_empty()).then_some((line.len() - code.len(), name))
 }
 
@@ -78,14 +70,11 @@ impl Ratchet {
     /// Lines of `<length> <path>` or `<length> <path> fn <name>`; `#` starts a comment.
     pub fn parse(text: &str) -> Result<Ratchet, String> {
         let mut entries = BTreeMap::new();
-        for line in text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        for line in
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
         {
-            let entry = line
-                .split_once(' ')
-                .and_then(|(length, what)| Some((length.parse().ok()?, what)));
+            let entry =
+                line.split_once(' ').and_then(|(length, what)| Some((length.parse().ok()?, what)));
             let (length, what) =
                 entry.ok_or_else(|| format!("'{line}' is not '<length> <path>'"))?;
             entries.insert(what.trim().to_string(), length);
@@ -115,11 +104,7 @@ impl Ratchet {
     pub fn check(&self, present: &BTreeMap<String, usize>) -> Vec<String> {
         let mut findings = Vec::new();
         for (what, length) in present {
-            let limit = if what.contains(" fn ") {
-                FUNCTION_LINES
-            } else {
-                FILE_LINES
-            };
+            let limit = if what.contains(" fn ") { FUNCTION_LINES } else { FILE_LINES };
             match self.0.get(what) {
                 None => findings.push(format!("{what}: {length} lines, the limit is {limit}")),
                 Some(allowed) if length > allowed => {
@@ -136,9 +121,7 @@ impl Ratchet {
             }
         }
         for what in self.0.keys().filter(|what| !present.contains_key(*what)) {
-            findings.push(format!(
-                "{what}: no longer long; run `cargo xtask tidy --update`"
-            ));
+            findings.push(format!("{what}: no longer long; run `cargo xtask tidy --update`"));
         }
         findings
     }
@@ -156,18 +139,9 @@ mod tests {
     fn long_functions_are_found_wherever_they_stand() {
         let short = format!("fn a() {{\n{}}}\n", body(68));
         assert!(long("a.rs", &short).is_empty());
-        let free = format!(
-            "pub(crate) async fn b(\n    x: u8,\n) -> u8 {{\n{}}}\n",
-            body(70)
-        );
-        assert_eq!(
-            long("a.rs", &free),
-            BTreeMap::from([("a.rs fn b".to_string(), 74)])
-        );
-        let method = format!(
-            "impl A {{\n    const fn c<T>() {{\n{}    }}\n}}\n",
-            body(70)
-        );
+        let free = format!("pub(crate) async fn b(\n    x: u8,\n) -> u8 {{\n{}}}\n", body(70));
+        assert_eq!(long("a.rs", &free), BTreeMap::from([("a.rs fn b".to_string(), 74)]));
+        let method = format!("impl A {{\n    const fn c<T>() {{\n{}    }}\n}}\n", body(70));
         assert!(long("a.rs", &method).contains_key("a.rs fn c"), "{method}");
     }
 
@@ -179,11 +153,7 @@ mod tests {
         );
         assert!(long("a.rs", &text).is_empty());
         assert!(
-            long(
-                "a.rs",
-                &format!("// some fn here\nlet f: fn a;\n{}}}\n", body(100))
-            )
-            .is_empty()
+            long("a.rs", &format!("// some fn here\nlet f: fn a;\n{}}}\n", body(100))).is_empty()
         );
     }
 
@@ -198,10 +168,7 @@ mod tests {
     #[test]
     fn long_files_are_found() {
         assert!(long("a.rs", &"\n".repeat(1000)).is_empty());
-        assert_eq!(
-            long("a.rs", &"\n".repeat(1001)),
-            BTreeMap::from([("a.rs".to_string(), 1001)])
-        );
+        assert_eq!(long("a.rs", &"\n".repeat(1001)), BTreeMap::from([("a.rs".to_string(), 1001)]));
     }
 
     #[test]

@@ -8,10 +8,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("respire-resp", &[]),
     ("respire-datatypes", &[]),
     ("respire-keyspace", &["respire-datatypes"]),
-    (
-        "respire-engine",
-        &["respire-resp", "respire-datatypes", "respire-keyspace"],
-    ),
+    ("respire-engine", &["respire-resp", "respire-datatypes", "respire-keyspace"]),
 ];
 
 /// The server itself, and who may depend on it.
@@ -34,10 +31,8 @@ pub fn check(path: &str, text: &str) -> Vec<String> {
             let name = dependency(name, value);
             if name.starts_with(SERVER) {
                 if section != "workspace.dependencies" && !allowed(package, name, section) {
-                    findings.push(format!(
-                        "{path}:{}: {package} may not depend on {name}",
-                        number + 1
-                    ));
+                    findings
+                        .push(format!("{path}:{}: {package} may not depend on {name}", number + 1));
                 }
             } else if !line.contains("workspace") && !before.starts_with('#') {
                 findings.push(format!(
@@ -54,9 +49,7 @@ pub fn check(path: &str, text: &str) -> Vec<String> {
 /// The name in `[package]`.
 fn package(text: &str) -> Option<&str> {
     let after = text.split("[package]").nth(1)?;
-    let line = after
-        .lines()
-        .find(|line| line.trim_start().starts_with("name"))?;
+    let line = after.lines().find(|line| line.trim_start().starts_with("name"))?;
     Some(line.split_once('=')?.1.trim().trim_matches('"'))
 }
 
@@ -76,9 +69,7 @@ fn allowed(package: &str, on: &str, section: &str) -> bool {
     if section.ends_with("dev-dependencies") {
         return true;
     }
-    LAW.iter()
-        .find(|(name, _)| *name == package)
-        .is_none_or(|(_, allowed)| allowed.contains(&on))
+    LAW.iter().find(|(name, _)| *name == package).is_none_or(|(_, allowed)| allowed.contains(&on))
 }
 
 #[cfg(test)]
@@ -102,32 +93,19 @@ mod tests {
             "respire-engine = { path = \"../engine\" }",
             "e = { package = \"respire-engine\", path = \"../engine\" }",
         ] {
-            for section in [
-                "dependencies",
-                "build-dependencies",
-                "target.'cfg(unix)'.dependencies",
-            ] {
+            for section in ["dependencies", "build-dependencies", "target.'cfg(unix)'.dependencies"]
+            {
                 let findings = manifest("respire-keyspace", &format!("[{section}]\n{line}"));
                 assert_eq!(findings.len(), 1, "{section} {line}: {findings:?}");
-                assert!(
-                    findings[0].contains("may not depend on respire-engine"),
-                    "{findings:?}"
-                );
+                assert!(findings[0].contains("may not depend on respire-engine"), "{findings:?}");
             }
         }
         assert!(
-            manifest(
-                "respire-engine",
-                "[dependencies]\nrespire-keyspace.workspace = true"
-            )
-            .is_empty()
+            manifest("respire-engine", "[dependencies]\nrespire-keyspace.workspace = true")
+                .is_empty()
         );
         assert_eq!(
-            manifest(
-                "respire-resp",
-                "[dependencies]\nrespire-datatypes.workspace = true"
-            )
-            .len(),
+            manifest("respire-resp", "[dependencies]\nrespire-datatypes.workspace = true").len(),
             1
         );
     }
@@ -136,11 +114,7 @@ mod tests {
     fn only_tests_and_xtask_depend_on_the_server() {
         assert!(manifest("respire-tests", "[dependencies]\nrespire.workspace = true").is_empty());
         assert_eq!(
-            manifest(
-                "respire-engine",
-                "[dev-dependencies]\nrespire.workspace = true"
-            )
-            .len(),
+            manifest("respire-engine", "[dev-dependencies]\nrespire.workspace = true").len(),
             1
         );
         assert!(manifest("respire", "[dependencies]\nrespire-engine.workspace = true").is_empty());
@@ -150,11 +124,8 @@ mod tests {
     fn a_dependency_says_why() {
         assert_eq!(manifest("respire", "[dependencies]\nmio = \"1\"").len(), 1);
         assert!(
-            manifest(
-                "respire",
-                "[dependencies]\n# Epoll behind a safe face.\nmio = \"1\""
-            )
-            .is_empty()
+            manifest("respire", "[dependencies]\n# Epoll behind a safe face.\nmio = \"1\"")
+                .is_empty()
         );
         assert!(manifest("respire", "[dependencies]\nmio = { workspace = true }").is_empty());
     }

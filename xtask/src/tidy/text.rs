@@ -8,48 +8,30 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "crates/keyspace/src/db.rs",
         "turns the table's words into references to entries that it keeps alive",
     ),
-    (
-        "crates/keyspace/src/entry.rs",
-        "lays header, expiry, key and value out in one allocation",
-    ),
-    (
-        "crates/keyspace/src/expire.rs",
-        "looks at entries that the table of expiring keys names",
-    ),
+    ("crates/keyspace/src/entry.rs", "lays header, expiry, key and value out in one allocation"),
+    ("crates/keyspace/src/expire.rs", "looks at entries that the table of expiring keys names"),
     (
         "crates/keyspace/src/lock.rs",
         "holds any number of shards, which the borrow checker can't follow",
     ),
-    (
-        "crates/keyspace/src/region.rs",
-        "allocates and maps zeroed arrays of buckets",
-    ),
+    ("crates/keyspace/src/region.rs", "allocates and maps zeroed arrays of buckets"),
     (
         "crates/keyspace/src/shard.rs",
         "reads and changes entries in place while their table is borrowed",
     ),
-    (
-        "crates/keyspace/src/table.rs",
-        "packs pointers and hash tags into words",
-    ),
+    ("crates/keyspace/src/table.rs", "packs pointers and hash tags into words"),
     (
         "crates/server/src/memory.rs",
         "tells the allocator to give unused pages back, through its control interface",
     ),
 ];
 
-const FORBIDDEN_MACROS: &[&str] = &[
-    concat!("to", "do!"),
-    concat!("db", "g!"),
-    concat!("unimple", "mented!"),
-];
+const FORBIDDEN_MACROS: &[&str] =
+    &[concat!("to", "do!"), concat!("db", "g!"), concat!("unimple", "mented!")];
 
 /// Directories that only exist on somebody's machine.
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-];
+const MACHINE_PATHS: &[&str] =
+    &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 
 const LATER: &str = concat!("TO", "DO");
 const KEYWORD: &str = concat!("un", "safe");
@@ -60,9 +42,8 @@ pub fn check(path: &str, text: &str) -> Vec<String> {
     let spaced = source || path.ends_with(".md") || path.ends_with(".toml");
     let mut findings = Vec::new();
     if source && !text.starts_with("//!") {
-        findings.push(format!(
-            "{path}:1: opens without a `//!` comment that says what the file owns"
-        ));
+        findings
+            .push(format!("{path}:1: opens without a `//!` comment that says what the file owns"));
     }
     for (number, line) in text.lines().enumerate() {
         let mut complain = |what: String| findings.push(format!("{path}:{}: {what}", number + 1));
@@ -89,13 +70,8 @@ pub fn check(path: &str, text: &str) -> Vec<String> {
     }
     if path.ends_with("Cargo.lock") {
         let crates_io = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
-        for line in text
-            .lines()
-            .filter(|line| line.starts_with("source =") && *line != crates_io)
-        {
-            findings.push(format!(
-                "{path}: a package that is not from crates.io: {line}"
-            ));
+        for line in text.lines().filter(|line| line.starts_with("source =") && *line != crates_io) {
+            findings.push(format!("{path}: a package that is not from crates.io: {line}"));
         }
     }
     findings
@@ -173,10 +149,7 @@ pub fn broken_links(path: &str, text: &str, exists: impl Fn(&str) -> bool) -> Ve
                 None => format!("{directory}/{file}"),
             };
             if !exists(&from_root) {
-                findings.push(format!(
-                    "{path}:{}: the link to {target} leads nowhere",
-                    number + 1
-                ));
+                findings.push(format!("{path}:{}: the link to {target} leads nowhere", number + 1));
             }
         }
     }
@@ -189,10 +162,7 @@ mod tests {
 
     #[test]
     fn a_clean_source_passes() {
-        assert_eq!(
-            check("a.rs", "//! Owns a.\n\nfn a() {}\n"),
-            Vec::<String>::new()
-        );
+        assert_eq!(check("a.rs", "//! Owns a.\n\nfn a() {}\n"), Vec::<String>::new());
     }
 
     #[test]
@@ -208,23 +178,11 @@ mod tests {
             ("a.rs", later, "without a reason"),
             ("a.rs", macros, "a.rs:2: `to"),
             ("a.rs", keyword, "not on the list"),
-            (
-                "crates/keyspace/src/table.rs",
-                "//! A.\n",
-                "take it off the list",
-            ),
+            ("crates/keyspace/src/table.rs", "//! A.\n", "take it off the list"),
             ("a.sh", concat!("cd /wo", "rk/x\n"), "path of one machine"),
             ("a.rs", machine, "path of one machine"),
-            (
-                "x/package-lock.json",
-                "{\"resolved\": \"x\"}",
-                "registry hosts",
-            ),
-            (
-                "Cargo.lock",
-                "source = \"registry+https://example.org\"\n",
-                "not from crates.io",
-            ),
+            ("x/package-lock.json", "{\"resolved\": \"x\"}", "registry hosts"),
+            ("Cargo.lock", "source = \"registry+https://example.org\"\n", "not from crates.io"),
         ] {
             let findings = check(path, text);
             assert_eq!(findings.len(), 1, "{text:?}: {findings:?}");
@@ -248,14 +206,8 @@ mod tests {
     fn links_are_followed_from_the_file_that_has_them() {
         let exists = |path: &str| path == "docs/a.md" || path == "README.md";
         let good = "[a](a.md#part) [web](https://example.org/x) [here](#x) `[code](nowhere.md)` [top](/README.md)";
-        assert_eq!(
-            broken_links("docs/b.md", good, exists),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            broken_links("docs/b.md", "```\n[a](no.md)\n```", exists),
-            Vec::<String>::new()
-        );
+        assert_eq!(broken_links("docs/b.md", good, exists), Vec::<String>::new());
+        assert_eq!(broken_links("docs/b.md", "```\n[a](no.md)\n```", exists), Vec::<String>::new());
         assert_eq!(broken_links("README.md", "x\n[a](a.md)", exists).len(), 1);
         assert!(broken_links("README.md", "x\n[a](a.md)", exists)[0].starts_with("README.md:2:"));
     }
