@@ -76,12 +76,7 @@ struct Options {
 
 impl Options {
     fn parse(args: &[String]) -> Result<Options, String> {
-        let mut options = Options {
-            rounds: 5,
-            quick: false,
-            only: None,
-            respire: None,
-        };
+        let mut options = Options { rounds: 5, quick: false, only: None, respire: None };
         let mut args = args.iter();
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{name} needs a value"));
@@ -157,26 +152,15 @@ struct Bench {
 
 impl Bench {
     fn wanted(&self, what: &str) -> bool {
-        self.options
-            .only
-            .as_ref()
-            .is_none_or(|only| what.contains(only.as_str()))
+        self.options.only.as_ref().is_none_or(|only| what.contains(only.as_str()))
     }
 
     fn scaled(&self, amount: u64) -> u64 {
-        if self.options.quick {
-            amount / 10
-        } else {
-            amount
-        }
+        if self.options.quick { amount / 10 } else { amount }
     }
 
     fn redis(&self) -> Result<Server, String> {
-        Server::start(
-            Path::new("redis-server"),
-            SERVER_CORE,
-            &["--appendonly", "no"],
-        )
+        Server::start(Path::new("redis-server"), SERVER_CORE, &["--appendonly", "no"])
     }
 
     fn respire(&self) -> Result<Server, String> {
@@ -186,30 +170,9 @@ impl Bench {
     /// The CPU ratios of single commands, all on one pair of filled servers.
     fn pipelined(&self) -> Result<Vec<Figure>, String> {
         let rows = [
-            (
-                "GET, 10 clients, pipeline 100",
-                6.0,
-                Workload::Get,
-                10,
-                100,
-                1_000_000,
-            ),
-            (
-                "SET, 10 clients, pipeline 100",
-                4.0,
-                Workload::Set,
-                10,
-                100,
-                1_000_000,
-            ),
-            (
-                "INCR, 10 clients, pipeline 100",
-                4.0,
-                Workload::Incr,
-                10,
-                100,
-                1_000_000,
-            ),
+            ("GET, 10 clients, pipeline 100", 6.0, Workload::Get, 10, 100, 1_000_000),
+            ("SET, 10 clients, pipeline 100", 4.0, Workload::Set, 10, 100, 1_000_000),
+            ("INCR, 10 clients, pipeline 100", 4.0, Workload::Incr, 10, 100, 1_000_000),
             (
                 "MGET of 10 keys, 10 clients, pipeline 100",
                 4.0,
@@ -218,14 +181,7 @@ impl Bench {
                 100,
                 100_000,
             ),
-            (
-                "GET, 50 clients, no pipeline",
-                1.15,
-                Workload::Get,
-                50,
-                1,
-                100_000,
-            ),
+            ("GET, 50 clients, no pipeline", 1.15, Workload::Get, 50, 1, 100_000),
         ];
         if !rows.iter().any(|row| self.wanted(row.0)) {
             return Ok(Vec::new());
@@ -332,11 +288,7 @@ impl Bench {
         let mut last = [String::new(), String::new()];
         for _ in 0..self.options.rounds.min(3) {
             for side in 0..2 {
-                let server = if side == 0 {
-                    self.redis()?
-                } else {
-                    self.respire()?
-                };
+                let server = if side == 0 { self.redis()? } else { self.respire()? };
                 let seen = self.probe(&server)?;
                 worst[side].push(seen.worst_us);
                 last[side] = format!("p99 {:.0} µs, p99.9 {:.0} µs", seen.p99_us, seen.p999_us);
@@ -354,12 +306,8 @@ impl Bench {
     }
 
     fn probe(&self, server: &Server) -> Result<ProbeReport, String> {
-        let prober = Prober::start(
-            &server.target(),
-            "key:000000000000",
-            Duration::from_millis(1),
-        )
-        .map_err(text)?;
+        let prober = Prober::start(&server.target(), "key:000000000000", Duration::from_millis(1))
+            .map_err(text)?;
         // Prober and loader share a core: the loader steps back at once when the prober wakes, so that the prober
         // sees the server's stalls and not the loader's.
         let loaded = thread::scope(|scope| {
@@ -376,9 +324,7 @@ impl Bench {
     }
 
     fn fill(&self, server: &Server, keys: u64) -> Result<(), String> {
-        let report = Load::fill(server.target(), self.scaled(keys))
-            .run()
-            .map_err(text)?;
+        let report = Load::fill(server.target(), self.scaled(keys)).run().map_err(text)?;
         no_errors(&report)
     }
 
@@ -391,10 +337,7 @@ impl Bench {
         let mut rounds = [Vec::new(), Vec::new()];
         for round in 0..=self.options.rounds {
             for (server, reports) in servers.iter().zip(&mut rounds) {
-                let load = Load {
-                    seed: round as u64,
-                    ..load(server)
-                };
+                let load = Load { seed: round as u64, ..load(server) };
                 let cpu = Ok(ServerCpu::of_process(server.child.id()));
                 let report = load.run_measured(&cpu, &|_| {}).map_err(text)?;
                 no_errors(&report)?;
@@ -405,13 +348,8 @@ impl Bench {
         }
         let cost = |reports: &[Report]| {
             let joined = Report::join(reports).ok_or("no rounds")?;
-            let cpu = joined
-                .server_cpu_us_per_request
-                .ok_or("a server's clock can't be read")?;
-            Ok::<_, String>(Cost {
-                cpu,
-                per_second: joined.requests_per_second,
-            })
+            let cpu = joined.server_cpu_us_per_request.ok_or("a server's clock can't be read")?;
+            Ok::<_, String>(Cost { cpu, per_second: joined.requests_per_second })
         };
         Ok([cost(&rounds[0])?, cost(&rounds[1])?])
     }
@@ -468,14 +406,7 @@ impl Server {
         let child = Command::new("taskset")
             .args(["-c", cores])
             .arg(program)
-            .args([
-                "--port",
-                &addr.port().to_string(),
-                "--save",
-                "",
-                "--maxclients",
-                MAX_CLIENTS,
-            ])
+            .args(["--port", &addr.port().to_string(), "--save", "", "--maxclients", MAX_CLIENTS])
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -483,17 +414,9 @@ impl Server {
             .map_err(cannot)?;
         let mut server = Server { child, addr };
         let started = Instant::now();
-        while server
-            .target()
-            .connect()
-            .and_then(|mut client| client.call(&["PING"]))
-            .is_err()
-        {
+        while server.target().connect().and_then(|mut client| client.call(&["PING"])).is_err() {
             if let Ok(Some(status)) = server.child.try_wait() {
-                return Err(format!(
-                    "{} ended at its start: {status}",
-                    program.display()
-                ));
+                return Err(format!("{} ended at its start: {status}", program.display()));
             }
             if started.elapsed() > START_LIMIT {
                 return Err(format!("{} does not answer", program.display()));
@@ -530,11 +453,7 @@ impl Drop for Server {
 /// Gives the calling thread, and those that it starts, the lowest priority.
 fn step_back() -> Result<(), String> {
     let link = fs::read_link("/proc/thread-self").map_err(|error| error.to_string())?;
-    let thread = link
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let thread = link.file_name().unwrap_or_default().to_string_lossy().into_owned();
     tool("renice", &["-n", "19", "-p", &thread])
 }
 
@@ -545,10 +464,7 @@ fn tool(program: &str, args: &[&str]) -> Result<(), String> {
         .map_err(|error| format!("cannot run {program}: {error}"))?;
     match output.status.success() {
         true => Ok(()),
-        false => Err(format!(
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )),
+        false => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns nothing but the list of subcommands: each is a module with `run(args) -> Result<(), String>`.
 
+mod bench;
 mod test;
 mod tidy;
 
@@ -11,6 +12,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test [step ...]   install what the checks need, then pass them all, or only the named steps
+  bench             the figures of docs/benchmarks.md, measured against redis-server
   tidy              the rules on the text of the sources
 ";
 
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_default();
     let args: Vec<String> = args.collect();
     let result = match command.as_str() {
+        "bench" => bench::run(&args),
         "test" => test::run(&args),
         "tidy" => tidy::run(&args),
         "" | "help" | "--help" | "-h" => {

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+/// The user that a client is until it says otherwise. So far it is the only one.
+pub(crate) const DEFAULT_USER: &[u8] = b"default";
+
 /// What a client is, as CLIENT KILL TYPE and CLIENT LIST TYPE have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientKind {
@@ -58,16 +61,51 @@ pub struct ClientInfo {
     /// Number of queued commands; -1 outside a transaction.
     pub multi: AtomicI64,
     pub watching: AtomicU32,
-    /// The number of the last command; `u32::MAX` before the first.
+    /// The number of the last command; [`ClientInfo::NO_COMMAND`] before the first, and after one that does not exist.
     pub command: AtomicU32,
     pub monitor: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
+    /// CLIENT KILL has hit it: it is about to go, and for other clients it is gone.
     pub closing: AtomicBool,
     pub usage: Usage,
 }
 
 impl ClientInfo {
+    pub const NO_COMMAND: u32 = u32::MAX;
+
+    /// A client that has just connected, numbered `id`. Its thread is 0 until someone says otherwise.
+    pub fn new(
+        id: u64,
+        addr: String,
+        laddr: String,
+        fd: i32,
+        unix_socket: bool,
+        now_ms: i64,
+    ) -> Self {
+        Self {
+            id,
+            thread: 0,
+            addr,
+            laddr,
+            fd,
+            unix_socket,
+            created_ms: now_ms,
+            active_ms: AtomicI64::new(now_ms),
+            names: Mutex::new(Names { user: DEFAULT_USER.to_vec(), ..Names::default() }),
+            db: AtomicU32::new(0),
+            resp: AtomicU32::new(2),
+            multi: AtomicI64::new(-1),
+            watching: AtomicU32::new(0),
+            command: AtomicU32::new(Self::NO_COMMAND),
+            monitor: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            usage: Usage::default(),
+        }
+    }
+
     pub fn kind(&self) -> ClientKind {
         if self.monitor.load(Ordering::Relaxed) { ClientKind::Replica } else { ClientKind::Normal }
     }
@@ -101,13 +139,15 @@ impl Clients {
         }
     }
 
+    /// A client that is not about to go.
     pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
-        self.all.read().get(&id).cloned()
+        self.all.read().get(&id).filter(|info| !info.closing.load(Ordering::Relaxed)).cloned()
     }
 
-    /// All clients, oldest first.
+    /// All clients that are not about to go, oldest first.
     pub fn list(&self) -> Vec<Arc<ClientInfo>> {
-        self.all.read().values().cloned().collect()
+        let all = self.all.read();
+        all.values().filter(|info| !info.closing.load(Ordering::Relaxed)).cloned().collect()
     }
 
     pub fn len(&self) -> usize {

@@ -162,6 +162,7 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) thread: usize,
     pub(crate) now_us: i64,
     pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
+    pub(crate) stats: &'a crate::stats::ThreadStats,
 }
 
 impl<'a> Ctx<'a, '_> {

@@ -1,12 +1,15 @@
 //! From a request to its effect: find the command, check that the client may call it now, lock what it needs, run it,
 //! count it. The steps are in Redis's order, which decides what error a doubly wrong request gets.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use respire_keyspace::{Hashed, Held, Keyspace, Mode};
 use respire_resp::{Args, Out};
 use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
-use crate::command::{Command, Flags, Lock, Row, lookup, registry};
+use crate::command::{Command, Flags, Lock, REDACTED, Row, lookup, registry};
 use crate::config::Settings;
 use crate::ctx::{Ctx, CtxWorker, Data};
 use crate::engine::Engine;
@@ -91,6 +94,17 @@ pub(crate) fn hash_keys(
     }
 }
 
+impl Prepared {
+    /// The number of the command, for CLIENT LIST.
+    #[inline]
+    fn number(&self) -> u32 {
+        match self.lookup {
+            Lookup::Known(command) => command.id.into(),
+            Lookup::UnknownSubcommand(_) | Lookup::Unknown => ClientInfo::NO_COMMAND,
+        }
+    }
+}
+
 /// Containers are resolved to their subcommand before anything is called.
 pub(crate) fn unreachable_container(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Err(Error::arity(ctx.name()))
@@ -126,6 +140,7 @@ impl Engine {
         if let Some(flow) = self.paused(worker, session, prepared) {
             return flow;
         }
+        session.info.command.store(prepared.number(), Ordering::Relaxed);
         match self.admit(session, &args, prepared) {
             Ok(command) => {
                 let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
@@ -183,13 +198,26 @@ impl Engine {
         if command.row.has(Flags::PROTECTED) {
             self.allow_debug(session)?;
         }
-        if !session.authenticated && !command.row.has(Flags::NO_AUTH) {
+        if !session.authenticated && !command.row.has(Flags::NO_AUTH) && self.asks_password() {
             return Err(Error::NO_AUTH);
+        }
+        // A monitor counts as a replica, which gets its data by another way.
+        if self.clients.has_monitors()
+            && session.is_monitor()
+            && command.row.flags.intersects(Flags::READONLY | Flags::WRITE)
+        {
+            return Err(Error::REPLICA_ONLY);
         }
         if session.transaction.is_open() && command.row.has(Flags::NO_MULTI) {
             return Err(Error::NOT_IN_MULTI);
         }
         Ok(command)
+    }
+
+    /// Whether clients need a password now; one may have come while they did, and be here still.
+    #[cold]
+    fn asks_password(&self) -> bool {
+        !self.config.load().requirepass.is_empty()
     }
 
     fn allow_debug(&self, session: &Session) -> Result<(), Error> {
@@ -276,10 +304,7 @@ impl Engine {
         out: &mut Out,
     ) -> bool {
         let row = command.row;
-        if self.clients.has_monitors() && !row.has(Flags::SKIP_MONITOR) {
-            self.tell_monitors(worker, session, &args);
-        }
-        let measured = !row.has(Flags::FAST) || measures_every_command(&worker.settings);
+        let measured = !command.quick || measures_every_command(&worker.settings);
         let start = if measured {
             worker.settle_timing(self);
             self.clock.monotonic_ns()
@@ -302,6 +327,11 @@ impl Engine {
             self.account(worker, session, command, &args, start);
         } else {
             worker.timing.ran(command.id);
+        }
+        // After the command, as Redis does: monitors see the commands of a transaction before its EXEC.
+        if self.clients.has_monitors() && !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+        {
+            self.tell_monitors(worker, session, row, &args);
         }
         saw_expired
     }
@@ -327,7 +357,7 @@ impl Engine {
                 id: 0,
                 time: worker.now_ms / 1000,
                 micros,
-                args: shorten(args),
+                args: shorten(row, args),
                 addr: session.info.addr.clone(),
                 name: session.info.names.lock().name.clone(),
             };
@@ -367,12 +397,12 @@ impl Engine {
 
     /// Shows a command to the clients that monitor.
     #[cold]
-    fn tell_monitors(&self, worker: &mut Worker, session: &Session, args: &Args<'_>) {
-        let line = monitor_line(worker.now_us, session, args);
-        let line: std::sync::Arc<[u8]> = line.into();
+    fn tell_monitors(&self, worker: &mut Worker, session: &Session, row: &Row, args: &Args<'_>) {
+        let line = monitor_line(worker.now_us, session, row, args);
+        let line: Arc<[u8]> = line.into();
         for client in self.clients.list() {
-            if client.monitor.load(std::sync::atomic::Ordering::Relaxed) {
-                let message = Message::Push(std::sync::Arc::clone(&line));
+            if client.monitor.load(Ordering::Relaxed) {
+                let message = Message::Push(Arc::clone(&line));
                 worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
             }
         }
@@ -414,6 +444,7 @@ fn run<'e>(
             thread: worker.thread,
             now_us: worker.now_us,
             outbox: &mut worker.outbox,
+            stats: &worker.stats,
         },
         keys,
     };
@@ -482,7 +513,7 @@ fn is_local(info: &ClientInfo) -> bool {
     info.unix_socket || info.addr.starts_with("127.") || info.addr.starts_with("[::1]")
 }
 
-fn monitor_line(now_us: i64, session: &Session, args: &Args<'_>) -> Vec<u8> {
+fn monitor_line(now_us: i64, session: &Session, row: &Row, args: &Args<'_>) -> Vec<u8> {
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let from = if session.info.unix_socket {
         format!("unix:{}", session.info.laddr)
@@ -490,9 +521,9 @@ fn monitor_line(now_us: i64, session: &Session, args: &Args<'_>) -> Vec<u8> {
         session.info.addr.clone()
     };
     let mut line = format!("+{seconds}.{micros:06} [{} {from}]", session.db).into_bytes();
-    for arg in args.iter_from(0) {
+    for (i, arg) in args.iter_from(0).enumerate() {
         line.push(b' ');
-        quote(arg, &mut line);
+        quote(if (row.secret)(args, i) { REDACTED } else { arg }, &mut line);
     }
     line.extend_from_slice(b"\r\n");
     line

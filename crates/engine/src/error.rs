@@ -17,6 +17,8 @@ impl Error {
         Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const NOT_FLOAT: Self = Self::fixed("ERR value is not a valid float");
     pub const OUT_OF_RANGE: Self = Self::fixed("ERR value is out of range");
+    pub const NOT_32_BITS: Self =
+        Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const NO_SUCH_KEY: Self = Self::fixed("ERR no such key");
     pub const OVERFLOW: Self = Self::fixed("ERR increment or decrement would overflow");
     pub const DECREMENT_OVERFLOW: Self = Self::fixed("ERR decrement would overflow");
@@ -27,6 +29,10 @@ impl Error {
     pub const DB_INDEX: Self = Self::fixed("ERR DB index is out of range");
     pub const SAME_OBJECT: Self = Self::fixed("ERR source and destination objects are the same");
     pub const NO_AUTH: Self = Self::fixed("NOAUTH Authentication required.");
+    pub const WRONG_PASSWORD: Self =
+        Self::fixed("WRONGPASS invalid username-password pair or user is disabled.");
+    pub const NO_PROTOCOL: Self = Self::fixed("NOPROTO unsupported protocol version");
+    pub const REPLICA_ONLY: Self = Self::fixed("ERR Replica can't interact with the keyspace");
     pub const EXEC_ABORT: Self =
         Self::fixed("EXECABORT Transaction discarded because of previous errors.");
     pub const NOT_IN_MULTI: Self = Self::fixed("ERR Command not allowed inside a transaction");
@@ -64,6 +70,22 @@ impl Error {
     /// The expiry of a command is not a time.
     pub fn invalid_expire(name: &str) -> Self {
         Self::text(format!("ERR invalid expire time in '{name}' command"))
+    }
+
+    /// A text that CLIENT LIST shows may not contain what would break its lines. `what` as in `Client names`.
+    pub fn not_printable(what: &[u8]) -> Self {
+        let mut text = b"ERR ".to_vec();
+        text.extend_from_slice(what);
+        text.extend_from_slice(b" cannot contain spaces, newlines or special characters.");
+        Self::bytes(text)
+    }
+
+    /// An error that quotes an argument, shortened if it is long.
+    pub fn quoting(before: &str, arg: &[u8], after: &str) -> Self {
+        let mut text = before.as_bytes().to_vec();
+        text.extend_from_slice(&arg[..arg.len().min(128)]);
+        text.extend_from_slice(after.as_bytes());
+        Self::bytes(text)
     }
 
     /// A subcommand is not known.

@@ -11,6 +11,8 @@ mod dispatch;
 mod engine;
 mod error;
 mod expiry;
+#[cfg(test)]
+pub(crate) mod harness;
 mod host;
 mod latency;
 mod multi;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use respire_resp::Proto;
 
-use crate::client::ClientInfo;
+use crate::client::{ClientInfo, DEFAULT_USER};
 use crate::engine::Engine;
 use crate::multi::Transaction;
 
@@ -64,9 +64,29 @@ impl Session {
         self.info.resp.store(proto.number() as u32, Ordering::Relaxed);
     }
 
-    /// Whether replies are being held back, so that a slow client is told nothing.
+    /// Whether the client is shown what others do.
     pub fn is_monitor(&self) -> bool {
         self.info.monitor.load(Ordering::Relaxed)
+    }
+
+    /// RESET: as a client that has just come, but for the library that it says to be.
+    pub(crate) fn reset(&mut self, engine: &Engine) {
+        self.discard(engine);
+        engine.clients.set_monitor(&self.info, false);
+        self.select(0);
+        self.set_proto(Proto::Resp2);
+        self.set_no_touch(false);
+        self.info.no_evict.store(false, Ordering::Relaxed);
+        self.reply = ReplyMode::On;
+        self.authenticated = engine.config.load().requirepass.is_empty();
+        let mut names = self.info.names.lock();
+        names.name = Vec::new();
+        names.user = DEFAULT_USER.to_vec();
+    }
+
+    pub(crate) fn set_no_touch(&mut self, on: bool) {
+        self.no_touch = on;
+        self.info.no_touch.store(on, Ordering::Relaxed);
     }
 
     /// Bytes of memory held beside the session itself.

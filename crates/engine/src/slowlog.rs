@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use respire_resp::Args;
 
+use crate::command::{REDACTED, Row};
+
 /// Arguments kept of an entry, and bytes kept of an argument.
 const ARGS_MAX: usize = 32;
 const ARG_BYTES_MAX: usize = 128;
@@ -61,10 +63,11 @@ impl Slowlog {
     }
 }
 
-/// The arguments as the log keeps them: shortened, and saying by how much.
-pub(crate) fn shorten(args: &Args<'_>) -> Vec<Vec<u8>> {
+/// The arguments as the log keeps them: without secrets, shortened, and saying by how much.
+pub(crate) fn shorten(row: &Row, args: &Args<'_>) -> Vec<Vec<u8>> {
     let kept = if args.len() > ARGS_MAX { ARGS_MAX - 1 } else { args.len() };
-    let mut out: Vec<Vec<u8>> = args.iter_from(0).take(kept).map(shorten_one).collect();
+    let shown = |i: usize| if (row.secret)(args, i) { REDACTED } else { args.get(i) };
+    let mut out: Vec<Vec<u8>> = (0..kept).map(|i| shorten_one(shown(i))).collect();
     if kept < args.len() {
         out.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
     }

@@ -1,8 +1,8 @@
 //! Statistics. Each thread counts in a block of its own, which only it writes, so that counting never contends; INFO
 //! adds the blocks up.
 //!
-//! Time is not measured per command: that would be two clock reads for work that takes less than one. Commands that are
-//! not flagged FAST are measured singly; runs of fast ones share the time that they took together.
+//! Time is not measured per command: that would be two clock reads for work that takes less than one. Commands of
+//! constant cost share the time that they took together; all others are measured singly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

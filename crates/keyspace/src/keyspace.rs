@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
 use crate::hash::{Hasher, Key, fnv1a};
-use crate::lock::{Cell, Held, Mode};
+use crate::lock::{Cell, Held, HeldNow, Mode, SHARDS_MAX};
 use crate::shard::Shard;
 
 /// All shards.
@@ -28,7 +28,7 @@ pub struct Hashed {
 impl Keyspace {
     /// A keyspace of `shards` shards (at least one) with `databases` databases, whose inner hash is keyed by `secret`.
     pub fn new(shards: usize, databases: usize, secret: [u64; 4]) -> Self {
-        assert!(shards > 0 && databases > 0);
+        assert!((1..=SHARDS_MAX).contains(&shards) && databases > 0);
         let hasher = Hasher::new(secret);
         let cells = (0..shards).map(|_| Cell::new(Shard::new(databases, &hasher))).collect();
         let mask = shards.is_power_of_two().then(|| shards as u32 - 1);
@@ -82,41 +82,32 @@ impl Keyspace {
         Held::all(&self.cells, mode)
     }
 
-    /// Loads the buckets and entries of a batch's keys into the cache. Shards that are being written are passed over:
-    /// this is a hint, and must not wait.
-    pub fn prefetch(&self, keys: &[Hashed]) {
-        // Held together for some nanoseconds a key; a batch touches most shards of the usual sixteen.
-        let mut held: SmallVec<[_; 64]> = SmallVec::new();
-        if self.cells.len() > 64 {
-            return self.prefetch_singly(keys);
-        }
-        let wanted = keys.iter().fold(0u64, |set, key| set | 1 << key.shard);
-        for (i, cell) in self.cells.iter().enumerate() {
-            held.push(if wanted >> i & 1 == 1 { cell.try_read() } else { None });
-        }
-        for key in keys {
-            if let Some(shard) = &held[key.shard as usize] {
-                shard.db(key.db as usize).keys.prefetch_bucket(key.hash);
-            }
-        }
-        for key in keys {
-            if let Some(shard) = &held[key.shard as usize] {
-                shard.db(key.db as usize).keys.prefetch_entry(key.hash);
-            }
+    /// Begins to load a batch's keys into the cache.
+    pub fn prefetch(&self) -> Prefetch<'_> {
+        Prefetch { held: HeldNow::new(&self.cells) }
+    }
+}
+
+/// Loads what a batch of keys will touch into the cache, all of it side by side. Shards that are being written are
+/// passed over: this is a hint, and must not wait. The shards stay locked for reading until it is dropped.
+pub struct Prefetch<'k> {
+    held: HeldNow<'k>,
+}
+
+impl Prefetch<'_> {
+    /// Asks for the bucket of a key.
+    #[inline]
+    pub fn bucket(&mut self, key: &Hashed) {
+        if let Some(shard) = self.held.shard(key.shard) {
+            shard.db(key.db as usize).keys.prefetch_bucket(key.hash);
         }
     }
 
-    /// As [`Self::prefetch`], for keyspaces of so many shards that a batch has about one key in each.
-    fn prefetch_singly(&self, keys: &[Hashed]) {
-        for key in keys {
-            if let Some(shard) = self.cells[key.shard as usize].try_read() {
-                shard.db(key.db as usize).keys.prefetch_bucket(key.hash);
-            }
-        }
-        for key in keys {
-            if let Some(shard) = self.cells[key.shard as usize].try_read() {
-                shard.db(key.db as usize).keys.prefetch_entry(key.hash);
-            }
+    /// Asks for the entry of a key. It reads the bucket, so this comes after all buckets have been asked for.
+    #[inline]
+    pub fn entry(&mut self, key: &Hashed) {
+        if let Some(shard) = self.held.shard(key.shard) {
+            shard.db(key.db as usize).keys.prefetch_entry(key.hash);
         }
     }
 }

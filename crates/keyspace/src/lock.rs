@@ -37,12 +37,6 @@ impl Cell {
         Self { lock: RawRwLock::INIT, shard: UnsafeCell::new(shard) }
     }
 
-    /// Locks for reading if that needs no waiting. Unlock with [`Self::unlock_read`].
-    #[inline]
-    pub(crate) fn try_read(&self) -> Option<ReadNow<'_>> {
-        self.lock.try_lock_shared().then_some(ReadNow(self))
-    }
-
     fn lock(&self, mode: Mode) {
         match mode {
             Mode::Read => self.lock.lock_shared(),
@@ -61,24 +55,48 @@ impl Cell {
     }
 }
 
-/// One shard, held for reading without having waited.
-pub(crate) struct ReadNow<'a>(&'a Cell);
+/// How many shards there may be.
+pub const SHARDS_MAX: usize = 4096;
 
-impl std::ops::Deref for ReadNow<'_> {
-    type Target = Shard;
+/// The shards that could be locked for reading without waiting. Each is tried when it is first asked for, and kept.
+pub(crate) struct HeldNow<'k> {
+    cells: &'k [Cell],
+    tried: [u64; SHARDS_MAX / 64],
+    held: [u64; SHARDS_MAX / 64],
+}
+
+impl<'k> HeldNow<'k> {
+    pub(crate) fn new(cells: &'k [Cell]) -> Self {
+        Self { cells, tried: [0; SHARDS_MAX / 64], held: [0; SHARDS_MAX / 64] }
+    }
 
     #[inline]
-    fn deref(&self) -> &Shard {
+    pub(crate) fn shard(&mut self, shard: u32) -> Option<&Shard> {
+        let (word, bit) = (shard as usize / 64, 1 << (shard % 64));
+        let cell = &self.cells[shard as usize];
+        if self.tried[word] & bit == 0 {
+            self.tried[word] |= bit;
+            if cell.lock.try_lock_shared() {
+                self.held[word] |= bit;
+            }
+        }
         // SAFETY: the lock is held for reading until drop.
-        unsafe { &*self.0.shard.get() }
+        (self.held[word] & bit != 0).then(|| unsafe { &*cell.shard.get() })
     }
 }
 
-impl Drop for ReadNow<'_> {
+impl Drop for HeldNow<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: taken by `try_read`.
-        unsafe { self.0.lock.unlock_shared() }
+        for word in 0..self.cells.len().div_ceil(64) {
+            let mut held = self.held[word];
+            while held != 0 {
+                let shard = word * 64 + held.trailing_zeros() as usize;
+                // SAFETY: the bit says that `shard` locked it.
+                unsafe { self.cells[shard].lock.unlock_shared() }
+                held &= held - 1;
+            }
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! A command's row: everything that is known of a command but how it is done. COMMAND and its docs, access control,
 //! locking, transactions and statistics are all derived from it, so that adding a command is one edit in one file.
 
+mod category;
+pub(crate) mod docs;
 mod registry;
 
 use bitflags::bitflags;
+use respire_resp::Args;
 
 use crate::ctx::Ctx;
 use crate::error::Outcome;
 
-pub use registry::{Command, Registry, lookup, registry};
+pub use registry::{Command, lookup, registry};
 
 bitflags! {
     /// Properties of a command, with the names that COMMAND INFO gives them.
@@ -115,6 +118,19 @@ pub struct Row {
     /// The arguments as in `key value [NX | XX] [EX seconds | PX milliseconds]`; see `command::docs`.
     pub syntax: &'static str,
     pub subcommands: &'static [Row],
+    /// Whether argument `i` must not be shown in the slow log or to monitors: a password, say.
+    pub secret: fn(&Args<'_>, i: usize) -> bool,
+    /// Categories that follow neither from the flags nor from the group.
+    pub extra_categories: &'static [&'static str],
+    /// Hints for clients that COMMAND INFO gives, in Redis's words.
+    pub tips: &'static [&'static str],
+}
+
+/// What is shown in place of a secret argument.
+pub(crate) const REDACTED: &[u8] = b"(redacted)";
+
+fn nothing_secret(_: &Args<'_>, _: usize) -> bool {
+    false
 }
 
 impl Row {
@@ -133,14 +149,36 @@ impl Row {
             summary: "",
             syntax: "",
             subcommands: &[],
+            secret: nothing_secret,
+            extra_categories: &[],
+            tips: &[],
         }
     }
 
     /// A command that has only subcommands.
     pub const fn container(name: &'static str, subcommands: &'static [Row]) -> Self {
-        let mut row = Self::new(name, -2, crate::dispatch::unreachable_container);
-        row.subcommands = subcommands;
-        row
+        Self::new(name, -2, crate::dispatch::unreachable_container).subcommands(subcommands)
+    }
+
+    /// Subcommands of a command that may also stand alone.
+    pub const fn subcommands(mut self, subcommands: &'static [Row]) -> Self {
+        self.subcommands = subcommands;
+        self
+    }
+
+    pub const fn secret(mut self, secret: fn(&Args<'_>, usize) -> bool) -> Self {
+        self.secret = secret;
+        self
+    }
+
+    pub const fn extra_categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.extra_categories = categories;
+        self
+    }
+
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
     }
 
     pub const fn flags(mut self, flags: Flags) -> Self {

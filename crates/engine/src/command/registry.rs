@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use super::Row;
+use respire_resp::Args;
+
+use super::{Flags, Row};
 
 /// A row with what the registry knows about it.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct Command {
     /// The numbers of its subcommands.
     pub subcommands: Vec<u16>,
     pub parent: Option<u16>,
+    /// Takes so little time that measuring it would take as much: it shares the time of its batch.
+    pub quick: bool,
 }
 
 /// The table of commands.
@@ -64,7 +68,8 @@ impl Registry {
 
     fn add(&mut self, row: &'static Row, parent: Option<u16>, full_name: &'static str) -> u16 {
         let id = self.commands.len() as u16;
-        self.commands.push(Command { row, id, full_name, subcommands: Vec::new(), parent });
+        let quick = row.has(Flags::FAST) || row.complexity.starts_with("O(1)");
+        self.commands.push(Command { row, id, full_name, subcommands: Vec::new(), parent, quick });
         if parent.is_none() {
             assert!(self.find(row.name.as_bytes()).is_none(), "two rows for {}", row.name);
             let mask = self.slots.len() - 1;
@@ -95,6 +100,23 @@ impl Registry {
     pub fn subcommand(&self, parent: &Command, name: &[u8]) -> Option<&Command> {
         let mut subs = parent.subcommands.iter().map(|id| &self.commands[usize::from(*id)]);
         subs.find(|sub| sub.row.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The command that `args` call, or the subcommand; None if either does not exist.
+    pub fn called(&self, args: &Args<'_>) -> Option<&Command> {
+        let command = self.find(args.get(0))?;
+        match args.try_get(1) {
+            Some(name) if !command.subcommands.is_empty() => self.subcommand(command, name),
+            _ => Some(command),
+        }
+    }
+
+    /// Finds `get` as well as `client|kill`.
+    pub fn find_full(&self, name: &[u8]) -> Option<&Command> {
+        match name.iter().position(|b| *b == b'|') {
+            None => self.find(name),
+            Some(at) => self.subcommand(self.find(&name[..at])?, &name[at + 1..]),
+        }
     }
 
     pub fn get(&self, id: u16) -> &Command {

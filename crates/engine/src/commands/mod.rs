@@ -1,7 +1,10 @@
 //! The commands, one file per group: rows, handlers and their tests side by side.
 
+mod client;
+mod command;
 mod connection;
 mod keys;
+mod monitor;
 mod strings;
 mod transactions;
 
@@ -9,8 +12,15 @@ use crate::command::Row;
 use crate::ctx::Ctx;
 
 /// All groups, in the order in which COMMAND lists them.
-pub(crate) const GROUPS: &[&[Row]] =
-    &[strings::ROWS, keys::ROWS, connection::ROWS, transactions::ROWS];
+pub(crate) const GROUPS: &[&[Row]] = &[
+    strings::ROWS,
+    keys::ROWS,
+    connection::ROWS,
+    client::ROWS,
+    command::ROWS,
+    monitor::ROWS,
+    transactions::ROWS,
+];
 
 /// The reply of a HELP subcommand: `lines` between the usual first and last ones.
 pub(crate) fn reply_help(ctx: &mut Ctx<'_, '_>, lines: &[&str]) {

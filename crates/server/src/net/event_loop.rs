@@ -28,9 +28,11 @@ const READ_CHUNK: usize = 64 * 1024;
 /// The read buffer: filled by as many connections as fit, then their requests are executed.
 const READ_BUFFER: usize = 512 * 1024;
 /// Requests whose keys are loaded into the cache side by side.
-const WINDOW: usize = 128;
+const WINDOW: usize = 64;
 /// Keys that are loaded into the cache side by side at most: more would push each other out again.
 const PREFETCH_MAX: usize = 1024;
+/// Argument spans that are kept room for between turns; a request may have many more.
+const SPANS_KEPT: usize = 64 * 1024;
 /// Bytes of replies that are gathered before they are sent, even within a batch.
 const REPLY_FLUSH: usize = 1024 * 1024;
 /// A connection with this many bytes still to be sent is not read any more until they are: a client that never reads
@@ -504,6 +506,7 @@ impl EventLoop {
         self.requests = requests;
         self.portions = portions;
         self.spans.clear();
+        self.spans.shrink_to(SPANS_KEPT);
         self.filled = 0;
         if self.buffer.len() > READ_BUFFER {
             self.buffer.truncate(READ_BUFFER);
@@ -517,15 +520,19 @@ impl EventLoop {
     fn prepare_window(&mut self, requests: &mut [Request]) -> usize {
         let count = requests.len().min(WINDOW);
         self.hashes.clear();
+        let mut prefetch = self.engine.keyspace.prefetch();
         for request in &mut requests[..count] {
             let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
             let args = Args::new(&self.buffer, spans);
             let db = self.connections[request.connection].as_ref().map_or(0, |c| c.session.db());
+            let from = self.hashes.len();
             request.prepared = Some(self.engine.prepare(&args, db, &mut self.hashes));
+            if count > 1 && self.hashes.len() < PREFETCH_MAX {
+                self.hashes[from..].iter().for_each(|key| prefetch.bucket(key));
+            }
         }
-        if self.hashes.len() > 1 {
-            let first = &self.hashes[..self.hashes.len().min(PREFETCH_MAX)];
-            self.engine.keyspace.prefetch(first);
+        if count > 1 {
+            self.hashes.iter().take(PREFETCH_MAX).for_each(|key| prefetch.entry(key));
         }
         count
     }

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Interest, Registry, Token};
-use parking_lot::Mutex;
 use respire_engine::config::Settings;
 use respire_engine::{ClientInfo, Engine};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
@@ -253,27 +252,7 @@ fn client_info(
     unix_socket: bool,
 ) -> ClientInfo {
     let now_ms = engine.clock.unix_us() / 1000;
-    ClientInfo {
-        id: engine.clients.next_id(),
-        thread: 0,
-        addr,
-        laddr,
-        fd,
-        unix_socket,
-        created_ms: now_ms,
-        active_ms: AtomicI64::new(now_ms),
-        names: Mutex::default(),
-        db: AtomicU32::new(0),
-        resp: AtomicU32::new(2),
-        multi: AtomicI64::new(-1),
-        watching: AtomicU32::new(0),
-        command: AtomicU32::new(u32::MAX),
-        monitor: AtomicBool::new(false),
-        no_evict: AtomicBool::new(false),
-        no_touch: AtomicBool::new(false),
-        closing: AtomicBool::new(false),
-        usage: Default::default(),
-    }
+    ClientInfo::new(engine.clients.next_id(), addr, laddr, fd, unix_socket, now_ms)
 }
 
 /// Gives the connection to the loop that has the fewest, unless there are too many already.

@@ -102,7 +102,7 @@ fn set_options(ctx: &Ctx<'_, '_>) -> Result<SetOptions, Error> {
             options.ttl = Ttl::Keep;
         } else if let Some(form) = ExpiryForm::from_option(option)
             && has_value
-            && expiry.is_none()
+            && expiry.is_none_or(|(before, _)| before == form)
             && options.ttl == Ttl::Clear
         {
             expiry = Some((form, value));
@@ -175,28 +175,54 @@ pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// What GETEX does with the expiry.
+enum NewExpiry {
+    Leave,
+    Remove,
+    /// To the time in this argument.
+    Set(ExpiryForm, usize),
+}
+
+fn getex_options(ctx: &Ctx<'_, '_>) -> Result<NewExpiry, Error> {
+    let mut expiry = NewExpiry::Leave;
+    let mut i = 2;
+    while i < ctx.args.len() {
+        let option = ctx.args.get(i);
+        expiry = match (ExpiryForm::from_option(option), expiry) {
+            (None, NewExpiry::Leave | NewExpiry::Remove)
+                if option.eq_ignore_ascii_case(b"PERSIST") =>
+            {
+                NewExpiry::Remove
+            }
+            (Some(form), NewExpiry::Leave) if i + 1 < ctx.args.len() => NewExpiry::Set(form, i + 1),
+            (Some(form), NewExpiry::Set(before, _)) if form == before && i + 1 < ctx.args.len() => {
+                NewExpiry::Set(form, i + 1)
+            }
+            _ => return Err(Error::SYNTAX),
+        };
+        i += if matches!(expiry, NewExpiry::Set(..)) { 2 } else { 1 };
+    }
+    Ok(expiry)
+}
+
 pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
-    // None: leave the expiry; Some(None): remove it.
-    let expiry = match (ctx.args.len(), ctx.args.try_get(2)) {
-        (2, _) => None,
-        (3, Some(option)) if option.eq_ignore_ascii_case(b"PERSIST") => Some(None),
-        (4, Some(option)) => {
-            let form = ExpiryForm::from_option(option).ok_or(Error::SYNTAX)?;
-            Some(Some(form.at_positive(ctx.args.get(3), ctx.data.now_ms, ctx.name())?))
-        }
-        _ => return Err(Error::SYNTAX),
-    };
-    let now_ms = ctx.data.now_ms;
+    let expiry = getex_options(ctx)?;
+    let (now_ms, name) = (ctx.data.now_ms, ctx.name());
     let Some(mut entry) = ctx.data.write(&key) else {
         ctx.out.null();
         return Ok(());
     };
+    // An invalid time is an error only where there is a key.
+    let at = match expiry {
+        NewExpiry::Set(form, i) => Some(form.at_positive(ctx.args.get(i), now_ms, name)?),
+        _ => None,
+    };
     reply_value(ctx.out, entry.get());
-    match expiry {
-        Some(Some(at)) if at <= now_ms => entry.remove(),
-        Some(Some(at)) => entry.set_expire(Some(at)),
-        Some(None) if entry.get().expire().is_some() => entry.set_expire(None),
+    match (expiry, at) {
+        (_, Some(at)) if at <= now_ms => entry.remove(),
+        (_, Some(at)) => entry.set_expire(Some(at)),
+        (NewExpiry::Remove, _) if entry.get().expire().is_some() => entry.set_expire(None),
         _ => {}
     }
     Ok(())
