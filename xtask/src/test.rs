@@ -258,7 +258,10 @@ mod tests {
     fn packages_are_named_once_and_only_for_what_is_missing() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
         assert_eq!(missing_packages(|_| false), ["redis-server", "redis-tools", "valgrind"]);
-        assert_eq!(missing_packages(|program| program == "redis-server"), ["redis-tools", "valgrind"]);
+        assert_eq!(
+            missing_packages(|program| program == "redis-server"),
+            ["redis-tools", "valgrind"]
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use respire_resp::{Out, Proto};
 
 /// The bytes that `write` leaves behind, spliced values included.
 fn written(proto: Proto, write: impl FnOnce(&mut Out)) -> Vec<u8> {
-    let mut out = Out { proto, ..Out::default() };
+    let mut out = Out::default();
+    out.proto = proto;
     write(&mut out);
     let bytes = assembled(&out);
     assert_eq!(bytes.len(), out.len());
@@ -46,13 +47,23 @@ fn every_type_is_written_as_the_protocol_has_it() {
         (|o| o.bool(true), ":1\r\n", "#t\r\n"),
         (|o| o.bool(false), ":0\r\n", "#f\r\n"),
         (|o| o.double("1.5"), "$3\r\n1.5\r\n", ",1.5\r\n"),
-        (|o| o.big_number("-99999999999999999999"), "$21\r\n-99999999999999999999\r\n", "(-99999999999999999999\r\n"),
+        (
+            |o| o.big_number("-99999999999999999999"),
+            "$21\r\n-99999999999999999999\r\n",
+            "(-99999999999999999999\r\n",
+        ),
         (|o| o.verbatim("txt", b"a\nb"), "$3\r\na\nb\r\n", "=7\r\ntxt:a\nb\r\n"),
         (|o| o.raw(b"+x\r\n"), "+x\r\n", "+x\r\n"),
     ];
     for (write, resp2, resp3) in table {
-        assert_eq!(written(Proto::Resp2, write).escape_ascii().to_string(), resp2.as_bytes().escape_ascii().to_string());
-        assert_eq!(written(Proto::Resp3, write).escape_ascii().to_string(), resp3.as_bytes().escape_ascii().to_string());
+        assert_eq!(
+            written(Proto::Resp2, write).escape_ascii().to_string(),
+            resp2.as_bytes().escape_ascii().to_string()
+        );
+        assert_eq!(
+            written(Proto::Resp3, write).escape_ascii().to_string(),
+            resp3.as_bytes().escape_ascii().to_string()
+        );
     }
     assert_eq!(written(Proto::Resp3, |o| o.attribute(1)), b"|1\r\n");
 }
