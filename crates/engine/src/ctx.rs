@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use respire_datatypes::access;
-use respire_keyspace::{EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, Ttl};
+use respire_keyspace::{Db, EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
@@ -163,6 +163,8 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) now_us: i64,
     pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
     pub(crate) stats: &'a crate::stats::ThreadStats,
+    /// Databases to be freed once nothing is held any more.
+    pub(crate) emptied: &'a mut Vec<Db>,
 }
 
 impl<'a> Ctx<'a, '_> {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::client::ClientInfo;
 use crate::command::{Command, Flags, Lock, REDACTED, Row, lookup, registry};
 use crate::config::Settings;
-use crate::ctx::{Ctx, CtxWorker, Data};
+use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{Error, Outcome};
 use crate::host::Garbage;
@@ -272,6 +272,9 @@ impl Engine {
         } else {
             drop(held);
         }
+        if !worker.emptied.is_empty() {
+            worker.emptied = Vec::new();
+        }
         if saw_expired && mode_of(row) == Mode::Read {
             self.delete_expired(session.db, row, &args, worker.now_ms);
         }
@@ -349,6 +352,9 @@ impl Engine {
         let nanos = self.clock.monotonic_ns().saturating_sub(start);
         worker.timing.begin(start + nanos);
         worker.record(command.id, nanos, 1);
+        if worker.renew_settings(self) {
+            worker.access = Access::new(&worker.settings, worker.now_ms / 1000);
+        }
         let (micros, row) = (nanos / 1000, command.row);
         let settings = &worker.settings;
         let threshold = settings.slowlog_log_slower_than;
@@ -445,6 +451,7 @@ fn run<'e>(
             now_us: worker.now_us,
             outbox: &mut worker.outbox,
             stats: &worker.stats,
+            emptied: &mut worker.emptied,
         },
         keys,
     };
@@ -509,7 +516,7 @@ fn unknown_command(args: &Args<'_>) -> Error {
     Error::bytes(text)
 }
 
-fn is_local(info: &ClientInfo) -> bool {
+pub(crate) fn is_local(info: &ClientInfo) -> bool {
     info.unix_socket || info.addr.starts_with("127.") || info.addr.starts_with("[::1]")
 }
 

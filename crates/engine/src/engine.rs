@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use respire_keyspace::{Keyspace, Mode};
+use respire_keyspace::{Held, Keyspace, Mode, Shard};
 
 use crate::client::Clients;
 use crate::config::Config;
 use crate::host::{Clock, Garbage, Host};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
+use crate::samples::Samples;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::worker::Worker;
@@ -44,6 +45,9 @@ pub struct Engine {
     pub rejected_connections: AtomicU64,
     /// Keys that had expired when the statistics were last reset.
     pub(crate) expired_before: AtomicU64,
+    /// Keys of databases that were flushed and left to be freed elsewhere.
+    pub(crate) lazily_freed: AtomicU64,
+    pub(crate) samples: Samples,
 }
 
 impl Engine {
@@ -70,6 +74,8 @@ impl Engine {
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
             expired_before: AtomicU64::new(0),
+            lazily_freed: AtomicU64::new(0),
+            samples: Samples::default(),
             config,
         }
     }
@@ -107,9 +113,18 @@ impl Engine {
         }
     }
 
-    /// Sum over all shards, each locked for a moment.
-    pub(crate) fn sum_shards(&self, f: impl Fn(&respire_keyspace::Shard) -> u64) -> u64 {
-        let held = self.keyspace.hold_nothing();
+    /// Sum over all shards. Where `held` holds nothing, each is locked for a moment.
+    pub(crate) fn sum_shards(&self, held: &Held<'_>, f: impl Fn(&Shard) -> u64) -> u64 {
         (0..self.keyspace.shard_count() as u32).map(|shard| held.with(shard, &f)).sum()
+    }
+
+    /// Bytes in use: what is allocated, and the large tables, which are mapped.
+    pub(crate) fn used_memory(&self, held: &Held<'_>) -> u64 {
+        let databases = self.keyspace.databases();
+        let mapped = self.sum_shards(held, |shard| {
+            let tables = (0..databases).map(|db| shard.db(db).stats());
+            tables.map(|(keys, expires)| (keys.mapped + expires.mapped) as u64).sum()
+        });
+        self.host.memory().allocated + mapped
     }
 }

@@ -53,7 +53,7 @@ pub struct HostInfo {
     pub cpu_user_main: f64,
     pub cpu_sys_main: f64,
     pub memory: Memory,
-    pub allocator: &'static str,
+    pub allocator: String,
     /// Lines of INFO's `listenerN:` fields, without the field's name.
     pub listeners: Vec<String>,
 }
@@ -68,21 +68,33 @@ pub struct ShutdownRequest {
     pub force: bool,
 }
 
+/// Why the configuration file was not rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RewriteError {
+    /// The program runs without one.
+    NoFile,
+    /// The reason, in words.
+    Failed(String),
+}
+
 /// The program around the engine.
 pub trait Host: Send + Sync {
     /// Begins to end the program; returns at once.
     fn shutdown(&self, request: ShutdownRequest) -> Result<(), String>;
     /// Carries out what changed settings mean outside the engine. An error names the directive and the reason, and
-    /// leaves everything as it was.
-    fn apply(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)>;
-    /// Writes the settings to the configuration file. `Err` is the reason.
-    fn rewrite_config(&self) -> Result<(), String>;
+    /// leaves everything as it was. What the host makes of a value, such as the absolute path of a directory, it writes
+    /// to `new`.
+    fn apply(&self, old: &Settings, new: &mut Settings) -> Result<(), (String, String)>;
+    /// Replaces the text of the configuration file by what `rewrite` makes of it, or leaves it as it is.
+    fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError>;
     /// Hands a message to a client of another thread. One to a client that is gone is dropped.
     fn deliver(&self, thread: usize, client: u64, message: Message);
     /// Frees off the event loops.
     fn discard(&self, garbage: Garbage);
     /// Gives unused memory back to the system.
     fn purge_memory(&self);
+    /// Memory figures of the process. Called ten times a second.
+    fn memory(&self) -> Memory;
     /// Figures of the process. Costs some system calls.
     fn info(&self) -> HostInfo;
 }
@@ -96,12 +108,12 @@ impl Host for NoHost {
         Err("there is no server to shut down".into())
     }
 
-    fn apply(&self, _: &Settings, _: &Settings) -> Result<(), (String, String)> {
+    fn apply(&self, _: &Settings, _: &mut Settings) -> Result<(), (String, String)> {
         Ok(())
     }
 
-    fn rewrite_config(&self) -> Result<(), String> {
-        Err("The server is running without a config file".into())
+    fn rewrite_config(&self, _: &dyn Fn(&str) -> String) -> Result<(), RewriteError> {
+        Err(RewriteError::NoFile)
     }
 
     fn deliver(&self, _: usize, _: u64, _: Message) {}
@@ -111,6 +123,10 @@ impl Host for NoHost {
     }
 
     fn purge_memory(&self) {}
+
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
 
     fn info(&self) -> HostInfo {
         HostInfo { pid: std::process::id(), ..HostInfo::default() }

@@ -17,17 +17,21 @@ mod host;
 mod latency;
 mod multi;
 mod pause;
+mod samples;
 mod session;
 mod slowlog;
 mod stats;
 mod worker;
+
+/// The version of Redis whose behaviour the commands have; clients that look for one find this.
+pub const REDIS_VERSION: &str = "7.4.0";
 
 pub use client::{ClientInfo, ClientKind, Clients, Usage};
 pub use command::{Command, Flags, Row, lookup, registry};
 pub use dispatch::{Flow, Prepared};
 pub use engine::Engine;
 pub use error::Error;
-pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, ShutdownRequest};
+pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, RewriteError, ShutdownRequest};
 pub use pause::{Pause, PauseKind};
 pub use session::Session;
 pub use worker::{Delivery, Message, Worker};

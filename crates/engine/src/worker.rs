@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use respire_keyspace::Db;
+
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::stats::ThreadStats;
@@ -39,6 +41,8 @@ pub struct Worker {
     pub(crate) access: crate::ctx::Access,
     /// Messages for clients, to be delivered after the batch.
     pub outbox: Vec<Delivery>,
+    /// Databases that a command has emptied, to be freed when it no longer holds any shard.
+    pub(crate) emptied: Vec<Db>,
     pub(crate) timing: crate::stats::BatchTiming,
 }
 
@@ -56,6 +60,7 @@ impl Worker {
             access: crate::ctx::Access::new(&settings, 0),
             settings,
             outbox: Vec::new(),
+            emptied: Vec::new(),
             timing: Default::default(),
         };
         worker.begin_batch(engine);
@@ -64,15 +69,22 @@ impl Worker {
 
     /// Reads the clock and the settings for the requests that follow.
     pub fn begin_batch(&mut self, engine: &Engine) {
-        let version = engine.config.version();
-        if version != self.settings_version {
-            self.settings = engine.config.load();
-            self.settings_version = version;
-        }
+        self.renew_settings(engine);
         self.now_us = engine.clock.unix_us();
         self.now_ms = self.now_us / 1000;
         self.access = crate::ctx::Access::new(&self.settings, self.now_ms / 1000);
         self.timing.begin(engine.clock.monotonic_ns());
+    }
+
+    /// Takes over settings that have changed. Returns whether they had.
+    pub(crate) fn renew_settings(&mut self, engine: &Engine) -> bool {
+        let version = engine.config.version();
+        let old = version != self.settings_version;
+        if old {
+            self.settings = engine.config.load();
+            self.settings_version = version;
+        }
+        old
     }
 
     /// Accounts for the time of the batch.

@@ -211,6 +211,12 @@ impl Db {
         self.keys.visit(position, |word| f(unsafe { word.entry().as_ref() }))
     }
 
+    /// As [`Self::visit`], but only entries that expire.
+    pub fn visit_expiring(&self, position: u64, mut f: impl FnMut(EntryRef<'_>)) -> Option<u64> {
+        // SAFETY: as in `visit`.
+        self.expires.visit(position, |word| f(unsafe { word.entry().as_ref() }))
+    }
+
     /// An entry chosen at random, every one with the same chance.
     pub fn sample(&self, random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
         // SAFETY: as in `visit`.

@@ -59,6 +59,11 @@ impl Region {
         self.len
     }
 
+    /// Bytes that were mapped and not allocated; those given back since count, too.
+    pub(crate) fn mapped(&self) -> usize {
+        if self.map.is_some() { self.len * size_of::<Bucket>() } else { 0 }
+    }
+
     #[inline]
     pub(crate) fn bucket(&self, i: usize) -> *mut Bucket {
         debug_assert!(i < self.len);

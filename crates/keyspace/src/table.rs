@@ -71,6 +71,8 @@ pub struct TableStats {
     pub overflow_buckets: usize,
     /// Bytes, overflow buckets included.
     pub memory: usize,
+    /// Bytes of them that were mapped, past the allocator.
+    pub mapped: usize,
 }
 
 /// A place in the table: a slot and the first bucket of its chain. Valid until the table changes.
@@ -169,6 +171,8 @@ impl Table {
             next_buckets: self.next.len(),
             overflow_buckets: self.overflow,
             memory: buckets * size_of::<Bucket>(),
+            mapped: self.main.mapped().saturating_sub(self.moved * size_of::<Bucket>())
+                + self.next.mapped(),
         }
     }
 

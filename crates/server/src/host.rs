@@ -1,6 +1,8 @@
 //! What the engine asks of the process around it.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -8,9 +10,10 @@ use std::sync::mpsc::Sender;
 use nix::sys::resource::UsageWho;
 use parking_lot::Mutex;
 use respire_engine::config::Settings;
-use respire_engine::{Garbage, Host, HostInfo, Message, ShutdownRequest};
+use respire_engine::{Garbage, Host, HostInfo, Memory, Message, RewriteError, ShutdownRequest};
 
-use crate::net::{Mail, Mailbox};
+use crate::net::{Listeners, Mail, Mailbox};
+use crate::startup::reason;
 use crate::{logging, memory, process};
 
 /// The server's side of the engine's [`Host`].
@@ -19,9 +22,15 @@ pub(crate) struct ServerHost {
     /// To the thread that frees what takes long to free.
     pub(crate) garbage: Mutex<Sender<Garbage>>,
     pub(crate) config_file: Option<PathBuf>,
-    pub(crate) listeners: Vec<String>,
+    pub(crate) listening: Arc<Listening>,
     pub(crate) run_id: String,
     pub(crate) stop: Arc<Stop>,
+}
+
+/// The listeners, accepted from by the main thread, and the means to replace them while it waits for them.
+pub(crate) struct Listening {
+    pub(crate) listeners: Mutex<Listeners>,
+    pub(crate) registry: mio::Registry,
 }
 
 /// The request to end, and the bell of the main thread.
@@ -48,27 +57,25 @@ impl Stop {
 }
 
 impl Host for ServerHost {
-    fn shutdown(&self, request: ShutdownRequest) -> Result<(), String> {
-        if request.save {
-            return Err("there is no persistence yet, so nothing can be saved".into());
-        }
+    fn shutdown(&self, _: ShutdownRequest) -> Result<(), String> {
         log::warn!("User requested shutdown...");
         self.stop.request();
         Ok(())
     }
 
-    fn apply(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)> {
+    fn apply(&self, old: &Settings, new: &mut Settings) -> Result<(), (String, String)> {
         if new.maxclients > old.maxclients {
-            let wanted = u64::from(new.maxclients);
-            let possible = process::raise_file_limit(wanted);
-            if possible < wanted {
-                return Err((
-                    "maxclients".into(),
-                    format!(
-                        "The operating system is not able to handle the specified number of clients, try with {possible}"
-                    ),
-                ));
+            raise_maxclients(new.maxclients)?;
+        }
+        // What can't fail any more comes after what can, so that nothing is left half done.
+        let left = if new.dir == old.dir { None } else { Some(change_directory(new)?) };
+        if (new.port, &new.bind) != (old.port, &old.bind)
+            && let Err(error) = self.reopen(old, new)
+        {
+            if let Some(left) = left {
+                let _ = std::env::set_current_dir(left);
             }
+            return Err(error);
         }
         if new.loglevel != old.loglevel {
             logging::set_level(new.loglevel);
@@ -76,8 +83,9 @@ impl Host for ServerHost {
         Ok(())
     }
 
-    fn rewrite_config(&self) -> Result<(), String> {
-        Err("The server is running without a config file".into())
+    fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError> {
+        let path = self.config_file.as_deref().ok_or(RewriteError::NoFile)?;
+        rewrite_file(path, rewrite).map_err(|error| RewriteError::Failed(reason(&error)))
     }
 
     fn deliver(&self, thread: usize, client: u64, message: Message) {
@@ -97,6 +105,10 @@ impl Host for ServerHost {
         memory::purge();
     }
 
+    fn memory(&self) -> Memory {
+        memory::read()
+    }
+
     fn info(&self) -> HostInfo {
         let (cpu_user, cpu_sys) = process::cpu_times(UsageWho::RUSAGE_SELF);
         let (cpu_user_main, cpu_sys_main) = process::cpu_times(UsageWho::RUSAGE_THREAD);
@@ -113,8 +125,76 @@ impl Host for ServerHost {
             cpu_user_main,
             cpu_sys_main,
             memory: memory::read(),
-            allocator: "jemalloc-5.3.0",
-            listeners: self.listeners.clone(),
+            allocator: memory::allocator(),
+            listeners: self.listening.listeners.lock().describe(),
         }
     }
+}
+
+impl ServerHost {
+    fn reopen(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)> {
+        let mut listeners = self.listening.listeners.lock();
+        listeners.reopen_tcp(old, new, &self.listening.registry).map_err(|error| {
+            log::warn!("{error}");
+            let (name, reason) = if new.port == old.port {
+                ("bind", "Failed to bind to specified addresses.")
+            } else {
+                ("port", "Unable to listen on this port. Check server logs.")
+            };
+            (name.into(), reason.into())
+        })
+    }
+}
+
+fn raise_maxclients(maxclients: u32) -> Result<(), (String, String)> {
+    let wanted = u64::from(maxclients);
+    let possible = process::raise_file_limit(wanted);
+    if possible >= wanted {
+        return Ok(());
+    }
+    Err((
+        "maxclients".into(),
+        format!(
+            "The operating system is not able to handle the specified number of clients, try with {possible}"
+        ),
+    ))
+}
+
+/// Goes to the new working directory; the settings get its absolute path. Returns the one before.
+fn change_directory(new: &mut Settings) -> Result<PathBuf, (String, String)> {
+    let changed = std::env::current_dir().and_then(|before| {
+        new.dir = process::change_directory(&new.dir)?;
+        Ok(before)
+    });
+    changed.map_err(|error| ("dir".into(), reason(&error)))
+}
+
+/// Replaces the text of a file by what `rewrite` makes of it, in one step that a crash can't interrupt: the new text
+/// is safe on disk before it takes the old one's place.
+fn rewrite_file(path: &Path, rewrite: &dyn Fn(&str) -> String) -> io::Result<()> {
+    let old = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = directory.join(format!("{name}.{}.tmp", std::process::id()));
+    let written = write_through(&temporary, &rewrite(&old)).and_then(|()| {
+        if let Ok(metadata) = fs::metadata(path) {
+            fs::set_permissions(&temporary, metadata.permissions())?;
+        }
+        fs::rename(&temporary, path)?;
+        File::open(directory)?.sync_all()
+    });
+    if written.is_err() {
+        // It is gone already if it has taken its place.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_through(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }

@@ -1,5 +1,6 @@
 //! The server: a process around the engine. It owns the sockets, the threads, the files, the clock and the signals.
 
+mod banner;
 mod clock;
 mod host;
 mod logging;
@@ -7,5 +8,7 @@ mod memory;
 mod net;
 mod process;
 mod server;
+mod startup;
 
 pub use server::{Options, Server};
+pub use startup::{Action, read_command_line};

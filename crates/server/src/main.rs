@@ -1,31 +1,46 @@
-//! The `respire` binary: reads the command line and runs the server.
+//! The `respire` binary: the server, or its benchmark.
 
+use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
+
+use respire::{Action, Options, Server, read_command_line};
+use respire_bench::Embedded;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let defaults = respire_engine::config::Settings::new(
-        std::thread::available_parallelism().map_or(1, usize::from),
-        ".",
-    );
-    let mut settings = defaults.clone();
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    for pair in args.chunks(2) {
-        match pair[0].as_str() {
-            "--port" => settings.port = pair[1].parse().unwrap(),
-            "--io-threads" => settings.io_threads = pair[1].parse().unwrap(),
-            "--shards" => settings.shards = pair[1].parse().unwrap(),
-            _ => {}
-        }
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if args.first().is_some_and(|first| first == "bench") {
+        return respire_bench::run(args.into_iter().skip(1), &start_embedded);
     }
-    let options = respire::Options { defaults, settings, config_file: None };
-    match respire::Server::start(options) {
-        Ok(server) => server.run_until_signal(),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+    let args: Result<Vec<String>, OsString> = args.into_iter().map(OsString::into_string).collect();
+    let args = match args {
+        Ok(args) => args,
+        Err(arg) => return fail(&format!("An argument is not UTF-8 text: {}", arg.display())),
+    };
+    match read_command_line(&args) {
+        Ok(Action::Print(text)) => {
+            println!("{text}");
+            ExitCode::SUCCESS
         }
+        Ok(Action::Serve(options)) => match Server::start(*options) {
+            Ok(server) => server.run_until_signal(),
+            Err(error) => fail(&error),
+        },
+        Err(error) => fail(&error),
     }
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+/// The server that the benchmark measures when it is told of none.
+fn start_embedded() -> io::Result<Embedded> {
+    let server = Server::start(Options::embedded()).map_err(io::Error::other)?;
+    let addr = *server.addresses().first().expect("an embedded server listens on one address");
+    Ok(Embedded { addr, stop: Box::new(move || server.stop()) })
 }

@@ -5,6 +5,14 @@ use std::fs;
 use respire_engine::Memory;
 use tikv_jemalloc_ctl::{epoch, raw, stats};
 
+/// The allocator and its version.
+pub(crate) fn allocator() -> String {
+    let version = tikv_jemalloc_ctl::version::read().unwrap_or_default();
+    // The rest tells the commit.
+    let version = version.split('-').next().unwrap_or_default();
+    format!("jemalloc-{version}")
+}
+
 /// Reads all figures. Those that cannot be read are 0.
 pub(crate) fn read() -> Memory {
     // The allocator's figures are a snapshot, taken when its epoch advances.

@@ -1,7 +1,13 @@
-//! The process as the system sees it: its times, its limits, its name.
+//! The process as the system sees it: its times, its limits, its directory, the file that tells its id.
+
+use std::fs;
+use std::io;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeVal;
+use respire_engine::config::Settings;
+
+use crate::startup::reason;
 
 /// User and system time, seconds, of the process or of the calling thread.
 pub(crate) fn cpu_times(who: UsageWho) -> (f64, f64) {
@@ -39,4 +45,37 @@ pub(crate) fn raise_file_limit(clients: u64) -> u64 {
         }
     }
     clients.min(soft.saturating_sub(RESERVED_FILES))
+}
+
+/// Goes to the directory that the settings name, if they do; they hold its absolute path afterwards.
+pub(crate) fn enter_directory(settings: &mut Settings) -> Result<(), String> {
+    if settings.is_explicit("dir") {
+        settings.dir = change_directory(&settings.dir)
+            .map_err(|error| format!("Can't chdir to '{}': {}", settings.dir, reason(&error)))?;
+    }
+    Ok(())
+}
+
+/// Makes `path` the working directory. Returns its absolute path.
+pub(crate) fn change_directory(path: &str) -> io::Result<String> {
+    std::env::set_current_dir(path)?;
+    Ok(std::env::current_dir()?.to_string_lossy().into_owned())
+}
+
+/// Writes the id of the process to a file, unless its name is empty. The server runs without it if need be.
+pub(crate) fn write_pidfile(path: &str) {
+    if !path.is_empty()
+        && let Err(error) = fs::write(path, format!("{}\n", std::process::id()))
+    {
+        log::warn!("Failed to write PID file {path}: {}", reason(&error));
+    }
+}
+
+pub(crate) fn remove_pidfile(path: &str) {
+    if !path.is_empty() {
+        log::info!("Removing the pid file.");
+        if let Err(error) = fs::remove_file(path) {
+            log::warn!("Failed to remove PID file {path}: {}", reason(&error));
+        }
+    }
 }

@@ -5,46 +5,77 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
-use respire_engine::config::{Config, Settings};
+use respire_engine::config::{Config, NotActing, Settings, not_acting};
 use respire_engine::{Engine, Worker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::clock::SystemClock;
-use crate::host::{ServerHost, Stop};
+use crate::host::{Listening, ServerHost, Stop};
 use crate::net::{BELL, EventLoop, Listeners, Loop, Mail, Mailbox};
-use crate::{logging, process};
+use crate::{banner, logging, process};
 
 /// What a server is started with.
+#[derive(Clone)]
 pub struct Options {
     /// What directives are when nobody sets them, on this machine.
     pub defaults: Settings,
     pub settings: Settings,
     /// The file that CONFIG REWRITE writes.
     pub config_file: Option<PathBuf>,
+    purpose: Purpose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The process is there to be this server: its log, working directory and file of the process id are the server's.
+    Service,
+    /// A guest in another program: logs nothing, and listens on a port of 127.0.0.1 that the system chooses.
+    Embedded,
+}
+
+impl Options {
+    /// A server as its configuration says.
+    pub fn new(defaults: Settings, settings: Settings, config_file: Option<PathBuf>) -> Self {
+        Self { defaults, settings, config_file, purpose: Purpose::Service }
+    }
+
+    /// A server inside another program, with the defaults; its address is in [`Server::addresses`].
+    pub fn embedded() -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let settings = Settings::new(threads, ".");
+        Self { defaults: settings.clone(), settings, config_file: None, purpose: Purpose::Embedded }
+    }
 }
 
 /// A running server.
 pub struct Server {
     stop: Arc<Stop>,
     addresses: Vec<SocketAddr>,
+    /// Empty for none.
+    pidfile: String,
     main: JoinHandle<()>,
 }
 
 impl Server {
     /// Opens the sockets and starts all threads. On return, connections are being accepted.
     pub fn start(options: Options) -> Result<Self, String> {
-        let Options { defaults, mut settings, config_file } = options;
-        logging::start(&settings)?;
+        let Options { defaults, mut settings, config_file, purpose } = options;
+        if purpose == Purpose::Service {
+            process::enter_directory(&mut settings)?;
+            logging::start(&settings)?;
+            log_settings(&settings, config_file.as_deref());
+        }
         let possible = process::raise_file_limit(u64::from(settings.maxclients));
         if possible < u64::from(settings.maxclients) {
             log::warn!(
@@ -53,7 +84,13 @@ impl Server {
             );
             settings.maxclients = possible as u32;
         }
-        let mut listeners = Listeners::open(&settings)?;
+        let listeners = match purpose {
+            Purpose::Service => Listeners::open(&settings),
+            Purpose::Embedded => Listeners::open_ephemeral(&settings),
+        };
+        let mut listeners = listeners.inspect_err(|_| {
+            log::warn!("Failed listening on port {} (tcp), aborting.", settings.port);
+        })?;
         let addresses = listeners.tcp_addresses();
         let failed = |what: &str| {
             let what = what.to_owned();
@@ -64,6 +101,8 @@ impl Server {
             Waker::new(poll.registry(), BELL).map_err(failed("Could not create a waker"))?;
         let stop = Arc::new(Stop::new(waker));
         listeners.register(poll.registry()).map_err(failed("Could not poll the listeners"))?;
+        let registry = poll.registry().try_clone().map_err(failed("Could not share a poller"))?;
+        let listening = Arc::new(Listening { listeners: Mutex::new(listeners), registry });
 
         let mut polls = Vec::new();
         let mut loops = Vec::new();
@@ -80,12 +119,16 @@ impl Server {
             mailboxes: loops.iter().map(|l| Arc::clone(&l.mailbox)).collect(),
             garbage: Mutex::new(garbage),
             config_file,
-            listeners: listeners.describe(),
+            listening: Arc::clone(&listening),
             run_id: run_id()?,
             stop: Arc::clone(&stop),
         };
         let secret = [random()?, random()?, random()?, random()?];
-        let banner = banner(&settings);
+        if purpose == Purpose::Service {
+            log::info!("{}", banner::text(&settings));
+            process::write_pidfile(&settings.pidfile);
+        }
+        let pidfile = settings.pidfile.clone();
         let config = Config::new(defaults, settings);
         let engine =
             Arc::new(Engine::new(config, Box::new(SystemClock::new()), Box::new(host), secret));
@@ -104,10 +147,11 @@ impl Server {
             );
             threads.push(spawn(&format!("respire-io-{i}"), move || event_loop.run())?);
         }
-        log::info!("{banner}");
-        let accept = Accept { poll, listeners, engine, loops, threads, stop: Arc::clone(&stop) };
+        engine.sample();
+        log::info!("Server initialized");
+        let accept = Accept { poll, listening, engine, loops, threads, stop: Arc::clone(&stop) };
         let main = spawn("respire-main", move || accept.run())?;
-        Ok(Self { stop, addresses, main })
+        Ok(Self { stop, addresses, pidfile, main })
     }
 
     /// The TCP addresses that the server listens on.
@@ -128,6 +172,10 @@ impl Server {
         let watched = signals.map_err(|e| e.to_string()).and_then(|mut signals| {
             spawn("respire-signal", move || {
                 for signal in signals.forever() {
+                    if signal == SIGINT && stop.is_requested() {
+                        log::warn!("You insist... exiting now.");
+                        std::process::exit(1);
+                    }
                     let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
                     log::warn!("Received {name} scheduling shutdown...");
                     stop.request();
@@ -141,6 +189,7 @@ impl Server {
         if self.main.join().is_err() {
             return ExitCode::FAILURE;
         }
+        process::remove_pidfile(&self.pidfile);
         log::warn!("Respire is now ready to exit, bye bye...");
         ExitCode::SUCCESS
     }
@@ -149,19 +198,25 @@ impl Server {
 /// The thread that accepts connections.
 struct Accept {
     poll: Poll,
-    listeners: Listeners,
+    listening: Arc<Listening>,
     engine: Arc<Engine>,
     loops: Vec<Loop>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<Stop>,
 }
 
+/// How often the figures per second are sampled.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
 impl Accept {
-    fn run(mut self) {
+    fn run(self) {
+        let Self { mut poll, listening, engine, loops, threads, stop } = self;
         let mut events = Events::with_capacity(64);
+        let mut sample_at = Instant::now() + SAMPLE_EVERY;
         log::info!("Ready to accept connections");
-        while !self.stop.is_requested() {
-            if let Err(error) = self.poll.poll(&mut events, None)
+        while !stop.is_requested() {
+            let wait = sample_at.saturating_duration_since(Instant::now());
+            if let Err(error) = poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 log::error!("Polling listeners failed: {error}");
@@ -169,15 +224,21 @@ impl Accept {
             }
             for event in &events {
                 let Token(i) = event.token();
-                self.listeners.accept(i, &self.engine, &self.loops);
+                listening.listeners.lock().accept(i, &engine, &loops);
+            }
+            if Instant::now() >= sample_at {
+                engine.sample();
+                sample_at = Instant::now() + SAMPLE_EVERY;
             }
         }
-        for Loop { mailbox, .. } in &self.loops {
+        // First of all, so that whoever sees a connection close may start another server on the same port.
+        listening.listeners.lock().close();
+        for Loop { mailbox, .. } in &loops {
             if let Err(error) = mailbox.post(Mail::Stop) {
                 log::error!("Waking an event loop failed: {error}");
             }
         }
-        for thread in self.threads {
+        for thread in threads {
             let _ = thread.join();
         }
     }
@@ -197,13 +258,23 @@ fn run_id() -> Result<String, String> {
     Ok(format!("{:016x}{:016x}{:08x}", random()?, random()?, random()? as u32))
 }
 
-fn banner(settings: &Settings) -> String {
-    format!(
-        "Respire {} starting: port {}, {} threads, {} shards, pid {}",
-        env!("CARGO_PKG_VERSION"),
-        settings.port,
-        settings.io_threads,
-        settings.shards,
-        std::process::id()
-    )
+/// Says what the configuration asks for that will not happen.
+fn log_settings(settings: &Settings, config_file: Option<&Path>) {
+    match config_file {
+        Some(path) => log::info!("Configuration loaded from {}", path.display()),
+        None => log::info!("No configuration file: the defaults and the command line are in force"),
+    }
+    let NotActing { not_yet, meaningless, promises } = not_acting(settings);
+    if !not_yet.is_empty() {
+        log::info!("These directives have no effect yet: {}", not_yet.join(", "));
+    }
+    if !meaningless.is_empty() {
+        log::info!("These directives mean nothing here: {}", meaningless.join(", "));
+    }
+    for name in promises {
+        log::warn!(
+            "WARNING: '{name}' IS CONFIGURED BUT NOT SUPPORTED YET BY THIS VERSION OF RESPIRE. What it promises \
+             is NOT done: do not rely on it."
+        );
+    }
 }

@@ -2,9 +2,13 @@
 
 mod client;
 mod command;
+mod config;
 mod connection;
+mod help;
+mod info;
 mod keys;
 mod monitor;
+mod server;
 mod strings;
 mod transactions;
 
@@ -20,6 +24,9 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     command::ROWS,
     monitor::ROWS,
     transactions::ROWS,
+    config::ROWS,
+    info::ROWS,
+    server::ROWS,
 ];
 
 /// The reply of a HELP subcommand: `lines` between the usual first and last ones.

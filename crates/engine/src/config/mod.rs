@@ -98,8 +98,8 @@ impl fmt::Display for SetError {
 impl std::error::Error for SetError {}
 
 /// Applies a change from old to new settings outside the configuration, or refuses it with the name of the
-/// directive and a reason, having undone what it did.
-pub type Apply<'a> = dyn FnMut(&Settings, &Settings) -> Result<(), (String, String)> + 'a;
+/// directive and a reason, having undone what it did. It may put a value of the new ones into another form.
+pub type Apply<'a> = dyn FnMut(&Settings, &mut Settings) -> Result<(), (String, String)> + 'a;
 
 impl Config {
     /// `defaults` are the settings before any file or argument: what CONFIG REWRITE need not write.
@@ -183,7 +183,7 @@ impl Config {
             }
         }
         if !changed.is_empty() {
-            apply(&old, &new).map_err(|(name, reason)| SetError::Failed { name, reason })?;
+            apply(&old, &mut new).map_err(|(name, reason)| SetError::Failed { name, reason })?;
         }
         self.current.store(Arc::new(new));
         self.version.fetch_add(1, Ordering::Release);

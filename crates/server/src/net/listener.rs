@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::stream::Stream;
 use super::{Mail, Mailbox};
+use crate::startup::reason;
 
 /// A connection on its way to an event loop.
 pub(crate) struct NewConnection {
@@ -36,6 +37,9 @@ pub(crate) struct Loop {
 /// All listening sockets.
 pub(crate) struct Listeners {
     sockets: Vec<Listener>,
+    /// What the TCP sockets were asked to be: names as in the settings, and the port.
+    bind: Vec<String>,
+    port: u16,
 }
 
 const DENIED: &[u8] = b"-DENIED Respire is running in protected mode: no password is set and no address to listen on \
@@ -52,13 +56,70 @@ impl Listeners {
         if !settings.unixsocket.is_empty() {
             let path = &settings.unixsocket;
             let opened = open_unix(path, settings.unixsocketperm);
-            let listener = opened.map_err(|e| format!("Could not open Unix socket {path}: {e}"))?;
+            let listener =
+                opened.map_err(|e| format!("Could not open Unix socket {path}: {}", reason(&e)))?;
             sockets.push(Listener::Unix(listener, path.clone()));
         }
         if sockets.is_empty() {
             return Err("Configured to not listen anywhere, exiting.".into());
         }
-        Ok(Self { sockets })
+        Ok(Self { sockets, bind: settings.bind.clone(), port: settings.port })
+    }
+
+    /// Opens one TCP socket on 127.0.0.1, on a port that the system chooses.
+    pub(crate) fn open_ephemeral(settings: &Settings) -> Result<Self, String> {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), settings.tcp_backlog as i32)
+            .map_err(|error| format!("Could not create a listening socket: {error}"))?;
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        let bind = vec![Ipv4Addr::LOCALHOST.to_string()];
+        Ok(Self { sockets: vec![Listener::Tcp(listener)], bind, port })
+    }
+
+    /// Replaces the TCP sockets by those that `new` names. If that fails, those of `old` are opened again.
+    pub(crate) fn reopen_tcp(
+        &mut self,
+        old: &Settings,
+        new: &Settings,
+        registry: &Registry,
+    ) -> Result<(), String> {
+        // The old sockets must go first: their addresses may be among the new ones.
+        self.sockets.retain(|socket| matches!(socket, Listener::Unix(..)));
+        let opened = self.open_more_tcp(new);
+        if opened.is_err() {
+            self.open_more_tcp(old)
+                .inspect_err(|error| log::error!("The former listeners are lost: {error}"))
+                .ok();
+        }
+        let registered = self.register_anew(registry);
+        opened.and(registered.map_err(|error| format!("Could not poll the listeners: {error}")))
+    }
+
+    fn open_more_tcp(&mut self, settings: &Settings) -> Result<(), String> {
+        let mut sockets = Vec::new();
+        if settings.port != 0 {
+            open_tcp(settings, &mut sockets)?;
+        }
+        self.sockets.extend(sockets);
+        (self.bind, self.port) = (settings.bind.clone(), settings.port);
+        Ok(())
+    }
+
+    fn register_anew(&mut self, registry: &Registry) -> io::Result<()> {
+        for socket in &mut self.sockets {
+            if let Listener::Unix(listener, _) = socket {
+                registry.deregister(listener)?;
+            }
+        }
+        self.register(registry)
+    }
+
+    /// Closes all sockets, and removes the file of the Unix socket.
+    pub(crate) fn close(&mut self) {
+        for socket in self.sockets.drain(..) {
+            if let Listener::Unix(_, path) = socket {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// The addresses of the TCP sockets.
@@ -72,14 +133,16 @@ impl Listeners {
 
     /// The sockets as INFO shows them.
     pub(crate) fn describe(&self) -> Vec<String> {
-        let lines = self.sockets.iter().map(|socket| match socket {
-            Listener::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => format!("name=tcp,bind={},port={}", address.ip(), address.port()),
-                Err(error) => format!("name=tcp,error={error}"),
-            },
-            Listener::Unix(_, path) => format!("name=unix,bind={path}"),
-        });
-        lines.collect()
+        let mut lines = Vec::new();
+        if self.sockets.iter().any(|socket| matches!(socket, Listener::Tcp(_))) {
+            let bind = self.bind.iter().map(|name| format!("bind={name},")).collect::<String>();
+            lines.push(format!("name=tcp,{bind}port={}", self.port));
+        }
+        lines.extend(self.sockets.iter().filter_map(|socket| match socket {
+            Listener::Tcp(_) => None,
+            Listener::Unix(_, path) => Some(format!("name=unix,bind={path}")),
+        }));
+        lines
     }
 
     /// Registers socket `i` as `Token(i)`.
@@ -127,11 +190,7 @@ impl Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        for socket in &self.sockets {
-            if let Listener::Unix(_, path) = socket {
-                let _ = fs::remove_file(path);
-            }
-        }
+        self.close();
     }
 }
 
@@ -148,7 +207,8 @@ fn open_tcp(settings: &Settings, sockets: &mut Vec<Listener>) -> Result<(), Stri
                 Err(error) => {
                     let port = settings.port;
                     return Err(format!(
-                        "Could not create server TCP listening socket {name}:{port}: {error}"
+                        "Could not create server TCP listening socket {name}:{port}: bind: {}",
+                        reason(&error)
                     ));
                 }
             }
