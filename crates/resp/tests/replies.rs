@@ -9,21 +9,9 @@ fn written(proto: Proto, write: impl FnOnce(&mut Out)) -> Vec<u8> {
     let mut out = Out::default();
     out.proto = proto;
     write(&mut out);
-    let bytes = assembled(&out);
+    let bytes = out.to_vec();
     assert_eq!(bytes.len(), out.len());
     bytes
-}
-
-fn assembled(out: &Out) -> Vec<u8> {
-    let mut all = Vec::new();
-    let mut at = 0;
-    for splice in out.splices() {
-        all.extend_from_slice(&out.bytes()[at..splice.at]);
-        all.extend_from_slice(&splice.data[splice.start..splice.end]);
-        at = splice.at;
-    }
-    all.extend_from_slice(&out.bytes()[at..]);
-    all
 }
 
 type Write = fn(&mut Out);
@@ -112,14 +100,14 @@ fn rewinding_takes_back_all_that_was_written_since() {
     let mut out = Out::default();
     out.ok();
     out.bulk_shared(&value, 0, value.len());
-    let before = assembled(&out);
+    let before = out.to_vec();
     let mark = out.mark();
     out.array(2);
     out.bulk_shared(&value, 0, value.len());
     out.error(b"ERR no");
     assert_eq!(Arc::strong_count(&value), 3);
     out.rewind(mark);
-    assert!(assembled(&out) == before);
+    assert!(out.to_vec() == before);
     assert_eq!((out.len(), out.splices().len()), (before.len(), 1));
     assert_eq!(Arc::strong_count(&value), 2);
     out.clear();
