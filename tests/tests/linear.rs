@@ -2,7 +2,7 @@
 //! the server over TCP. `RESPIRE_SEED` repeats the operations of a failed run, though not the moments of its threads.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use respire_engine::config::{Config, Settings};
@@ -10,6 +10,13 @@ use respire_engine::{Clock, Engine, Flow, NoHost, Session, Worker};
 use respire_resp::{Out, OwnedArgs};
 use respire_tests::linear::{self, Run, Subject};
 use respire_tests::{Client, Kind, Server, Value, value};
+
+/// One run at a time: on a machine of few cores, threads of several runs would hardly ever meet their own.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn seed() -> u64 {
     match std::env::var("RESPIRE_SEED") {
@@ -78,6 +85,7 @@ impl Subject for InProcess {
 }
 
 fn in_process(shards: u16, threads: usize, operations: usize, histories: u64) {
+    let _turn = turn();
     let engine = engine(shards);
     let mut clients: Vec<InProcess> = (0..threads).map(|t| InProcess::new(&engine, t)).collect();
     let run = Run { seed: seed(), histories, operations };
@@ -105,7 +113,7 @@ fn three_shards() {
 #[test]
 fn sixteen_shards() {
     in_process(16, 8, 6, 1000);
-    in_process(16, 2, 20, 1000);
+    in_process(16, 2, 30, 1000);
 }
 
 #[test]
@@ -116,6 +124,7 @@ fn sixty_four_shards() {
 
 #[test]
 fn the_server_on_several_threads() {
+    let _turn = turn();
     for (threads, shards) in [("2", "16"), ("4", "3")] {
         let server = Server::start(Kind::Respire, &["--io-threads", threads, "--shards", shards]);
         let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
@@ -163,6 +172,7 @@ impl Subject for Careless {
 /// The threads and the checker together find what is not atomic, if anything is to be found.
 #[test]
 fn a_careless_store_is_found_out() {
+    let _turn = turn();
     let store = Arc::new(Mutex::default());
     let mut clients: Vec<Careless> = (0..8).map(|_| Careless(Arc::clone(&store))).collect();
     let plain = |op: &linear::Op| {

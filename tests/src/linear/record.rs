@@ -133,7 +133,7 @@ impl Shared {
         let mut ops = plan(self.run.seed, history, client, self.run.operations);
         ops.retain(self.wanted);
         for op in ops {
-            // Where cores are few, the others have to have their turn between two operations.
+            // Where cores are few, the others have to have their turn between two operations, and sometimes in one.
             std::thread::yield_now();
             if let Op::Exec(list) = &op {
                 expect(subject.call(&["MULTI".into()])?, "OK")?;
@@ -143,6 +143,9 @@ impl Shared {
             }
             let request = op.request();
             let begin = self.clock.fetch_add(1, Ordering::SeqCst);
+            if begin % 4 == 0 {
+                std::thread::yield_now();
+            }
             let reply = subject.call(&request)?;
             let end = self.clock.fetch_add(1, Ordering::SeqCst);
             events.push(Event { client, op, reply, begin, end });
