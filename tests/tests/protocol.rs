@@ -127,6 +127,23 @@ fn unauthenticated_cases() -> Vec<Case> {
             "AUTH default secret\r\nRESET\r\nPING\r\n",
             "+OK\r\n+RESET\r\n-NOAUTH Authentication required.\r\n",
         ),
+        // What authenticates comes in the same packet as what only the authenticated may send.
+        stays(
+            b"AUTH secret\r\n*12\r\n$6\r\nEXISTS\r\n"
+                .iter()
+                .copied()
+                .chain(b"$1\r\nk\r\n".repeat(11))
+                .collect::<Vec<u8>>(),
+            "+OK\r\n:0\r\n",
+        ),
+        stays(
+            many("AUTH secret\r\n*2\r\n$6\r\nEXISTS\r\n$20000\r\n", b'x', 20_002),
+            "+OK\r\n:0\r\n",
+        ),
+        closes(
+            "AUTH wrong\r\n*11\r\n",
+            "-WRONGPASS invalid username-password pair or user is disabled.\r\n-ERR Protocol error: unauthenticated multibulk length\r\n",
+        ),
         closes("QUIT\r\n", "+OK\r\n"),
         closes("*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
         closes("*1\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n"),

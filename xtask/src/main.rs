@@ -3,6 +3,7 @@
 //! Owns nothing but the list of subcommands: each is a module with `run(args) -> Result<(), String>`.
 
 mod bench;
+mod memcheck;
 mod test;
 mod tidy;
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::tidy;
+use crate::{memcheck, tidy};
 
 struct Step {
     name: &'static str,
@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
         what: "cargo test --workspace: unit, integration, compatibility and doc tests",
         run: || cargo(&["test", "--workspace", "--no-fail-fast"]),
     },
+    Step { name: "memcheck", what: "the keyspace's tests under valgrind", run: memcheck::run },
 ];
 
 /// Programs that apt-get can bring, with the package of each.
@@ -44,6 +45,7 @@ const INSTALLED: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
     ("redis-benchmark", "redis-tools"),
+    ("valgrind", "valgrind"),
 ];
 
 /// Programs that have to be here: which version of them, and from where, is the developer's choice.
@@ -163,7 +165,7 @@ fn tools() -> Result<(), String> {
     if !venv.is_ok_and(|status| status.success()) {
         return Err("python3 lacks venv; please install it (Debian: python3-venv)".into());
     }
-    println!("redis-server, redis-cli, redis-benchmark, python3, node and npm are here");
+    println!("redis-server, redis-cli, redis-benchmark, valgrind, python3, node and npm are here");
     Ok(())
 }
 
@@ -255,8 +257,11 @@ mod tests {
     #[test]
     fn packages_are_named_once_and_only_for_what_is_missing() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
-        assert_eq!(missing_packages(|_| false), ["redis-server", "redis-tools"]);
-        assert_eq!(missing_packages(|program| program == "redis-server"), ["redis-tools"]);
+        assert_eq!(missing_packages(|_| false), ["redis-server", "redis-tools", "valgrind"]);
+        assert_eq!(
+            missing_packages(|program| program == "redis-server"),
+            ["redis-tools", "valgrind"]
+        );
     }
 
     #[test]

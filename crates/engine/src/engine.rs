@@ -17,8 +17,8 @@ use crate::worker::Worker;
 
 /// Buckets of expiring keys that one step of the active cycle looks at under one lock.
 const EXPIRE_BUCKETS: usize = 256;
-/// Keys that one step deletes, about: together some tens of microseconds.
-const EXPIRE_DELETIONS: usize = 64;
+/// Keys that one step looks at closely, and mostly deletes: together some tens of microseconds.
+const EXPIRE_ENTRIES: usize = 64;
 /// Buckets of a resize that are moved in one step when nobody writes to the table.
 const RESIZE_BUCKETS: usize = 128;
 
@@ -98,7 +98,7 @@ impl Engine {
             let shard = held.shard_mut(shard);
             let mut more = false;
             if expire && shard.has_expiring() {
-                let step = shard.expire_step(now_ms, EXPIRE_BUCKETS, EXPIRE_DELETIONS);
+                let step = shard.expire_step(now_ms, EXPIRE_BUCKETS, EXPIRE_ENTRIES);
                 rounds += usize::from(step.wrapped);
                 more = rounds == 0;
             }

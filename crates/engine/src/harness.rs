@@ -117,7 +117,7 @@ impl Harness {
             &mut out,
         );
         self.worker.end_batch(&self.engine);
-        (wire(&out), flow)
+        (out.to_vec(), flow)
     }
 
     /// What other clients are to be told since the last call: the number of each and the bytes, or None for a Kill.
@@ -130,19 +130,6 @@ impl Harness {
         });
         deliveries.collect()
     }
-}
-
-/// The bytes of a reply with its shared values in their places.
-fn wire(out: &Out) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(out.len());
-    let mut from = 0;
-    for splice in out.splices() {
-        bytes.extend_from_slice(&out.bytes()[from..splice.at]);
-        bytes.extend_from_slice(&splice.data[splice.start..splice.end]);
-        from = splice.at;
-    }
-    bytes.extend_from_slice(&out.bytes()[from..]);
-    bytes
 }
 
 #[test]

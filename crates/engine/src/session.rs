@@ -8,6 +8,7 @@ use respire_resp::Proto;
 use crate::client::{ClientInfo, DEFAULT_USER};
 use crate::engine::Engine;
 use crate::multi::Transaction;
+use crate::worker::Worker;
 
 /// What CLIENT REPLY asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,16 @@ impl Session {
             transaction: Transaction::default(),
             in_exec: false,
         }
+    }
+
+    /// A session for a user inside this program, without a connection, on the thread of `worker`.
+    pub fn local(engine: &Engine, worker: &Worker) -> Self {
+        const NOWHERE: &str = "127.0.0.1:0";
+        let id = engine.clients.next_id();
+        let mut info =
+            ClientInfo::new(id, NOWHERE.into(), NOWHERE.into(), -1, false, worker.now_ms);
+        info.thread = worker.thread;
+        Self::new(engine, Arc::new(info))
     }
 
     pub fn db(&self) -> usize {

@@ -34,7 +34,7 @@ pub(crate) fn coarse(ms: i64) -> u16 {
 }
 
 /// The farthest coarse time that can be told from one that has passed, in units.
-const COARSE_HORIZON: i64 = 1 << 14;
+pub(crate) const COARSE_HORIZON: i64 = 1 << 14;
 
 /// The tag of an expiry as seen at `now`: one beyond the horizon is looked at again when the horizon is reached.
 pub(crate) fn expire_tag(expire: i64, now: i64) -> u16 {

@@ -2,8 +2,11 @@
 //!
 //! A step works on one shard, under its lock, for a bounded number of buckets. It reads the coarse times in the table
 //! of expiring keys and touches only entries that look due. The place where it stopped is kept, so that steps go round.
+//!
+//! Coarse times go in circles: one that passed half a circle ago looks like the future. Each entry is therefore looked
+//! at several times in a circle; where the clock makes that impossible by jumping, a round looks at all entries.
 
-use crate::db::{coarse, expire_tag};
+use crate::db::{COARSE_HORIZON, coarse, expire_tag};
 use crate::entry::Entry;
 use crate::hash::Key;
 use crate::shard::Shard;
@@ -14,6 +17,25 @@ use crate::table::Word;
 pub(crate) struct ExpireCursor {
     db: usize,
     position: u64,
+    /// When this round began and when its last step was, Unix time in milliseconds.
+    round_ms: i64,
+    step_ms: i64,
+    /// This round takes no coarse time for granted.
+    every: bool,
+}
+
+/// A round that lasts longer, because nobody made steps or the clock jumped, is begun again.
+const ROUND_MAX_MS: i64 = COARSE_HORIZON << 9;
+
+impl ExpireCursor {
+    /// Tells the time of the next step.
+    fn note_time(&mut self, now: i64) {
+        let back = now < self.step_ms.saturating_sub(1024);
+        if back || now.saturating_sub(self.round_ms) > ROUND_MAX_MS {
+            *self = Self { round_ms: now, every: true, ..Self::default() };
+        }
+        self.step_ms = now;
+    }
 }
 
 /// What a step did.
@@ -33,30 +55,38 @@ impl Shard {
         self.dbs.iter().any(|db| db.expiring() > 0)
     }
 
-    /// Looks at up to `buckets` buckets of expiring keys and deletes at most about `deletions` that are due at `now`.
-    pub fn expire_step(&mut self, now: i64, buckets: usize, deletions: usize) -> ExpireStep {
+    /// Looks at up to `buckets` buckets of expiring keys, and at most about `entries` of them that look due at `now`;
+    /// deletes those that are.
+    pub fn expire_step(&mut self, now: i64, buckets: usize, entries: usize) -> ExpireStep {
+        self.expire_cursor.note_time(now);
         let mut done = ExpireStep::default();
         let mut due: Vec<Entry> = Vec::new();
-        while done.buckets < buckets && done.expired < deletions && !done.wrapped {
-            let ExpireCursor { db, position } = self.expire_cursor;
+        let mut seen = 0;
+        while done.buckets < buckets && seen < entries && !done.wrapped {
+            let ExpireCursor { db, position, every, .. } = self.expire_cursor;
             due.clear();
             let now_coarse = coarse(now);
             let next = self.dbs[db].expires.visit(position, |word: Word| {
                 // Not after now, on a circle: the other half of it is the future.
-                if now_coarse.wrapping_sub(word.tag()) < 1 << 15 {
+                if every || now_coarse.wrapping_sub(word.tag()) < 1 << 15 {
                     due.push(word.entry());
                 }
             });
             done.buckets += 1;
+            seen += due.len();
             for entry in &due {
                 done.expired += usize::from(self.expire_entry(db, *entry, now));
             }
             match next {
                 Some(position) => self.expire_cursor.position = position,
+                None if db + 1 < self.dbs.len() => {
+                    self.expire_cursor.db += 1;
+                    self.expire_cursor.position = 0;
+                }
                 None => {
+                    done.wrapped = true;
                     self.expire_cursor =
-                        ExpireCursor { db: (db + 1) % self.dbs.len(), position: 0 };
-                    done.wrapped = db + 1 == self.dbs.len();
+                        ExpireCursor { round_ms: now, step_ms: now, ..ExpireCursor::default() };
                 }
             }
         }

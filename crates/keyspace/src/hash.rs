@@ -13,20 +13,36 @@ pub fn fnv1a(bytes: &[u8]) -> u32 {
 #[derive(Debug, Clone)]
 pub struct Hasher {
     state: ahash::RandomState,
+    /// Bits that a hash may have; tests clear some to crowd many keys into few buckets.
+    #[cfg(test)]
+    kept: u64,
 }
 
 impl Hasher {
     /// A hash keyed by `secret`.
     pub fn new(secret: [u64; 4]) -> Self {
         let [a, b, c, d] = secret;
-        Self { state: ahash::RandomState::with_seeds(a, b, c, d) }
+        Self {
+            state: ahash::RandomState::with_seeds(a, b, c, d),
+            #[cfg(test)]
+            kept: u64::MAX,
+        }
+    }
+
+    /// A hash with only the bits of `kept`.
+    #[cfg(test)]
+    pub(crate) fn crowding(secret: [u64; 4], kept: u64) -> Self {
+        Self { kept, ..Self::new(secret) }
     }
 
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         let mut hasher = self.state.build_hasher();
         hasher.write(key);
-        hasher.finish()
+        let hash = hasher.finish();
+        #[cfg(test)]
+        let hash = hash & self.kept;
+        hash
     }
 }
 

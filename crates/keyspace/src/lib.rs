@@ -6,6 +6,8 @@
 mod db;
 mod entry;
 mod expire;
+#[cfg(test)]
+mod fuzz;
 mod hash;
 mod keyspace;
 mod lock;

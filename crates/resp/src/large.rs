@@ -2,7 +2,7 @@
 //! of [`LARGE_BULK`] bytes or more gets the allocation that the keyspace may keep, and the socket is read straight
 //! into it.
 
-use crate::request::{INLINE_MAX, header};
+use crate::request::{INLINE_MAX, header, no_dollar};
 use crate::{Args, Limits, OwnedArgs, ProtocolError};
 
 /// Bytes from which an unfinished argument gets its own allocation.
@@ -128,7 +128,7 @@ impl LargeRequest {
             return Ok(self.line.len() - had);
         };
         if self.line[0] != b'$' {
-            return Err(ProtocolError::ExpectedDollar(self.line[0]));
+            return Err(no_dollar(self.line[0], text));
         }
         let len = self.limits.bulk_len(text)?;
         if len >= LARGE_BULK {

@@ -65,6 +65,19 @@ impl Out {
         self.bytes.is_empty()
     }
 
+    /// The reply in one piece, spliced values in their places.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.len());
+        let mut from = 0;
+        for splice in &self.splices {
+            all.extend_from_slice(&self.bytes[from..splice.at]);
+            all.extend_from_slice(&splice.data[splice.start..splice.end]);
+            from = splice.at;
+        }
+        all.extend_from_slice(&self.bytes[from..]);
+        all
+    }
+
     /// Bytes of memory held for replies.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()

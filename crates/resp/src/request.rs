@@ -33,6 +33,7 @@ impl Limits {
                 Err(ProtocolError::UnauthenticatedMultibulkLength)
             }
             Some(n) => Ok(n),
+            None if is_too_long(text) => Err(ProtocolError::TooBigMbulkCount),
             None => Err(ProtocolError::InvalidMultibulkLength),
         }
     }
@@ -45,8 +46,24 @@ impl Limits {
                 Err(ProtocolError::UnauthenticatedBulkLength)
             }
             Some(n) => Ok(n as usize),
+            None if is_too_long(text) => Err(ProtocolError::TooBigBulkCount),
             None => Err(ProtocolError::InvalidBulkLength),
         }
+    }
+}
+
+/// Whether a header line with this text would have been refused before its end arrived, had it come byte by byte.
+fn is_too_long(text: &[u8]) -> bool {
+    text.len() + 2 > INLINE_MAX
+}
+
+/// What is wrong with a line that should be an argument's header but begins with `marker`.
+#[cold]
+pub(crate) fn no_dollar(marker: u8, text: &[u8]) -> ProtocolError {
+    if is_too_long(text) {
+        ProtocolError::TooBigBulkCount
+    } else {
+        ProtocolError::ExpectedDollar(marker)
     }
 }
 
@@ -132,7 +149,7 @@ impl Parser {
             return Ok(Bulk::NoHeader);
         };
         if marker != b'$' {
-            return Err(ProtocolError::ExpectedDollar(marker));
+            return Err(no_dollar(marker, line));
         }
         let len = self.limits.bulk_len(line)?;
         let end = at + len + 2;
@@ -207,6 +224,9 @@ fn inline_request(
     let Some(at) = memchr::memchr(b'\n', &buf[start..]) else {
         return unfinished_header(buf, start, ProtocolError::TooBigInline);
     };
+    if at > INLINE_MAX {
+        return Err(ProtocolError::TooBigInline);
+    }
     let next = start + at + 1;
     let mut end = start + at;
     if end > start && buf[end - 1] == b'\r' {

@@ -347,6 +347,7 @@ impl EventLoop {
 
     /// Parses the requests of a connection that lie in the buffer from `start` to `end`.
     fn parse(&mut self, i: usize, start: usize, end: usize) {
+        use ProtocolError::{UnauthenticatedBulkLength, UnauthenticatedMultibulkLength};
         let connection = self.connections[i].as_mut().expect("the caller has it");
         let parser = Parser {
             limits: Limits {
@@ -360,7 +361,22 @@ impl EventLoop {
         let mut error = None;
         while at < end {
             let first = self.spans.len();
+            // What comes before it may authenticate the client: it is judged again when that has been executed.
+            let too_early = at > start && !parser.limits.authenticated;
             match parser.parse(buffer, at, &mut self.spans) {
+                Ok(Parsed::Large(_))
+                | Err(UnauthenticatedMultibulkLength | UnauthenticatedBulkLength)
+                    if too_early =>
+                {
+                    self.spans.truncate(first);
+                    connection.pending = buffer[at..].to_vec();
+                    connection.readable = true;
+                    if !connection.listed {
+                        connection.listed = true;
+                        self.ready.push(i);
+                    }
+                    break;
+                }
                 Ok(Parsed::Request { end: next }) => {
                     let spans = (first as u32, self.spans.len() as u32);
                     self.requests.push(Request { connection: i, start: at, spans, prepared: None });

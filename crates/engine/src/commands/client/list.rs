@@ -1,4 +1,5 @@
-//! CLIENT LIST and CLIENT INFO: a line about each client, in the fields and order of Redis 7.4.
+//! CLIENT LIST and CLIENT INFO: a line about each client, in the fields and order of Redis 7.4, and with the thread
+//! of Redis 8.0.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -86,11 +87,12 @@ fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
     // Writing to a string cannot fail.
     let _ = writeln!(
         line,
-        " cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+        " cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread={}",
         String::from_utf8_lossy(&names.user),
         client.resp.load(Ordering::Relaxed),
         String::from_utf8_lossy(&names.lib_name),
         String::from_utf8_lossy(&names.lib_ver),
+        client.thread,
     );
     text.extend_from_slice(line.as_bytes());
 }
@@ -134,7 +136,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs \
-             rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+             rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver io-thread"
         );
     }
 

@@ -1,0 +1,187 @@
+//! Histories of concurrent clients are linearizable, whatever the number of shards: on the engine in-process, and on
+//! the server over TCP. `RESPIRE_SEED` repeats the operations of a failed run, though not the moments of its threads.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use respire_engine::config::{Config, Settings};
+use respire_engine::{Clock, Engine, Flow, NoHost, Session, Worker};
+use respire_resp::{Out, OwnedArgs};
+use respire_tests::linear::{self, Run, Subject};
+use respire_tests::{Client, Kind, Server, Value, value};
+
+/// One run at a time: on a machine of few cores, threads of several runs would hardly ever meet their own.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seed() -> u64 {
+    match std::env::var("RESPIRE_SEED") {
+        Ok(text) => text.parse().expect("RESPIRE_SEED is a number"),
+        Err(_) => fastrand::u64(..),
+    }
+}
+
+/// The machine's clock.
+struct SystemClock(Instant);
+
+impl Clock for SystemClock {
+    fn unix_us(&self) -> i64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as i64
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+}
+
+/// A thread's way to the engine in-process.
+struct InProcess {
+    engine: Arc<Engine>,
+    worker: Worker,
+    session: Session,
+    out: Out,
+}
+
+fn engine(shards: u16) -> Arc<Engine> {
+    let defaults = Settings::new(1, "/");
+    let mut settings = defaults.clone();
+    settings.shards = shards;
+    let config = Config::new(defaults, settings);
+    let secret = std::array::from_fn(|_| fastrand::u64(..));
+    Arc::new(Engine::new(config, Box::new(SystemClock(Instant::now())), Box::new(NoHost), secret))
+}
+
+impl InProcess {
+    fn new(engine: &Arc<Engine>, thread: usize) -> Self {
+        let worker = Worker::new(engine, thread, thread as u64);
+        Self {
+            session: Session::local(engine, &worker),
+            worker,
+            out: Out::default(),
+            engine: Arc::clone(engine),
+        }
+    }
+}
+
+impl Subject for InProcess {
+    fn call(&mut self, request: &[String]) -> Result<Value, String> {
+        let args = OwnedArgs::from_parts(request);
+        let args = args.as_args();
+        let mut hashes = Vec::new();
+        self.worker.begin_batch(&self.engine);
+        let prepared = self.engine.prepare(&args, self.session.db(), &mut hashes);
+        let (worker, session, out) = (&mut self.worker, &mut self.session, &mut self.out);
+        let flow = self.engine.execute(worker, session, args, &prepared, &hashes, out);
+        assert_eq!(flow, Flow::Done);
+        self.worker.end_batch(&self.engine);
+        let reply = value::parse(self.out.bytes()).map_err(|why| why.0)?.ok_or("half a reply")?;
+        self.out.clear();
+        Ok(reply.0)
+    }
+}
+
+fn in_process(shards: u16, threads: usize, operations: usize, histories: u64) {
+    let _turn = turn();
+    let engine = engine(shards);
+    let mut clients: Vec<InProcess> = (0..threads).map(|t| InProcess::new(&engine, t)).collect();
+    let run = Run { seed: seed(), histories, operations };
+    match linear::run(run, &mut clients) {
+        Ok(met) => println!("{shards} shards, {threads} threads: {met} operations met another"),
+        Err(why) => panic!("{shards} shards, {threads} threads: {why}"),
+    }
+}
+
+#[test]
+fn one_shard() {
+    in_process(1, 8, 6, 1000);
+}
+
+#[test]
+fn two_shards() {
+    in_process(2, 8, 6, 1000);
+}
+
+#[test]
+fn three_shards() {
+    in_process(3, 16, 3, 1000);
+}
+
+#[test]
+fn sixteen_shards() {
+    in_process(16, 8, 6, 1000);
+    in_process(16, 2, 30, 1000);
+}
+
+#[test]
+fn sixty_four_shards() {
+    in_process(64, 12, 4, 1000);
+    in_process(64, 3, 16, 1000);
+}
+
+#[test]
+fn the_server_on_several_threads() {
+    let _turn = turn();
+    for (threads, shards) in [("2", "16"), ("4", "3")] {
+        let server = Server::start(Kind::Respire, &["--io-threads", threads, "--shards", shards]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        let run = Run { seed: seed(), histories: 300, operations: 6 };
+        match linear::run(run, &mut clients) {
+            Ok(met) => println!("{threads} threads: {met} operations met another"),
+            Err(why) => panic!("{threads} threads, {shards} shards: {why}"),
+        }
+    }
+}
+
+/// A store that locks each key by itself, the way this project does not.
+struct Careless(Arc<Mutex<HashMap<String, String>>>);
+
+impl Careless {
+    fn get(&self, key: &str) -> Value {
+        let value = self.0.lock().expect("no thread panicked").get(key).cloned();
+        std::thread::yield_now();
+        value.map_or(Value::NullBulk, |value| Value::Bulk(value.into_bytes()))
+    }
+
+    fn set(&self, key: &str, value: &str) {
+        self.0.lock().expect("no thread panicked").insert(key.into(), value.into());
+        std::thread::yield_now();
+    }
+}
+
+impl Subject for Careless {
+    fn call(&mut self, request: &[String]) -> Result<Value, String> {
+        let args: Vec<&str> = request.iter().map(String::as_str).collect();
+        match args.as_slice() {
+            ["SET", key, value] => self.set(key, value),
+            ["GET", key] => return Ok(self.get(key)),
+            ["MGET", keys @ ..] => {
+                return Ok(Value::Array(keys.iter().map(|key| self.get(key)).collect()));
+            }
+            ["MSET", pairs @ ..] => pairs.chunks(2).for_each(|p| self.set(p[0], p[1])),
+            ["FLUSHALL"] => self.0.lock().expect("no thread panicked").clear(),
+            _ => return Err("unknown".into()),
+        }
+        Ok(Value::Simple(b"OK".to_vec()))
+    }
+}
+
+/// The threads and the checker together find what is not atomic, if anything is to be found.
+#[test]
+fn a_careless_store_is_found_out() {
+    let _turn = turn();
+    let store = Arc::new(Mutex::default());
+    let mut clients: Vec<Careless> = (0..8).map(|_| Careless(Arc::clone(&store))).collect();
+    let plain = |op: &linear::Op| {
+        matches!(
+            op,
+            linear::Op::Set(..) | linear::Op::Get(_) | linear::Op::MGet(_) | linear::Op::MSet(_)
+        )
+    };
+    let run = Run { seed: seed(), histories: 2000, operations: 6 };
+    let why = linear::run_some(run, &mut clients, plain).expect_err("it is not linearizable");
+    assert!(why.starts_with("Broken"), "{why}");
+}
