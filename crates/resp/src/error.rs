@@ -17,24 +17,31 @@ pub enum ProtocolError {
     UnbalancedQuotes,
 }
 
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ProtocolError {
+    /// The text of the error reply, code first.
+    pub fn reply(&self) -> Vec<u8> {
         let text = match self {
             Self::InvalidMultibulkLength => "invalid multibulk length",
             Self::UnauthenticatedMultibulkLength => "unauthenticated multibulk length",
             Self::InvalidBulkLength => "invalid bulk length",
             Self::UnauthenticatedBulkLength => "unauthenticated bulk length",
             Self::ExpectedDollar(got) => {
-                // A control byte would break the reply's own line, so it is shown as Redis shows it: not at all.
-                let shown = if got.is_ascii_control() { ' ' } else { char::from(*got) };
-                return write!(f, "Protocol error: expected '$', got '{shown}'");
+                // Any byte but a line end, which the reply's writer replaces, is shown as it came.
+                return [b"ERR Protocol error: expected '$', got '", &[*got][..], b"'"].concat();
             }
             Self::TooBigMbulkCount => "too big mbulk count string",
             Self::TooBigBulkCount => "too big bulk count string",
             Self::TooBigInline => "too big inline request",
             Self::UnbalancedQuotes => "unbalanced quotes in request",
         };
-        write!(f, "Protocol error: {text}")
+        format!("ERR Protocol error: {text}").into_bytes()
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reply = self.reply();
+        write!(f, "{}", reply.strip_prefix(b"ERR ").unwrap_or(&reply).escape_ascii())
     }
 }
 

@@ -121,15 +121,15 @@ impl LargeRequest {
         let had = self.line.len();
         let room = INLINE_MAX + 2 - had.min(INLINE_MAX);
         self.line.extend_from_slice(&data[..data.len().min(room)]);
+        if self.line[0] != b'$' {
+            return no_dollar(&self.line).map_or(Ok(self.line.len() - had), Err);
+        }
         let Some((text, end)) = header(&self.line, 1) else {
             if self.line.len() > INLINE_MAX {
                 return Err(ProtocolError::TooBigBulkCount);
             }
             return Ok(self.line.len() - had);
         };
-        if self.line[0] != b'$' {
-            return Err(no_dollar(self.line[0], text));
-        }
         let len = self.limits.bulk_len(text)?;
         if len >= LARGE_BULK {
             self.args.push_large(Default::default());

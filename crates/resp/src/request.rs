@@ -57,13 +57,17 @@ fn is_too_long(text: &[u8]) -> bool {
     text.len() + 2 > INLINE_MAX
 }
 
-/// What is wrong with a line that should be an argument's header but begins with `marker`.
+/// What is wrong with a line that should be an argument's header but begins with something else than a dollar sign:
+/// known once the line is whole, or too long. The line may be empty.
 #[cold]
-pub(crate) fn no_dollar(marker: u8, text: &[u8]) -> ProtocolError {
-    if is_too_long(text) {
-        ProtocolError::TooBigBulkCount
-    } else {
-        ProtocolError::ExpectedDollar(marker)
+pub(crate) fn no_dollar(line: &[u8]) -> Option<ProtocolError> {
+    match memchr::memchr(b'\r', line) {
+        Some(end) if end + 1 < line.len() && is_too_long(&line[1.min(end)..end]) => {
+            Some(ProtocolError::TooBigBulkCount)
+        }
+        Some(end) if end + 1 < line.len() => Some(ProtocolError::ExpectedDollar(line[0])),
+        _ if line.len() > INLINE_MAX => Some(ProtocolError::TooBigBulkCount),
+        _ => None,
     }
 }
 
@@ -142,15 +146,15 @@ impl Parser {
     #[inline]
     fn bulk(&self, buf: &[u8], pos: usize) -> Result<Bulk, ProtocolError> {
         let Some(&marker) = buf.get(pos) else { return Ok(Bulk::NoHeader) };
+        if marker != b'$' {
+            return no_dollar(&buf[pos..]).map_or(Ok(Bulk::NoHeader), Err);
+        }
         let Some((line, at)) = header(buf, pos + 1) else {
             if buf.len() - pos > INLINE_MAX {
                 return Err(ProtocolError::TooBigBulkCount);
             }
             return Ok(Bulk::NoHeader);
         };
-        if marker != b'$' {
-            return Err(no_dollar(marker, line));
-        }
         let len = self.limits.bulk_len(line)?;
         let end = at + len + 2;
         if end <= buf.len() { Ok(Bulk::Whole { at, len, end }) } else { Ok(Bulk::Part { at, len }) }

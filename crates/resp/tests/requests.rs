@@ -432,3 +432,15 @@ fn a_large_argument_can_be_kept() {
     drop(large);
     assert_eq!(std::sync::Arc::strong_count(&kept), 1);
 }
+
+#[test]
+fn what_stands_for_a_dollar_sign_is_shown_as_it_came() {
+    for byte in [b'\r', b'\n', b'\t', 1, 0x7f, 0xff, b'!'] {
+        let wrong = request(&[b"*1\r\n", &[byte][..], b"\r\n"].concat());
+        assert_eq!(wrong, Err(ProtocolError::ExpectedDollar(byte)), "{byte}");
+        let reply = ProtocolError::ExpectedDollar(byte).reply();
+        assert!(reply.ends_with(&[b'\'', byte, b'\'']), "{byte}");
+    }
+    let (requests, error) = whole(OPEN, b"*1\r\n\r");
+    assert!(requests.is_empty() && error.is_none(), "the line is not whole");
+}

@@ -588,9 +588,8 @@ impl EventLoop {
         let i = portion.connection;
         let Some(connection) = self.connections[i].as_mut() else { return self.out.clear() };
         if let Some(error) = &portion.error {
-            let text = format!("ERR {error}");
-            log::debug!("Protocol error from client id={}: {error}", connection.session.info.id);
-            self.out.error(text.as_bytes());
+            log::debug!("Client id={}: {error}", connection.session.info.id);
+            self.out.error(&error.reply());
             self.worker.stats.count_error(b"ERR");
             connection.session.closing = true;
         }
