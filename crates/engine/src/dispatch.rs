@@ -162,6 +162,10 @@ impl Engine {
                 let keys = KeyHashes::new(command.row, hashes);
                 self.admitted(worker, session, command, args, keys, out);
             }
+            Err(_) if matches!(prepared.lookup, Lookup::Unknown) && is_http(args.get(0)) => {
+                hang_up(session, out);
+                return Flow::Done;
+            }
             Err(error) => self.reject(worker, session, prepared, &error, out),
         }
         match session.reply {
@@ -506,6 +510,26 @@ fn mode_of(row: &Row) -> Mode {
 /// Commands that act at once even while a transaction is being queued.
 fn runs_inside_multi(row: &Row) -> bool {
     row.lock == Lock::Exec || row.has(Flags::NOT_QUEUED)
+}
+
+/// Whether an unknown command is a line that every HTTP request with a body has: a web page can make a browser send
+/// one here, with commands in the body.
+#[cold]
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// Closes the connection of what sends HTTP, before it gets to its commands. It learns nothing: replies that have not
+/// been sent are dropped.
+#[cold]
+fn hang_up(session: &mut Session, out: &mut Out) {
+    log::warn!(
+        "Closing client id={} addr={}: it speaks HTTP. A web page may have made a browser send commands.",
+        session.info.id,
+        session.info.addr
+    );
+    out.clear();
+    session.closing = true;
 }
 
 fn unknown_command(args: &Args<'_>) -> Error {
