@@ -80,6 +80,8 @@ pub struct KeySpec {
     pub step: u32,
     /// Flags of the specification, in Redis's words, separated by blanks: `RO access`, `RW access update` and so on.
     pub flags: &'static str,
+    /// Why the flags are what they are, where they surprise; else empty.
+    pub notes: &'static str,
 }
 
 /// How a command holds the keyspace while it runs.
@@ -229,12 +231,22 @@ impl Row {
 impl KeySpec {
     /// One key at `position`.
     pub const fn one(position: u32, flags: &'static str) -> Self {
-        Self { first: position, last: position as i32, step: 1, flags }
+        Self::range(position, position as i32, 1, flags)
     }
 
     /// Keys from `first` to the last argument, every `step`.
     pub const fn rest(first: u32, step: u32, flags: &'static str) -> Self {
-        Self { first, last: -1, step, flags }
+        Self::range(first, -1, step, flags)
+    }
+
+    /// Keys from `first` to `last`, every `step`.
+    pub const fn range(first: u32, last: i32, step: u32, flags: &'static str) -> Self {
+        Self { first, last, step, flags, notes: "" }
+    }
+
+    /// The same with a reason for its flags.
+    pub const fn notes(self, notes: &'static str) -> Self {
+        Self { notes, ..self }
     }
 
     /// The positions of the keys among `count` arguments.

@@ -246,7 +246,10 @@ fn key_range(specs: &[KeySpec]) -> (i64, i64, i64) {
 fn describe_keys(out: &mut Out, spec: &KeySpec) {
     // From the first key on, unless it is counted from the end.
     let last = if spec.last < 0 { spec.last } else { spec.last - spec.first as i32 };
-    out.map(3);
+    out.map(3 + usize::from(!spec.notes.is_empty()));
+    if !spec.notes.is_empty() {
+        reply_fields(out, &[("notes", spec.notes)]);
+    }
     out.bulk(b"flags");
     reply_set(out, spec.flags.split_ascii_whitespace());
     out.bulk(b"begin_search");

@@ -86,7 +86,13 @@ pub(crate) const ROWS: &[Row] = &[
         ["Returns the string at a key and deletes the key.", "key"],
     ),
     docs(
-        row("getex", -2, set::getex, Flags::WRITE.union(Flags::FAST), UPDATES),
+        row(
+            "getex",
+            -2,
+            set::getex,
+            Flags::WRITE.union(Flags::FAST),
+            &[KeySpec::one(1, "RW access update").notes("It writes the key's expiry")],
+        ),
         "6.2.0",
         "O(1)",
         [
@@ -125,13 +131,7 @@ pub(crate) const ROWS: &[Row] = &[
         ["Adds a decimal fraction to a number; a missing key counts as 0.", "key increment"],
     ),
     docs(
-        row(
-            "lcs",
-            -3,
-            lcs::lcs,
-            READ_SLOW,
-            &[KeySpec { first: 1, last: 2, step: 1, flags: "RO access" }],
-        ),
+        row("lcs", -3, lcs::lcs, READ_SLOW, &[KeySpec::range(1, 2, 1, "RO access")]),
         "7.0.0",
         "O(N*M) with the lengths of the strings",
         [
@@ -170,7 +170,14 @@ pub(crate) const ROWS: &[Row] = &[
         ["Sets a string and its time to live in milliseconds.", "key milliseconds value"],
     ),
     docs(
-        row("set", -3, set::set, WRITE, &[KeySpec::one(1, "RW access update variable_flags")]),
+        row(
+            "set",
+            -3,
+            set::set,
+            WRITE,
+            &[KeySpec::one(1, "RW access update variable_flags")
+                .notes("It reads the key only where GET or IFEQ is given")],
+        ),
         "1.0.0",
         "O(1)",
         [
