@@ -76,14 +76,7 @@ impl Server {
             logging::start(&settings)?;
             log_settings(&settings, config_file.as_deref());
         }
-        let possible = process::raise_file_limit(u64::from(settings.maxclients));
-        if possible < u64::from(settings.maxclients) {
-            log::warn!(
-                "The limit of open files allows {possible} clients, not {}; maxclients is lowered.",
-                settings.maxclients
-            );
-            settings.maxclients = possible as u32;
-        }
+        fit_file_limit(&mut settings);
         let listeners = match purpose {
             Purpose::Service => Listeners::open(&settings),
             Purpose::Embedded => Listeners::open_ephemeral(&settings),
@@ -92,13 +85,7 @@ impl Server {
             log::warn!("Failed listening on port {} (tcp), aborting.", settings.port);
         })?;
         let addresses = listeners.tcp_addresses();
-        let failed = |what: &str| {
-            let what = what.to_owned();
-            move |error: io::Error| format!("{what}: {error}")
-        };
-        let poll = Poll::new().map_err(failed("Could not create a poller"))?;
-        let waker =
-            Waker::new(poll.registry(), BELL).map_err(failed("Could not create a waker"))?;
+        let (poll, waker) = poller()?;
         let stop = Arc::new(Stop::new(waker));
         listeners.register(poll.registry()).map_err(failed("Could not poll the listeners"))?;
         let registry = poll.registry().try_clone().map_err(failed("Could not share a poller"))?;
@@ -107,9 +94,7 @@ impl Server {
         let mut polls = Vec::new();
         let mut loops = Vec::new();
         for _ in 0..settings.io_threads {
-            let poll = Poll::new().map_err(failed("Could not create a poller"))?;
-            let waker =
-                Waker::new(poll.registry(), BELL).map_err(failed("Could not create a waker"))?;
+            let (poll, waker) = poller()?;
             let mailbox = Arc::new(Mailbox::new(waker));
             loops.push(Loop { mailbox, load: Arc::new(AtomicUsize::new(0)) });
             polls.push(poll);
@@ -256,6 +241,30 @@ fn random() -> Result<u64, String> {
 /// Forty hexadecimal digits that tell this run from all others.
 fn run_id() -> Result<String, String> {
     Ok(format!("{:016x}{:016x}{:08x}", random()?, random()?, random()? as u32))
+}
+
+/// Explains an error of the system.
+fn failed(what: &'static str) -> impl Fn(io::Error) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+/// A poller and what wakes it.
+fn poller() -> Result<(Poll, Waker), String> {
+    let poll = Poll::new().map_err(failed("Could not create a poller"))?;
+    let waker = Waker::new(poll.registry(), BELL).map_err(failed("Could not create a waker"))?;
+    Ok((poll, waker))
+}
+
+/// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the system allows.
+fn fit_file_limit(settings: &mut Settings) {
+    let possible = process::raise_file_limit(u64::from(settings.maxclients));
+    if possible < u64::from(settings.maxclients) {
+        log::warn!(
+            "The limit of open files allows {possible} clients, not {}; maxclients is lowered.",
+            settings.maxclients
+        );
+        settings.maxclients = possible as u32;
+    }
 }
 
 /// Says what the configuration asks for that will not happen.
