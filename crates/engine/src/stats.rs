@@ -233,7 +233,7 @@ impl BatchTiming {
 
 impl Worker {
     /// Shares the time since the last settlement among the commands that ran in it.
-    pub(crate) fn settle_timing(&mut self, engine: &Engine) {
+    pub fn settle_timing(&mut self, engine: &Engine) {
         if self.timing.count == 0 {
             return;
         }

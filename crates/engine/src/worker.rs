@@ -75,6 +75,12 @@ impl Worker {
         self.now_us = engine.clock.unix_us();
         self.now_ms = self.now_us / 1000;
         self.access = crate::ctx::Access::new(&self.settings, self.now_ms / 1000);
+        self.begin_timing(engine);
+    }
+
+    /// The time of the next commands counts from here: what came since the batch began was spent on something else.
+    pub fn begin_timing(&mut self, engine: &Engine) {
+        self.settle_timing(engine);
         self.timing.begin(engine.clock.monotonic_ns());
     }
 

@@ -477,8 +477,10 @@ impl EventLoop {
         let prepared = self.engine.prepare(&args, session.db(), &mut self.hashes);
         self.out.clear();
         let (worker, out) = (&mut self.worker, &mut self.out);
+        worker.begin_timing(&self.engine);
         match self.engine.execute(worker, session, args, &prepared, &self.hashes, out) {
             Flow::Done => {
+                self.worker.settle_timing(&self.engine);
                 drop(large);
                 self.send(i);
                 self.deliver();
@@ -498,6 +500,9 @@ impl EventLoop {
         let mut portions = std::mem::take(&mut self.portions);
         let mut at = 0;
         let mut prepared_to = 0;
+        if !requests.is_empty() {
+            self.worker.begin_timing(&self.engine);
+        }
         for portion in &mut portions {
             self.out.clear();
             while at < requests.len() && requests[at].connection == portion.connection {
@@ -516,6 +521,11 @@ impl EventLoop {
                 }
                 prepared_to = prepared_to.max(at);
                 portion.error = None;
+            }
+            if at == requests.len() {
+                // Sending is not part of what commands took. Of several connections all but the last have sent by now,
+                // and that does count: leaving it out would be two readings of the clock for each.
+                self.worker.settle_timing(&self.engine);
             }
             self.finish_portion(portion);
         }
