@@ -167,7 +167,7 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Outcome {
             _ => return Err(Error::SYNTAX),
         }
     }
-    if (abort && ctx.args.len() > 2) || (request.save && request.nosave) {
+    if (abort && request != ShutdownRequest::default()) || (request.save && request.nosave) {
         return Err(Error::SYNTAX);
     }
     if abort {
