@@ -32,7 +32,7 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("DEBUG QUICKLIST-PACKED-THRESHOLD", "there are no lists yet"),
     out("DEBUG REPLYBUFFER", "reply buffers belong to threads here, not to clients"),
     out("COMMAND GETKEYS with one argument", "the arity is that of Redis 7.2"),
-    out("OBJECT REFCOUNT in MULTI", "Redis counts references of the transaction itself"),
+    out("the number of OBJECT REFCOUNT", "it depends on how a small integer came about"),
     out("a command's name with a zero byte", "whether Redis finds it depends on its hash seed"),
     out("wrong type of value", "until a second type of value exists no key can hold one"),
 ];
