@@ -1,6 +1,6 @@
 //! The table against the oracle's defaults, CONFIG GET, SET and REWRITE, and the syntax of files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -644,4 +644,64 @@ fn no_text_panics_or_breaks_rewriting() {
         }
     }
     assert!(accepted >= 1_000, "only {accepted} texts were accepted");
+}
+
+/// The documentation of all directives, by kind.
+const DOCUMENTATION: &str = include_str!("../../../../docs/configuration.md");
+
+/// Defaults that the machine decides, as the documentation names them.
+const BY_MACHINE: &[(&str, &str)] =
+    &[("io-threads", "the number of cores"), ("dir", "the working directory")];
+
+/// How a directive's row in the documentation begins: name, older name, default, whether CONFIG SET may change it.
+fn documented(row: &Directive, settings: &Settings) -> String {
+    let alias = row.alias.map(|alias| format!(" (`{alias}`)")).unwrap_or_default();
+    let value = match BY_MACHINE.iter().find(|(name, _)| *name == row.name) {
+        Some((_, words)) => (*words).to_owned(),
+        None if row.get(settings).is_empty() => "empty".to_owned(),
+        None => format!("`{}`", row.get(settings)),
+    };
+    let change = match row {
+        row if row.immutable || row.file_only => "no",
+        row if row.protected => "protected",
+        _ => "yes",
+    };
+    format!("| `{}`{alias} | {value} | {change} |", row.name)
+}
+
+#[test]
+fn the_documentation_lists_every_directive() {
+    let settings = defaults();
+    let mut expected: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for row in directives() {
+        let heading = match row.effect {
+            Effect::Acting => "Directives that act",
+            Effect::Promise { .. } => "Promises not kept yet",
+            Effect::Remembered => "Remembered",
+            Effect::Meaningless => "Meaningless here",
+        };
+        expected.entry(heading).or_default().push(documented(row, &settings));
+    }
+    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut heading = "";
+    for line in DOCUMENTATION.lines() {
+        if let Some(text) = line.strip_prefix("## ") {
+            heading = text;
+        } else if line.starts_with("| `") {
+            found.entry(heading).or_default().push(line);
+        }
+    }
+    let mut wrong = Vec::new();
+    for (heading, rows) in &expected {
+        let lines = found.remove(heading).unwrap_or_default();
+        let missing = rows.iter().filter(|row| !lines.iter().any(|line| line.starts_with(*row)));
+        wrong.extend(missing.map(|row| format!("missing under '{heading}': {row}")));
+        let surplus = lines.iter().filter(|line| !rows.iter().any(|row| line.starts_with(row)));
+        wrong.extend(surplus.map(|line| format!("wrong under '{heading}': {line}")));
+        if lines.len() > rows.len() {
+            wrong.push(format!("a directive twice under '{heading}'"));
+        }
+    }
+    wrong.extend(found.keys().map(|heading| format!("directives under '{heading}'")));
+    assert!(wrong.is_empty(), "docs/configuration.md:\n{}", wrong.join("\n"));
 }
