@@ -371,12 +371,12 @@ impl Run {
     }
 
     fn amid(&mut self, done: usize) {
-        if done % 16 == 0 {
+        if done.is_multiple_of(16) {
             self.walk(0);
             self.sample(0);
             self.check_figures();
         }
-        if done % 4096 == 0 {
+        if done.is_multiple_of(4096) {
             self.expire_some();
             self.now += 1;
         }
