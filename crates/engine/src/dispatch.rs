@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use respire_keyspace::{Hashed, Held, Keyspace, Mode};
-use respire_resp::{Args, Out};
+use respire_resp::{Args, Out, Span};
 use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
@@ -75,6 +75,34 @@ impl<'a> KeyHashes<'a> {
     }
 }
 
+/// The requests of a window, prepared together: what they will touch is found side by side.
+#[derive(Debug, Default)]
+pub struct Batch {
+    hashes: Vec<Hashed>,
+    /// Where the keys are in the read buffer, for as long as their shards are not known.
+    spans: Vec<Span>,
+    /// The command before: most pipelines repeat one.
+    last: Option<&'static Command>,
+}
+
+impl Batch {
+    /// The hashes of all keys of the window.
+    pub fn hashes(&self) -> &[Hashed] {
+        &self.hashes
+    }
+
+    pub fn clear(&mut self) {
+        self.hashes.clear();
+        self.spans.clear();
+    }
+}
+
+/// Where the keys of a command's first key specification are, among `count` arguments.
+#[inline]
+fn key_positions(row: &Row, count: usize) -> impl Iterator<Item = usize> + use<> {
+    row.keys.first().map(|spec| spec.positions(count)).into_iter().flatten()
+}
+
 /// Appends the hashes of the keys of a command's first key specification.
 #[inline]
 pub(crate) fn hash_keys(
@@ -84,14 +112,8 @@ pub(crate) fn hash_keys(
     db: usize,
     hashes: &mut Vec<Hashed>,
 ) {
-    if let Some(spec) = row.keys.first() {
-        if spec.last == spec.first as i32 {
-            // One key, as nearly always.
-            hashes.extend(args.try_get(spec.first as usize).map(|key| keyspace.hashed(key, db)));
-        } else {
-            hashes.extend(spec.positions(args.len()).map(|i| keyspace.hashed(args.get(i), db)));
-        }
-    }
+    let positions = key_positions(row, args.len());
+    hashes.extend(positions.map(|i| keyspace.hashed(args.get(i), db)));
 }
 
 impl Prepared {
@@ -136,6 +158,34 @@ impl Engine {
             // COMMAND has a meaning of its own, but an argument is always a subcommand.
             None => Lookup::UnknownSubcommand(command),
         }
+    }
+
+    /// As [`Self::prepare`], for a request that lies in a buffer with the others of its batch. The hashes are complete
+    /// after [`Self::complete`].
+    #[inline]
+    pub fn prepare_in(&self, batch: &mut Batch, args: &Args<'_>, db: usize) -> Prepared {
+        let lookup = match batch.last {
+            Some(last) if last.row.name.as_bytes().eq_ignore_ascii_case(args.get(0)) => {
+                Lookup::Known(last)
+            }
+            _ => self.resolve(args),
+        };
+        let start = batch.hashes.len() as u32;
+        if let Lookup::Known(command) = lookup {
+            let plain = command.parent.is_none() && command.subcommands.is_empty();
+            batch.last = (plain && self.renames.is_empty()).then_some(command);
+            for i in key_positions(command.row, args.len()) {
+                batch.hashes.push(self.keyspace.half_hashed(args.get(i), db));
+                batch.spans.push(args.span(i));
+            }
+        }
+        Prepared { lookup, keys: (start, batch.hashes.len() as u32) }
+    }
+
+    /// Completes the hashes of a batch whose requests lie in `buffer`.
+    pub fn complete(&self, batch: &mut Batch, buffer: &[u8]) {
+        let spans = &batch.spans;
+        self.keyspace.fill_shards(&mut batch.hashes, |i| spans[i].of(buffer));
     }
 
     /// Executes a request of `session`, and appends the reply to `out`. `hashes` is the list that [`Self::prepare`]
@@ -269,6 +319,7 @@ impl Engine {
                 self.keyspace.hold_nothing()
             }
             (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
+            (Lock::AllShared, ..) => self.keyspace.hold_all(Mode::Read),
             (Lock::Keys | Lock::KeysExclusive, [_, others @ ..], hashes) => {
                 let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
                 shards.extend(hashes.iter().map(|key| key.shard));

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
-use crate::hash::{Hasher, Key, fnv1a};
+use crate::hash::{Hasher, Key, LANES, fnv1a, fnv1a_lanes};
 use crate::lock::{Cell, Held, HeldNow, Mode, SHARDS_MAX};
 use crate::shard::Shard;
 
@@ -46,10 +46,37 @@ impl Keyspace {
     /// The shard of a key: FNV-1a modulo the number of shards.
     #[inline]
     pub fn shard_of(&self, bytes: &[u8]) -> u32 {
+        self.shard_of_hash(fnv1a(bytes))
+    }
+
+    #[inline]
+    fn shard_of_hash(&self, hash: u32) -> u32 {
         match self.mask {
-            Some(mask) => fnv1a(bytes) & mask,
-            None => fnv1a(bytes) % self.cells.len() as u32,
+            Some(mask) => hash & mask,
+            None => hash % self.cells.len() as u32,
         }
+    }
+
+    /// Fills in the shards of `hashes`; `key` gives the bytes of each.
+    #[inline]
+    pub fn fill_shards<'k>(&self, hashes: &mut [Hashed], key: impl Fn(usize) -> &'k [u8]) {
+        let mut i = 0;
+        while i + LANES <= hashes.len() {
+            let lanes = fnv1a_lanes(std::array::from_fn(|lane| key(i + lane)));
+            for hash in lanes {
+                hashes[i].shard = self.shard_of_hash(hash);
+                i += 1;
+            }
+        }
+        for (i, hashed) in hashes.iter_mut().enumerate().skip(i) {
+            hashed.shard = self.shard_of(key(i));
+        }
+    }
+
+    /// The keyed hash of `bytes`, with a shard that [`Self::fill_shards`] will fill in.
+    #[inline]
+    pub fn half_hashed(&self, bytes: &[u8], db: usize) -> Hashed {
+        Hashed { hash: self.hasher.hash(bytes), shard: 0, db: db as u32 }
     }
 
     /// `bytes` with its hashes.

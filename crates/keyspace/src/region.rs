@@ -1,8 +1,9 @@
-//! Memory for an array of buckets, zeroed. Small arrays come from the allocator, which puts those of many shards on the
-//! same huge pages; large ones are mapped, so that their pages are committed as they are first written and can be given
-//! back as they are drained. Neither creating nor draining a large array ever costs more than a few pages at a time.
+//! Memory for an array of buckets, zeroed. Small arrays come from the allocator; large ones are mapped, so that their
+//! pages are committed as they are first written and can be given back as they are drained. Neither creating nor
+//! draining a large array ever costs more than a few pages at a time.
 //!
-//! Huge pages matter: a table is read at random, and with small pages most reads miss the TLB too.
+//! Huge pages matter: a table is read at random, and with small pages most reads miss the TLB too. Maps lie side by
+//! side, so that those of several shards share huge pages where one alone is too small for it.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -11,10 +12,10 @@ use memmap2::{Advice, MmapMut, UncheckedAdvice};
 
 use crate::table::Bucket;
 
-/// Buckets whose pages are given back together: 2 MiB, a huge page.
-const RELEASE_STEP: usize = 32 * 1024;
-/// Buckets from which an array is mapped: 4 MiB.
-const MAP_FROM: usize = 2 * RELEASE_STEP;
+/// Buckets from which an array is mapped: 64 KiB.
+const MAP_FROM: usize = 1024;
+/// Buckets whose pages are given back together: 64 KiB, so that the system call is rare.
+const RELEASE_STEP: usize = 1024;
 
 /// An array of buckets.
 pub(crate) struct Region {

@@ -20,6 +20,12 @@ impl Span {
         Self { start: start as u32, len: len as u32 }
     }
 
+    /// The bytes of `buffer` that the span names.
+    #[inline]
+    pub fn of(self, buffer: &[u8]) -> &[u8] {
+        &buffer[self.start as usize..self.start as usize + self.len as usize]
+    }
+
     pub(crate) fn large(number: usize) -> Self {
         Self { start: number as u32, len: Self::LARGE }
     }
@@ -57,7 +63,13 @@ impl<'a> Args<'a> {
         if span.len == Span::LARGE {
             return &self.large[span.start as usize];
         }
-        &self.buf[span.start as usize..span.start as usize + span.len as usize]
+        span.of(self.buf)
+    }
+
+    /// Where argument `i` lies in the buffer; meaningless for one with its own allocation.
+    #[inline]
+    pub fn span(&self, i: usize) -> Span {
+        self.spans[i]
     }
 
     /// Argument `i` if there is one.

@@ -124,8 +124,11 @@ impl Out {
         self.line(text.as_bytes());
     }
 
-    /// An error reply; `text` starts with its code. Line ends inside become blanks, as they would end the reply.
+    /// An error reply; `text` starts with its code. Line ends inside become blanks, as they would end the reply; at the
+    /// end of the text they are dropped.
     pub fn error(&mut self, text: &[u8]) {
+        let ends = text.iter().rev().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let text = &text[..text.len() - ends];
         self.bytes.push(b'-');
         self.bytes.extend(text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }));
         self.raw(b"\r\n");

@@ -223,7 +223,7 @@ fn watch(w: &mut Words) -> Vec<Step> {
 
 fn unknown(w: &mut Words) -> Vec<Step> {
     let names: &[&[u8]] = &[
-        b"NOSUCH", b"nosuch", b"", b"GETT", b"\x00\xff", b"with space", b"new\r\nline", b"get\0", b"'quoted'",
+        b"NOSUCH", b"nosuch", b"", b"GETT", b"\x00\xff", b"with space", b"new\r\nline", b"'quoted'",
         b"a-name-that-goes-on-and-on-and-on-until-it-is-longer-than-the-one-hundred-and-twenty-eight-bytes-that-are-shown-of-it-in-the-error-text",
     ];
     let mut step = Step::new(w, "(unknown)");

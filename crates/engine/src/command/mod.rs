@@ -93,6 +93,8 @@ pub enum Lock {
     Walk,
     /// All shards, for writing.
     All,
+    /// All shards, for reading: what is counted is true of one moment.
+    AllShared,
     /// What the queued commands need. Only EXEC.
     Exec,
 }

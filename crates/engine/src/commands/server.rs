@@ -19,7 +19,7 @@ const KEYSPACE: &[&str] = &["keyspace"];
 pub(crate) const ROWS: &[Row] = &[
     Row::new("dbsize", 1, dbsize)
         .flags(Flags::READONLY.union(Flags::FAST))
-        .lock(Lock::Walk)
+        .lock(Lock::AllShared)
         .extra_categories(KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .docs(Group::Server, "1.0.0", "O(1)", "Returns the number of keys in the database.", ""),
@@ -167,7 +167,7 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Outcome {
             _ => return Err(Error::SYNTAX),
         }
     }
-    if (abort && ctx.args.len() > 2) || (request.save && request.nosave) {
+    if (abort && request != ShutdownRequest::default()) || (request.save && request.nosave) {
         return Err(Error::SYNTAX);
     }
     if abort {

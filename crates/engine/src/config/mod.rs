@@ -165,7 +165,7 @@ impl Config {
 
         let mut new = Settings::clone(&old);
         let failed = |name: &[u8], reason: String| SetError::Failed {
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: String::from_utf8_lossy(name).to_ascii_lowercase(),
             reason,
         };
         for (row, (name, value)) in rows.iter().zip(pairs) {
@@ -214,7 +214,10 @@ impl Config {
                 rows.push(row);
                 continue;
             };
-            return Err(SetError::Failed { name, reason: reason.into() });
+            return Err(SetError::Failed {
+                name: name.to_ascii_lowercase(),
+                reason: reason.into(),
+            });
         }
         Ok(rows)
     }

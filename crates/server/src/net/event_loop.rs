@@ -13,8 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
-use respire_engine::{Engine, Flow, Message, Prepared, Session, Worker};
-use respire_keyspace::Hashed;
+use respire_engine::{Batch, Engine, Flow, Message, Prepared, Session, Worker};
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -82,7 +81,7 @@ pub(crate) struct EventLoop {
     spans: Vec<Span>,
     requests: Vec<Request>,
     portions: Vec<Portion>,
-    hashes: Vec<Hashed>,
+    batch: Batch,
     out: Out,
     next_upkeep_ns: u64,
     next_check_ms: i64,
@@ -113,7 +112,7 @@ impl EventLoop {
             spans: Vec::new(),
             requests: Vec::new(),
             portions: Vec::new(),
-            hashes: Vec::new(),
+            batch: Batch::default(),
             out: Out::default(),
             next_upkeep_ns: 0,
             next_check_ms: 0,
@@ -473,11 +472,11 @@ impl EventLoop {
         let large: Box<LargeRequest> = connection.large.take().expect("the caller has checked");
         let args = large.args();
         let session = &mut connection.session;
-        self.hashes.clear();
-        let prepared = self.engine.prepare(&args, session.db(), &mut self.hashes);
+        let mut hashes = Vec::new();
+        let prepared = self.engine.prepare(&args, session.db(), &mut hashes);
         self.out.clear();
         let (worker, out) = (&mut self.worker, &mut self.out);
-        match self.engine.execute(worker, session, args, &prepared, &self.hashes, out) {
+        match self.engine.execute(worker, session, args, &prepared, &hashes, out) {
             Flow::Done => {
                 drop(large);
                 self.send(i);
@@ -537,20 +536,19 @@ impl EventLoop {
     /// Returns how many requests.
     fn prepare_window(&mut self, requests: &mut [Request]) -> usize {
         let count = requests.len().min(WINDOW);
-        self.hashes.clear();
-        let mut prefetch = self.engine.keyspace.prefetch();
+        self.batch.clear();
         for request in &mut requests[..count] {
             let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
             let args = Args::new(&self.buffer, spans);
             let db = self.connections[request.connection].as_ref().map_or(0, |c| c.session.db());
-            let from = self.hashes.len();
-            request.prepared = Some(self.engine.prepare(&args, db, &mut self.hashes));
-            if count > 1 && self.hashes.len() < PREFETCH_MAX {
-                self.hashes[from..].iter().for_each(|key| prefetch.bucket(key));
-            }
+            request.prepared = Some(self.engine.prepare_in(&mut self.batch, &args, db));
         }
+        self.engine.complete(&mut self.batch, &self.buffer);
         if count > 1 {
-            self.hashes.iter().take(PREFETCH_MAX).for_each(|key| prefetch.entry(key));
+            let keys = &self.batch.hashes()[..self.batch.hashes().len().min(PREFETCH_MAX)];
+            let mut prefetch = self.engine.keyspace.prefetch();
+            keys.iter().for_each(|key| prefetch.bucket(key));
+            keys.iter().for_each(|key| prefetch.entry(key));
         }
         count
     }
@@ -564,7 +562,7 @@ impl EventLoop {
         let prepared = request.prepared.as_ref().expect("its window has been prepared");
         let session = &mut connection.session;
         let (worker, out) = (&mut self.worker, &mut self.out);
-        match self.engine.execute(worker, session, args, prepared, &self.hashes, out) {
+        match self.engine.execute(worker, session, args, prepared, self.batch.hashes(), out) {
             Flow::Done => {
                 if self.out.len() >= REPLY_FLUSH {
                     self.send(request.connection);
