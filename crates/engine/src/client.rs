@@ -113,8 +113,8 @@ impl ClientInfo {
 
 /// All clients, by id.
 ///
-/// Lock order: the map's lock is taken under shard locks only by commands of a transaction; a client's `names` under
-/// the map's. Nothing is locked under `names`.
+/// Lock order: both the map's lock and a client's `names` may be taken under shard locks; `names` under the map's.
+/// Nothing is locked under `names`, and no shard under either.
 #[derive(Debug, Default)]
 pub struct Clients {
     all: RwLock<BTreeMap<u64, Arc<ClientInfo>>>,

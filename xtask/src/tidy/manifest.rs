@@ -9,6 +9,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("respire-datatypes", &[]),
     ("respire-keyspace", &["respire-datatypes"]),
     ("respire-engine", &["respire-resp", "respire-datatypes", "respire-keyspace"]),
+    ("respire-bench", &[]),
 ];
 
 /// The server itself, and who may depend on it.
