@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use respire_keyspace::{Hashed, Held, Keyspace, Mode, Window};
+use respire_keyspace::{Hashed, Held, Keyspace, Mode};
 use respire_resp::{Args, Out, Span};
 use smallvec::SmallVec;
 
@@ -83,8 +83,6 @@ pub struct Batch {
     spans: Vec<Span>,
     /// The command before: most pipelines repeat one.
     last: Option<&'static Command>,
-    /// A command of the window does more than read one key.
-    mixed: bool,
 }
 
 impl Batch {
@@ -96,21 +94,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.hashes.clear();
         self.spans.clear();
-        self.mixed = false;
     }
-
-    /// Whether every command of the window reads one key and does nothing else: then they may share a lock.
-    pub fn only_reads(&self) -> bool {
-        !self.mixed
-    }
-}
-
-/// Whether a command reads one key and does nothing else.
-#[inline]
-fn reads_one_key(lookup: Lookup) -> bool {
-    let Lookup::Known(command) = lookup else { return false };
-    let one_key = matches!(command.row.keys, [spec] if spec.last == spec.first as i32);
-    one_key && command.row.lock == Lock::Keys && command.row.has(Flags::READONLY)
 }
 
 /// Where the keys of a command's first key specification are, among `count` arguments.
@@ -187,7 +171,6 @@ impl Engine {
             _ => self.resolve(args),
         };
         let start = batch.hashes.len() as u32;
-        batch.mixed |= !reads_one_key(lookup);
         if let Lookup::Known(command) = lookup {
             let plain = command.parent.is_none() && command.subcommands.is_empty();
             batch.last = (plain && self.renames.is_empty()).then_some(command);
@@ -217,23 +200,6 @@ impl Engine {
         hashes: &[Hashed],
         out: &mut Out,
     ) -> Flow {
-        self.execute_in(None, worker, session, args, prepared, hashes, out)
-    }
-
-    /// As [`Self::execute`], with the shards of a window of which every command only reads. After giving them back, the
-    /// caller calls [`Self::delete_seen_expired`].
-    #[inline]
-    #[allow(clippy::too_many_arguments)] // the whole situation of a request
-    pub fn execute_in(
-        &self,
-        window: Option<&mut Window<'_>>,
-        worker: &mut Worker,
-        session: &mut Session,
-        args: Args<'_>,
-        prepared: &Prepared,
-        hashes: &[Hashed],
-        out: &mut Out,
-    ) -> Flow {
         out.proto = session.proto;
         let mark = out.mark();
         if let Some(flow) = self.paused(worker, session, prepared) {
@@ -244,7 +210,7 @@ impl Engine {
             Ok(command) => {
                 let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
                 let keys = KeyHashes::new(command.row, hashes);
-                self.admitted(window, worker, session, command, args, keys, out);
+                self.admitted(worker, session, command, args, keys, out);
             }
             Err(_) if matches!(prepared.lookup, Lookup::Unknown) && is_http(args.get(0)) => {
                 hang_up(session, out);
@@ -336,10 +302,8 @@ impl Engine {
     }
 
     #[inline]
-    #[allow(clippy::too_many_arguments)] // the whole situation of a request
     fn admitted(
         &self,
-        window: Option<&mut Window<'_>>,
         worker: &mut Worker,
         session: &mut Session,
         command: &'static Command,
@@ -352,17 +316,6 @@ impl Engine {
             session.transaction.queue(command, args);
             session.publish_transaction();
             return out.simple("QUEUED");
-        }
-        if let (Some(window), [only]) = (window, keys.hashes) {
-            if let Some(mut held) = window.lend(only.shard) {
-                if self.call(worker, session, &mut held, command, args, keys, out) {
-                    let key = args.get(row.keys[0].first as usize);
-                    worker.seen_expired.push((session.db, key.into()));
-                }
-                return;
-            }
-            // Somebody writes there. Waiting for it while holding other shards could wait for ever.
-            window.release();
         }
         let mut held = match (row.lock, row.keys, keys.hashes) {
             (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode_of(row)),
@@ -394,16 +347,6 @@ impl Engine {
         }
         if saw_expired && mode_of(row) == Mode::Read {
             self.delete_expired(session.db, row, &args, worker.now_ms);
-        }
-    }
-
-    /// Deletes the keys that commands of a window found to be past their time. No shard may be held.
-    #[inline]
-    pub fn delete_seen_expired(&self, worker: &mut Worker) {
-        for (db, key) in worker.seen_expired.drain(..) {
-            let key = self.keyspace.key(&key);
-            let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
-            held.shard_mut(key.shard).expire_if_due(db, &key, worker.now_ms);
         }
     }
 

@@ -45,8 +45,6 @@ pub struct Worker {
     pub outbox: Vec<Delivery>,
     /// Databases that a command has emptied, to be freed when it no longer holds any shard.
     pub(crate) emptied: Vec<Db>,
-    /// Keys that a window of reads found to be past their time, with their databases.
-    pub(crate) seen_expired: Vec<(usize, Box<[u8]>)>,
     pub(crate) timing: crate::stats::BatchTiming,
 }
 
@@ -65,7 +63,6 @@ impl Worker {
             settings,
             outbox: Vec::new(),
             emptied: Vec::new(),
-            seen_expired: Vec::new(),
             timing: Default::default(),
         };
         worker.begin_batch(engine);

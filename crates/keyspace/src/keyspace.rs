@@ -109,21 +109,19 @@ impl Keyspace {
         Held::all(&self.cells, mode)
     }
 
-    /// Shards for a window of requests: to load what it will touch into the cache, and to read it.
-    pub fn window(&self) -> Window<'_> {
-        Window { held: HeldNow::new(&self.cells) }
+    /// Begins to load a batch's keys into the cache.
+    pub fn prefetch(&self) -> Prefetch<'_> {
+        Prefetch { held: HeldNow::new(&self.cells) }
     }
 }
 
-/// The shards of a window of requests, each locked for reading when it is first asked for, and kept.
-///
-/// Nothing here waits: a shard that is being written is passed over. Whoever has a window must not lock a shard in any
-/// other way before giving its shards back.
-pub struct Window<'k> {
+/// Loads what a batch of keys will touch into the cache, all of it side by side. Shards that are being written are
+/// passed over: this is a hint, and must not wait. The shards stay locked for reading until it is dropped.
+pub struct Prefetch<'k> {
     held: HeldNow<'k>,
 }
 
-impl Window<'_> {
+impl Prefetch<'_> {
     /// Asks for the bucket of a key.
     #[inline]
     pub fn bucket(&mut self, key: &Hashed) {
@@ -138,17 +136,6 @@ impl Window<'_> {
         if let Some(shard) = self.held.shard(key.shard) {
             shard.db(key.db as usize).keys.prefetch_entry(key.hash);
         }
-    }
-
-    /// Lends a shard to a command that reads; `None` if it is being written.
-    #[inline]
-    pub fn lend(&mut self, shard: u32) -> Option<Held<'_>> {
-        self.held.lend(shard)
-    }
-
-    /// Gives all shards back. The window can be used again.
-    pub fn release(&mut self) {
-        self.held.release();
     }
 }
 

@@ -20,7 +20,7 @@ pub use db::{Db, Found};
 pub use entry::{Encoding, EntryRef, NewValue, Value, ValueRef};
 pub use expire::ExpireStep;
 pub use hash::{Hasher, Key, fnv1a};
-pub use keyspace::{Cursor, Hashed, Keyspace, Window};
+pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch};
 pub use lock::{Held, Mode};
 pub use shard::{EntryMut, Shard, Ttl};
 pub use table::TableStats;

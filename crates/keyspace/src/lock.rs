@@ -80,19 +80,14 @@ impl<'k> HeldNow<'k> {
                 self.held[word] |= bit;
             }
         }
-        // SAFETY: the lock is held for reading until it is released, which takes `&mut self`.
+        // SAFETY: the lock is held for reading until drop.
         (self.held[word] & bit != 0).then(|| unsafe { &*cell.shard.get() })
     }
+}
 
-    /// Lends a shard to one command, if it could be locked.
+impl Drop for HeldNow<'_> {
     #[inline]
-    pub(crate) fn lend(&mut self, shard: u32) -> Option<Held<'_>> {
-        self.shard(shard)?;
-        Some(Held { cells: self.cells, mode: Mode::Read, which: Which::Lent(shard) })
-    }
-
-    /// Gives all shards back. They are tried anew when they are asked for again.
-    pub(crate) fn release(&mut self) {
+    fn drop(&mut self) {
         for word in 0..self.cells.len().div_ceil(64) {
             let mut held = self.held[word];
             while held != 0 {
@@ -101,16 +96,7 @@ impl<'k> HeldNow<'k> {
                 unsafe { self.cells[shard].lock.unlock_shared() }
                 held &= held - 1;
             }
-            self.held[word] = 0;
-            self.tried[word] = 0;
         }
-    }
-}
-
-impl Drop for HeldNow<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.release();
     }
 }
 
@@ -118,8 +104,6 @@ impl Drop for HeldNow<'_> {
 enum Which {
     Nothing,
     One(u32),
-    /// Locked for reading by somebody who keeps it for longer than this.
-    Lent(u32),
     /// Ascending, without repetition.
     Some(SmallVec<[u32; 16]>),
     All,
@@ -171,7 +155,7 @@ impl<'k> Held<'k> {
     #[inline]
     fn check(&self, shard: u32) {
         let held = match &self.which {
-            Which::One(only) | Which::Lent(only) => *only == shard,
+            Which::One(only) => *only == shard,
             Which::Some(list) => list.binary_search(&shard).is_ok(),
             Which::All => (shard as usize) < self.cells.len(),
             Which::Nothing => false,
@@ -218,7 +202,7 @@ impl<'k> Held<'k> {
     fn held_shards(&self) -> SmallVec<[u32; 16]> {
         match &self.which {
             Which::Nothing => SmallVec::new(),
-            Which::One(shard) | Which::Lent(shard) => SmallVec::from_slice(&[*shard]),
+            Which::One(shard) => SmallVec::from_slice(&[*shard]),
             Which::Some(list) => list.clone(),
             Which::All => (0..self.cells.len() as u32).collect(),
         }
@@ -238,7 +222,7 @@ impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
         match &self.which {
-            Which::Nothing | Which::Lent(_) => {}
+            Which::Nothing => {}
             Which::One(shard) => self.cells[*shard as usize].unlock(self.mode),
             Which::Some(list) => {
                 list.iter().for_each(|s| self.cells[*s as usize].unlock(self.mode))

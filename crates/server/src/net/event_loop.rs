@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 use respire_engine::{Batch, Engine, Flow, Message, Prepared, Session, Worker};
-use respire_keyspace::Window;
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -498,9 +497,6 @@ impl EventLoop {
     fn execute(&mut self) {
         let mut requests = std::mem::take(&mut self.requests);
         let mut portions = std::mem::take(&mut self.portions);
-        let engine = Arc::clone(&self.engine);
-        // The shards of a window that only reads; given back before anything else can be locked.
-        let mut window: Option<Window<'_>> = None;
         let mut at = 0;
         let mut prepared_to = 0;
         if !requests.is_empty() {
@@ -510,14 +506,11 @@ impl EventLoop {
             self.out.clear();
             while at < requests.len() && requests[at].connection == portion.connection {
                 if at == prepared_to {
-                    self.give_back(&mut window);
-                    let next = &mut requests[at..];
-                    let count = next.len().min(WINDOW);
-                    window = self.prepare(&engine, &mut next[..count]);
-                    prepared_to += count;
+                    let window = &mut requests[at..];
+                    prepared_to += self.prepare_window(window);
                 }
                 let request = &requests[at];
-                if self.execute_one(request, portion, window.as_mut()) {
+                if self.execute_one(request, portion) {
                     at += 1;
                     continue;
                 }
@@ -528,7 +521,6 @@ impl EventLoop {
                 prepared_to = prepared_to.max(at);
                 portion.error = None;
             }
-            self.give_back(&mut window);
             if at == requests.len() {
                 // Sending is not part of what commands took. Of several connections all but the last have sent by now,
                 // and that does count: leaving it out would be two readings of the clock for each.
@@ -550,58 +542,39 @@ impl EventLoop {
         self.deliver();
     }
 
-    /// Gives the shards of a window back, and deletes what it found to be past its time.
-    #[inline]
-    fn give_back(&mut self, window: &mut Option<Window<'_>>) {
-        if let Some(window) = window {
-            window.release();
-            self.engine.delete_seen_expired(&mut self.worker);
-        }
-    }
-
-    /// Looks up the commands of a window of requests, hashes their keys and loads what they will touch into the cache.
-    /// Returns the window's shards if all of its commands may read from them.
-    fn prepare<'e>(&mut self, engine: &'e Engine, requests: &mut [Request]) -> Option<Window<'e>> {
+    /// Looks up the commands of the next requests, hashes their keys and loads what they will touch into the cache.
+    /// Returns how many requests.
+    fn prepare_window(&mut self, requests: &mut [Request]) -> usize {
+        let count = requests.len().min(WINDOW);
         self.batch.clear();
-        for request in requests.iter_mut() {
+        for request in &mut requests[..count] {
             let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
             let args = Args::new(&self.buffer, spans);
             let db = self.connections[request.connection].as_ref().map_or(0, |c| c.session.db());
-            request.prepared = Some(engine.prepare_in(&mut self.batch, &args, db));
+            request.prepared = Some(self.engine.prepare_in(&mut self.batch, &args, db));
         }
-        engine.complete(&mut self.batch, &self.buffer);
-        if requests.len() == 1 {
-            return None;
+        self.engine.complete(&mut self.batch, &self.buffer);
+        if count > 1 {
+            let keys = &self.batch.hashes()[..self.batch.hashes().len().min(PREFETCH_MAX)];
+            let mut prefetch = self.engine.keyspace.prefetch();
+            keys.iter().for_each(|key| prefetch.bucket(key));
+            keys.iter().for_each(|key| prefetch.entry(key));
         }
-        let keys = &self.batch.hashes()[..self.batch.hashes().len().min(PREFETCH_MAX)];
-        let mut window = engine.keyspace.window();
-        keys.iter().for_each(|key| window.bucket(key));
-        keys.iter().for_each(|key| window.entry(key));
-        self.batch.only_reads().then_some(window)
+        count
     }
 
     /// Executes one request. Returns whether the next one of the same connection may follow.
     #[inline]
-    fn execute_one(
-        &mut self,
-        request: &Request,
-        portion: &Portion,
-        mut window: Option<&mut Window<'_>>,
-    ) -> bool {
+    fn execute_one(&mut self, request: &Request, portion: &Portion) -> bool {
         let Some(connection) = self.connections[request.connection].as_mut() else { return false };
         let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
         let args = Args::new(&self.buffer, spans);
         let prepared = request.prepared.as_ref().expect("its window has been prepared");
         let session = &mut connection.session;
         let (worker, out) = (&mut self.worker, &mut self.out);
-        let (lent, hashes) = (window.as_deref_mut(), self.batch.hashes());
-        match self.engine.execute_in(lent, worker, session, args, prepared, hashes, out) {
+        match self.engine.execute(worker, session, args, prepared, self.batch.hashes(), out) {
             Flow::Done => {
                 if self.out.len() >= REPLY_FLUSH {
-                    // Sending may find the client gone, and what it watched is unlocked for then.
-                    if let Some(window) = window {
-                        window.release();
-                    }
                     self.send(request.connection);
                 }
                 match &self.connections[request.connection] {
