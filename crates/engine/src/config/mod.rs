@@ -214,10 +214,7 @@ impl Config {
                 rows.push(row);
                 continue;
             };
-            return Err(SetError::Failed {
-                name: name.to_ascii_lowercase(),
-                reason: reason.into(),
-            });
+            return Err(SetError::Failed { name, reason: reason.into() });
         }
         Ok(rows)
     }

@@ -42,9 +42,8 @@ pub(crate) struct Listeners {
     port: u16,
 }
 
-const DENIED: &[u8] = b"-DENIED Respire is running in protected mode: no password is set and no address to listen on \
-was named, so only connections from this machine are served. To let others in, set a password (requirepass), name the \
-addresses to listen on (bind), or turn protected-mode off if the network is safe.\r\n";
+const DENIED: &[u8] = b"-DENIED Respire is running in protected mode: no password is set, so only connections from this \
+machine are served. To let others in, set a password (requirepass), or turn protected-mode off if the network is safe.\r\n";
 
 impl Listeners {
     /// Opens the sockets that the settings name.
@@ -272,7 +271,6 @@ fn accept_tcp(
     let mut stream = stream;
     if settings.protected_mode
         && settings.requirepass.is_empty()
-        && !settings.is_explicit("bind")
         && !peer.ip().to_canonical().is_loopback()
     {
         refuse(&mut stream, DENIED, engine);
