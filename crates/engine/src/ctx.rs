@@ -126,6 +126,13 @@ impl<'e> Data<'_, 'e> {
         self.held.shard_mut(key.shard).set(db, key, value, ttl, access, now);
     }
 
+    /// Stores a value under a key that [`Self::write`] has just said to be missing.
+    #[inline]
+    pub(crate) fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, ttl: Ttl) {
+        let (access, now) = (self.access.of_new(), self.now_ms);
+        self.held.shard_mut(key.shard).insert_new(self.db, key, value, ttl, access, now);
+    }
+
     /// Deletes a key. Returns whether it was there.
     pub(crate) fn remove(&mut self, key: &Key<'_>) -> bool {
         self.held.shard_mut(key.shard).remove(self.db, key, self.now_ms)

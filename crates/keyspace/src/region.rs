@@ -1,14 +1,11 @@
 //! Memory for an array of buckets, zeroed. Small arrays come from the allocator; large ones are mapped, so that their
 //! pages are committed as they are first written and can be given back as they are drained. Neither creating nor
 //! draining a large array ever costs more than a few pages at a time.
-//!
-//! Huge pages matter: a table is read at random, and with small pages most reads miss the TLB too. Maps lie side by
-//! side, so that those of several shards share huge pages where one alone is too small for it.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use memmap2::{Advice, MmapMut, UncheckedAdvice};
+use memmap2::{MmapMut, UncheckedAdvice};
 
 use crate::table::Bucket;
 
@@ -43,8 +40,6 @@ impl Region {
         if len >= MAP_FROM
             && let Ok(mut map) = MmapMut::map_anon(layout.size())
         {
-            // A refusal costs speed, nothing else.
-            let _ = map.advise(Advice::HugePage);
             let base = NonNull::new(map.as_mut_ptr().cast()).expect("a map is not at null");
             return Self { base, len, map: Some(map) };
         }

@@ -10,12 +10,11 @@ use respire_bench::Embedded;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Options of the allocator, which reads them before anything else runs. Huge pages: a lookup in a large keyspace is a
-/// walk over page tables otherwise, and without forks nothing speaks against them. A background thread: what was freed
-/// goes back to the system even if nobody allocates any more.
+/// Options of the allocator, which reads them before anything else runs. A background thread: what was freed goes back to
+/// the system even if nobody allocates any more.
 // SAFETY: the name and the type (a pointer to a text that ends in a zero byte) are those that jemalloc documents.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static ALLOCATOR_OPTIONS: &[u8; 52] = b"thp:always,metadata_thp:auto,background_thread:true\0";
+pub static ALLOCATOR_OPTIONS: &[u8; 23] = b"background_thread:true\0";
 
 fn main() -> ExitCode {
     respire::abort_on_panic();

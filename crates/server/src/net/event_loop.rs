@@ -22,10 +22,11 @@ use super::{Mail, Mailbox, NewConnection};
 /// The token of the mailbox's bell.
 pub(crate) const BELL: Token = Token(usize::MAX);
 
-/// Bytes that one connection is read for at a time.
-const READ_CHUNK: usize = 64 * 1024;
+/// Bytes that one connection is read for at a time: some hundred requests, so that a client that sends as fast as it can
+/// keeps the others waiting for tens of microseconds, not for milliseconds.
+const READ_CHUNK: usize = 16 * 1024;
 /// The read buffer: filled by as many connections as fit, then their requests are executed.
-const READ_BUFFER: usize = 512 * 1024;
+const READ_BUFFER: usize = 256 * 1024;
 /// Requests whose keys are loaded into the cache side by side.
 const WINDOW: usize = 64;
 /// Keys that are loaded into the cache side by side at most: more would push each other out again.

@@ -38,7 +38,7 @@ fn add(ctx: &mut Ctx<'_, '_>, by: i64) -> Outcome {
             sum
         }
         None => {
-            ctx.data.set(&key, NewValue::Int(by), Ttl::Clear);
+            ctx.data.insert(&key, NewValue::Int(by), Ttl::Clear);
             by
         }
     };
@@ -63,7 +63,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         None => {
             let sum = add(b"0")?;
-            ctx.data.set(&key, NewValue::Bytes(sum.as_bytes()), Ttl::Clear);
+            ctx.data.insert(&key, NewValue::Bytes(sum.as_bytes()), Ttl::Clear);
             sum
         }
     };

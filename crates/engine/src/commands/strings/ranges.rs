@@ -24,7 +24,7 @@ pub(super) fn append(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         None => {
             let value = value_of(&ctx.args, 2);
-            ctx.data.set(&key, value, Ttl::Clear);
+            ctx.data.insert(&key, value, Ttl::Clear);
             text.len()
         }
     };
@@ -103,7 +103,7 @@ pub(super) fn setrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
             } else {
                 NewValue::Shared(Arc::new(value))
             };
-            ctx.data.set(&key, new, Ttl::Clear);
+            ctx.data.insert(&key, new, Ttl::Clear);
             len
         }
     };

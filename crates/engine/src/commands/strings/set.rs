@@ -64,7 +64,7 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
         None => {
             let wanted = matches!(options.condition, Condition::Always | Condition::Missing);
             if wanted {
-                ctx.data.set(&key, value, options.ttl);
+                ctx.data.insert(&key, value, options.ttl);
             }
             (wanted, false)
         }
@@ -124,7 +124,7 @@ pub(super) fn setnx(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let value = value_of(&ctx.args, 2);
     let missing = ctx.data.write(&key).is_none();
     if missing {
-        ctx.data.set(&key, value, Ttl::Clear);
+        ctx.data.insert(&key, value, Ttl::Clear);
     }
     ctx.out.int(i64::from(missing));
     Ok(())
@@ -157,7 +157,7 @@ pub(super) fn getset(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         None => {
             ctx.out.null();
-            ctx.data.set(&key, value, Ttl::Clear);
+            ctx.data.insert(&key, value, Ttl::Clear);
         }
     }
     Ok(())
