@@ -15,6 +15,7 @@ use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
 use crate::host::Garbage;
+use crate::notify::Classes;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
 use crate::slowlog::{SlowEntry, shorten};
@@ -277,6 +278,9 @@ impl Engine {
         {
             return Err(Error::REPLICA_ONLY);
         }
+        if session.only_listens() && !command.row.has(Flags::WHILE_LISTENING) {
+            return Err(Error::only_listening(command.full_name));
+        }
         if session.transaction.is_open() && command.row.has(Flags::NO_MULTI) {
             return Err(Error::NOT_IN_MULTI);
         }
@@ -357,7 +361,9 @@ impl Engine {
             for i in spec.positions(args.len()) {
                 let key = self.keyspace.key(args.get(i));
                 let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
-                held.shard_mut(key.shard).expire_if_due(db, &key, now_ms);
+                if held.shard_mut(key.shard).expire_if_due(db, &key, now_ms) {
+                    self.notify(Classes::EXPIRED, "expired", db, key.bytes);
+                }
             }
         }
     }
@@ -518,6 +524,8 @@ fn run<'e>(
         rng: &mut worker.rng,
         hits: 0,
         misses: 0,
+        engine,
+        classes: worker.settings.notify_keyspace_events,
         saw_expired: false,
     };
     let mut ctx = Ctx {

@@ -146,7 +146,8 @@ impl Shard {
         EntryMut { shard: self, db, key, place, now }
     }
 
-    /// Stores `value` under `key`, whatever was there. `access` is the access data of a new entry.
+    /// Stores `value` under `key`, whatever was there. `access` is the access data of a new entry. Returns whether the
+    /// key is new.
     #[inline]
     pub fn set(
         &mut self,
@@ -156,13 +157,17 @@ impl Shard {
         ttl: Ttl,
         access: u32,
         now: i64,
-    ) {
+    ) -> bool {
         match self.entry(db, key, now) {
             Some(mut entry) => {
                 entry.get().set_access(access);
                 entry.set(value, ttl);
+                false
             }
-            None => self.insert_new(db, key, value, ttl, access, now),
+            None => {
+                self.insert_new(db, key, value, ttl, access, now);
+                true
+            }
         }
     }
 

@@ -43,6 +43,8 @@ bitflags! {
         const DANGEROUS = 1 << 19;
         /// Ours: acts at once even where a transaction is being queued.
         const NOT_QUEUED = 1 << 21;
+        /// Allowed to clients of RESP2 that listen to channels.
+        const WHILE_LISTENING = 1 << 22;
         const MOVABLE_KEYS = 1 << 20;
     }
 }
