@@ -339,7 +339,7 @@ impl Engine {
             }
         };
         let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
-        if held.has_garbage() {
+        if held.has_leftovers() {
             let values = held.take_garbage();
             drop(held);
             self.host.discard(Garbage { values, ..Garbage::default() });
