@@ -3,6 +3,7 @@
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
+//! - `listpack`: the compact encoding of small collections
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -10,6 +11,7 @@ pub mod float;
 pub mod glob;
 pub mod integer;
 pub mod lcs;
+pub mod listpack;
 pub mod longdouble;
 mod rounding;
 mod scan;
