@@ -4,14 +4,19 @@
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`: the compact encoding of small collections
+//! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
+pub mod collection;
 pub mod float;
 pub mod glob;
+pub mod hash;
 pub mod integer;
 pub mod lcs;
 pub mod listpack;
 pub mod longdouble;
+mod region;
 mod rounding;
 mod scan;
+pub mod table;
