@@ -5,6 +5,7 @@
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`: the compact encoding of small collections
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
+//! - `zset`: sorted sets
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -19,4 +20,7 @@ pub mod longdouble;
 mod region;
 mod rounding;
 mod scan;
+#[cfg(test)]
+mod seed;
 pub mod table;
+pub mod zset;
