@@ -453,11 +453,6 @@ impl<T: Copy, const LEAF: usize, const FAN: usize> Tree<T, LEAF, FAN> {
         }
     }
 
-    /// The item of rank `rank`.
-    pub(crate) fn get(&self, rank: usize) -> Option<&T> {
-        let (items, at) = self.leaf_of(rank)?;
-        Some(&items[at])
-    }
 
     /// The items before and behind the one of rank `rank`, if they are in the same leaf as it.
     pub(crate) fn neighbours(&self, rank: usize) -> Option<(&T, &T)> {
@@ -648,7 +643,7 @@ mod tests {
                 assert!(range.rev().eq(model[from..to].iter().rev()));
                 both_ends(tree.range(from, to), &model[from..to], &mut rng);
             }
-            assert_eq!(tree.get(from), model.get(from));
+            assert_eq!(tree.range(from, from + 1).next(), model.get(from));
         }
         let bulk: Tree<u64, LEAF, FAN> = Tree::from_sorted(&model);
         bulk.check();
