@@ -3,7 +3,9 @@
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
+//! - `listpack`: the compact encoding of small collections
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
+//! - `zset`: sorted sets
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -13,8 +15,12 @@ pub mod glob;
 pub mod hash;
 pub mod integer;
 pub mod lcs;
+pub mod listpack;
 pub mod longdouble;
 mod region;
 mod rounding;
 mod scan;
+#[cfg(test)]
+mod seed;
 pub mod table;
+pub mod zset;
