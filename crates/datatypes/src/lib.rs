@@ -3,13 +3,15 @@
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
-//! - `listpack`: the compact encoding of small collections
+//! - `listpack`, `intset`: the compact encodings of small collections
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
+mod buffer;
 pub mod float;
 pub mod glob;
 pub mod integer;
+pub mod intset;
 pub mod lcs;
 pub mod listpack;
 pub mod longdouble;
