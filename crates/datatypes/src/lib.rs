@@ -4,16 +4,21 @@
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`, `intset`: the compact encodings of small collections
+//! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
 mod buffer;
+pub mod collection;
 pub mod float;
 pub mod glob;
+pub mod hash;
 pub mod integer;
 pub mod intset;
 pub mod lcs;
 pub mod listpack;
 pub mod longdouble;
+mod region;
 mod rounding;
 mod scan;
+pub mod table;

@@ -532,6 +532,7 @@ fn run<'e>(
             outbox: &mut worker.outbox,
             stats: &worker.stats,
             emptied: &mut worker.emptied,
+            listeners: &mut worker.listeners,
         },
         keys,
     };

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::host::{Clock, Garbage, Host};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
+use crate::pubsub::PubSub;
 use crate::samples::Samples;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
@@ -25,7 +26,8 @@ const RESIZE_BUCKETS: usize = 128;
 /// Everything that executing threads share.
 ///
 /// Lock order: shards, ascending; then, one at a time and with nothing under them, the locks inside `clients`,
-/// `stats`, `slowlog`, `latency` and the configuration.
+/// `stats`, `slowlog`, `latency` and the configuration. The locks of `pubsub` are taken under shards, too; the host's
+/// mailboxes are below everything.
 pub struct Engine {
     pub keyspace: Keyspace,
     pub config: Config,
@@ -34,6 +36,7 @@ pub struct Engine {
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: Pause,
+    pub pubsub: PubSub,
     pub clock: Box<dyn Clock>,
     pub host: Box<dyn Host>,
     /// Unix time, milliseconds.
@@ -70,6 +73,7 @@ impl Engine {
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
+            pubsub: PubSub::default(),
             started_ms: clock.unix_us() / 1000,
             clock,
             host,

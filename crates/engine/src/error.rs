@@ -36,6 +36,8 @@ impl Error {
     pub const EXEC_ABORT: Self =
         Self::fixed("EXECABORT Transaction discarded because of previous errors.");
     pub const NOT_IN_MULTI: Self = Self::fixed("ERR Command not allowed inside a transaction");
+    pub const WRONG_TYPE: Self =
+        Self::fixed("WRONGTYPE Operation against a key holding the wrong kind of value");
     pub const INVALID_CURSOR: Self = Self::fixed("ERR invalid cursor");
 
     /// An error with a text that never changes.

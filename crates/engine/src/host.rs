@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use respire_keyspace::Db;
+use respire_keyspace::{Db, Heap};
 
 use crate::config::Settings;
+use crate::pubsub::Published;
 use crate::worker::Message;
 
 /// Time. Both may be called at any moment from any thread.
@@ -20,7 +21,7 @@ pub trait Clock: Send + Sync {
 /// Things that take long to free.
 #[derive(Default)]
 pub struct Garbage {
-    pub values: Vec<Arc<Vec<u8>>>,
+    pub values: Vec<Heap>,
     pub dbs: Vec<Db>,
 }
 
@@ -90,6 +91,10 @@ pub trait Host: Send + Sync {
     fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError>;
     /// Hands a message to a client of another thread. One to a client that is gone is dropped.
     fn deliver(&self, thread: usize, client: u64, message: Message);
+    /// Hands a message to those clients of a thread that listen to its channel: see [`Worker::receivers`].
+    ///
+    /// [`Worker::receivers`]: crate::Worker::receivers
+    fn publish(&self, thread: usize, message: Arc<Published>);
     /// Frees off the event loops.
     fn discard(&self, garbage: Garbage);
     /// Gives unused memory back to the system.
@@ -122,6 +127,8 @@ impl Host for NoHost {
     }
 
     fn deliver(&self, _: usize, _: u64, _: Message) {}
+
+    fn publish(&self, _: usize, _: Arc<Published>) {}
 
     fn discard(&self, garbage: Garbage) {
         drop(garbage);

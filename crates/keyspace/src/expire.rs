@@ -6,11 +6,12 @@
 //! Coarse times go in circles: one that passed half a circle ago looks like the future. Each entry is therefore looked
 //! at several times in a circle; where the clock makes that impossible by jumping, a round looks at all entries.
 
+use respire_datatypes::table::Word;
+
 use crate::db::{COARSE_HORIZON, coarse, expire_tag};
 use crate::entry::Entry;
 use crate::hash::Key;
 use crate::shard::Shard;
-use crate::table::Word;
 
 /// Where the next step begins.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,7 +70,7 @@ impl Shard {
             let next = self.dbs[db].expires.visit(position, |word: Word| {
                 // Not after now, on a circle: the other half of it is the future.
                 if every || now_coarse.wrapping_sub(word.tag()) < 1 << 15 {
-                    due.push(word.entry());
+                    due.push(Entry::in_word(word));
                 }
             });
             done.buckets += 1;

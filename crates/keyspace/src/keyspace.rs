@@ -1,9 +1,10 @@
 //! The keyspace as a whole: picks shards, locks them, prefetches for batches, and walks all of them for SCAN.
 
+use respire_datatypes::hash::Hasher;
 use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
-use crate::hash::{Hasher, Key, LANES, fnv1a, fnv1a_lanes};
+use crate::hash::{Key, LANES, fnv1a, fnv1a_lanes};
 use crate::lock::{Cell, Held, HeldNow, Mode, SHARDS_MAX};
 use crate::shard::Shard;
 
@@ -37,6 +38,11 @@ impl Keyspace {
 
     pub fn shard_count(&self) -> usize {
         self.cells.len()
+    }
+
+    /// The keyed hash, which large collections share.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
     }
 
     pub fn databases(&self) -> usize {

@@ -7,12 +7,12 @@
 //! more than the borrow checker can follow. [`Held`] keeps the list of what is locked and checks every access to it.
 
 use std::cell::UnsafeCell;
-use std::sync::Arc;
 
 use parking_lot::RawRwLock;
 use parking_lot::lock_api::RawRwLock as _;
 use smallvec::SmallVec;
 
+use crate::entry::Heap;
 use crate::shard::Shard;
 
 /// How a command holds its shards.
@@ -186,7 +186,7 @@ impl<'k> Held<'k> {
     }
 
     /// The large values that changes set aside, of all held shards.
-    pub fn take_garbage(&mut self) -> Vec<Arc<Vec<u8>>> {
+    pub fn take_garbage(&mut self) -> Vec<Heap> {
         let held = self.held_shards();
         held.into_iter().flat_map(|shard| self.shard_mut(shard).take_garbage()).collect()
     }

@@ -55,6 +55,15 @@ pub enum Group {
     Connection,
     Server,
     Transactions,
+    List,
+    Set,
+    Hash,
+    SortedSet,
+    Stream,
+    Geo,
+    Bitmap,
+    Hyperloglog,
+    Pubsub,
 }
 
 impl Group {
@@ -65,6 +74,15 @@ impl Group {
             Self::Connection => "connection",
             Self::Server => "server",
             Self::Transactions => "transactions",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Hash => "hash",
+            Self::SortedSet => "sorted-set",
+            Self::Stream => "stream",
+            Self::Geo => "geo",
+            Self::Bitmap => "bitmap",
+            Self::Hyperloglog => "hyperloglog",
+            Self::Pubsub => "pubsub",
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// The peer has closed its side.
     pub(crate) read_closed: bool,
+    /// In the list of connections that messages have been queued for.
+    pub(crate) told: bool,
     /// In the list of connections to be read this turn.
     pub(crate) listed: bool,
     /// When the output first exceeded the soft limit, Unix milliseconds.
@@ -48,6 +50,7 @@ impl Connection {
             paused: false,
             readable: false,
             read_closed: false,
+            told: false,
             listed: false,
             soft_limit_since: None,
         }

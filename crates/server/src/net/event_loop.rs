@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
-use respire_engine::{Batch, Engine, Flow, Message, Prepared, Session, Worker};
+use respire_engine::{Batch, Engine, Flow, Message, Prepared, Published, Session, Worker};
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -77,6 +77,8 @@ pub(crate) struct EventLoop {
     /// Connections to be read this turn.
     ready: Vec<usize>,
     paused: Vec<usize>,
+    /// Connections that messages have been queued for.
+    told: Vec<usize>,
     buffer: Vec<u8>,
     filled: usize,
     spans: Vec<Span>,
@@ -108,6 +110,7 @@ impl EventLoop {
             by_id: HashMap::new(),
             ready: Vec::new(),
             paused: Vec::new(),
+            told: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             filled: 0,
             spans: Vec::new(),
@@ -150,6 +153,7 @@ impl EventLoop {
             if rung {
                 self.mailbox.collect(&mut mail);
                 mail.drain(..).for_each(|letter| self.open_letter(letter));
+                self.send_messages();
             }
             self.resume_paused();
             self.serve_ready();
@@ -182,6 +186,7 @@ impl EventLoop {
         match letter {
             Mail::Connection(new) => self.welcome(*new),
             Mail::Message { client, message } => self.receive(client, message),
+            Mail::Published(message) => self.pass_on(&message),
             Mail::Stop => self.stopping = true,
         }
     }
@@ -210,9 +215,36 @@ impl EventLoop {
             Message::Monitor(_) if !connection.session.is_monitor() => {}
             Message::Push(bytes) | Message::Monitor(bytes) => {
                 connection.output.push_message(bytes);
-                self.continue_sending(i);
+                if !connection.told {
+                    connection.told = true;
+                    self.told.push(i);
+                }
             }
             Message::Kill => self.close(i),
+        }
+    }
+
+    /// Queues a message for all connections that listen to its channel. They are sent to when all letters are read.
+    fn pass_on(&mut self, message: &Published) {
+        for client in self.worker.receivers(message) {
+            let Some(&i) = self.by_id.get(client) else { continue };
+            let connection = self.connections[i].as_mut().expect("listed by id");
+            let bytes = message.encoded(connection.session.proto);
+            connection.output.push_message(Arc::clone(bytes));
+            if !connection.told {
+                connection.told = true;
+                self.told.push(i);
+            }
+        }
+    }
+
+    /// Sends to the connections that letters have left something for.
+    fn send_messages(&mut self) {
+        for i in std::mem::take(&mut self.told) {
+            if let Some(connection) = &mut self.connections[i] {
+                connection.told = false;
+                self.continue_sending(i);
+            }
         }
     }
 
@@ -642,6 +674,7 @@ impl EventLoop {
                 self.engine.host.deliver(delivery.thread, delivery.client, delivery.message);
             }
         }
+        self.send_messages();
     }
 
     fn pause(&mut self, i: usize) {

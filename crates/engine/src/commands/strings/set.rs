@@ -3,7 +3,7 @@
 use respire_keyspace::Ttl;
 
 use super::{reply_value, value_of};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
 use crate::expiry::ExpiryForm;
 
@@ -28,9 +28,11 @@ pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     match ctx.data.read(&key) {
         Some(entry) => reply_value(ctx.out, entry),
-        None => ctx.out.null(),
+        None => {
+            ctx.out.null();
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -51,10 +53,10 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
             let wanted = match options.condition {
                 Condition::Always | Condition::Existing => true,
                 Condition::Missing => false,
-                Condition::Equals(_) => entry.get().value().with_bytes(|v| v == condition_arg),
+                Condition::Equals(_) => text_of(entry.get())?.with_bytes(|v| v == condition_arg),
             };
             if options.get {
-                reply_value(ctx.out, entry.get());
+                reply_value(ctx.out, entry.get())?;
             }
             if wanted {
                 entry.set(value, options.ttl);
@@ -152,7 +154,7 @@ pub(super) fn getset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let value = value_of(&ctx.args, 2);
     match ctx.data.write(&key) {
         Some(mut entry) => {
-            reply_value(ctx.out, entry.get());
+            reply_value(ctx.out, entry.get())?;
             entry.set(value, Ttl::Clear);
         }
         None => {
@@ -167,7 +169,7 @@ pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     match ctx.data.write(&key) {
         Some(entry) => {
-            reply_value(ctx.out, entry.get());
+            reply_value(ctx.out, entry.get())?;
             entry.remove();
         }
         None => ctx.out.null(),
@@ -218,7 +220,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         NewExpiry::Set(form, i) => Some(form.at_positive(ctx.args.get(i), now_ms, name)?),
         _ => None,
     };
-    reply_value(ctx.out, entry.get());
+    reply_value(ctx.out, entry.get())?;
     match (expiry, at) {
         (_, Some(at)) if at <= now_ms => entry.remove(),
         (_, Some(at)) => entry.set_expire(Some(at)),
@@ -232,11 +234,14 @@ pub(super) fn delifeq(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let wanted = ctx.args.get(2);
     let found = match ctx.data.write(&key) {
-        Some(entry) if entry.get().value().with_bytes(|value| value == wanted) => {
-            entry.remove();
-            true
+        Some(entry) => {
+            let equal = text_of(entry.get())?.with_bytes(|value| value == wanted);
+            if equal {
+                entry.remove();
+            }
+            equal
         }
-        _ => false,
+        None => false,
     };
     ctx.out.int(i64::from(found));
     Ok(())
@@ -247,8 +252,8 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     for i in 1..ctx.args.len() {
         let key = ctx.key(i);
         match ctx.data.read(&key) {
-            Some(entry) => reply_value(ctx.out, entry),
-            None => ctx.out.null(),
+            Some(entry) if entry.is_string() => reply_value(ctx.out, entry)?,
+            _ => ctx.out.null(),
         }
     }
     Ok(())
