@@ -5,11 +5,13 @@
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`, `intset`: the compact encodings of small collections
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
+//! - `elements`: the elements of a large set or hash, in such a table that owns them
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
 mod buffer;
 pub mod collection;
+pub mod elements;
 pub mod float;
 pub mod glob;
 pub mod hash;
