@@ -6,6 +6,7 @@
 //! - `listpack`, `intset`: the compact encodings of small collections
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `elements`: the elements of a large set or hash, in such a table that owns them
+//! - `set`: the types of collections
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -23,4 +24,5 @@ pub mod longdouble;
 mod region;
 mod rounding;
 mod scan;
+pub mod set;
 pub mod table;
