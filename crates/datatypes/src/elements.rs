@@ -281,15 +281,18 @@ impl Elements {
         self.place(hash, key).map(|place| unsafe { Element(place.word().entry()).view() })
     }
 
-    /// An element with this hash that `wanted` accepts.
-    pub fn find(&self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> Option<View<'_>> {
+    /// Whether `wanted` accepts an element with this hash.
+    pub fn any(&self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> bool {
+        self.place_where(hash, wanted).is_some()
+    }
+
+    fn place_where(&self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> Option<Place> {
         let tag = hash as u16;
-        // SAFETY: as in `place`.
-        let view = |word: Word| unsafe { Element(word.entry()).view() };
-        let place = self.table.find(hash, |word| {
-            word.tag() == tag && wanted(view(word)) && self.hash(view(word).key) == hash
-        })?;
-        Some(view(place.word()))
+        self.table.find(hash, |word| {
+            // SAFETY: as in `place`.
+            let view = unsafe { Element(word.entry()).view() };
+            word.tag() == tag && wanted(view) && self.hash(view.key) == hash
+        })
     }
 
     fn hash_of(hasher: &Hasher) -> impl Fn(Word) -> u64 + '_ {
@@ -311,36 +314,78 @@ impl Elements {
         self.table.insert(hash, word, Self::hash_of(&self.hasher));
     }
 
-    /// Gives the element of `key`, which must be there, another value and stamp.
-    pub fn update(&mut self, hash: u64, key: &[u8], value: &[u8], stamp: Option<i64>) {
+    /// Gives the element of `key` another value, and the stamp that `stamp` makes of the present one. Returns the stamp
+    /// that it had; `None`, and nothing is changed, if there is no such element.
+    pub fn update(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        stamp: impl FnOnce(Option<i64>) -> Option<i64>,
+    ) -> Option<Option<i64>> {
         let value = self.kept(value);
-        let place = self.place(hash, key).expect("the element is there");
+        let place = self.place(hash, key)?;
         let old = Element(place.word().entry());
+        // SAFETY: the element is alive, and the view is not used after it has changed.
+        let had = unsafe { old.view().stamp };
+        let stamp = stamp(had);
         let (old_shape, new_shape) = (old.shape(), Shape::new(key, value, stamp));
         if old_shape.size() == new_shape.size() {
             // SAFETY: `&mut self` gives the only access to the element, so that neither `key` nor `value` lies in it.
             unsafe { old.write(new_shape, key, value, stamp) }
-            return;
+        } else {
+            self.replace(place, Element::new(key, value, stamp));
         }
-        let new = Element::new(key, value, stamp);
-        self.bytes = self.bytes - old_shape.size() + new_shape.size();
+        Some(had)
+    }
+
+    /// Gives the element of `key` another stamp. Returns the one that it had; `None` if there is no such element.
+    pub fn restamp(&mut self, hash: u64, key: &[u8], stamp: Option<i64>) -> Option<Option<i64>> {
+        let place = self.place(hash, key)?;
+        let old = Element(place.word().entry());
+        // SAFETY: the element is alive until it is replaced below.
+        let seen = unsafe { old.view() };
+        let had = seen.stamp;
+        if had != stamp {
+            self.replace(place, Element::new(key, self.kept(seen.value), stamp));
+        }
+        Some(had)
+    }
+
+    /// Puts `new` in the place of another element with the same key, which is freed.
+    fn replace(&mut self, place: Place, new: Element) {
+        let old = Element(place.word().entry());
+        self.bytes = self.bytes - old.shape().size() + new.shape().size();
         // SAFETY: `&mut self`, and the table is unchanged since the search; then nothing leads to the old element.
         unsafe {
-            place.replace(Word::new(hash as u16, new.0));
+            place.replace(Word::new(place.word().tag(), new.0));
             old.free();
         }
     }
 
-    /// Removes an element. Returns whether it was there.
-    pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
-        let Some(place) = self.place(hash, key) else { return false };
+    /// Removes an element. Returns the stamp that it had; `None` if there is no such element.
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Option<i64>> {
+        let place = self.place(hash, key)?;
+        Some(self.take(place))
+    }
+
+    /// Removes an element with this hash that `wanted` accepts. Returns whether there was one.
+    pub fn remove_where(&mut self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> bool {
+        let Some(place) = self.place_where(hash, wanted) else { return false };
+        self.take(place);
+        true
+    }
+
+    fn take(&mut self, place: Place) -> Option<i64> {
         let element = Element(place.word().entry());
         self.table.remove(place, Self::hash_of(&self.hasher));
         self.bytes -= element.shape().size();
-        // SAFETY: the element has left the table, and `&mut self` proves that nobody looks at it. `key` may not lie in
-        // it for the same reason, and isn't used any more.
-        unsafe { element.free() }
-        true
+        // SAFETY: the element has left the table, and `&mut self` proves that nobody else looks at it.
+        unsafe {
+            let stamp = element.view().stamp;
+            element.free();
+            stamp
+        }
     }
 
     /// Visits the elements at `position` of the hash range; returns the next position, `None` after the last. Whoever
@@ -443,12 +488,19 @@ mod tests {
         let stamp = rng.bool().then(|| rng.i64(..100));
         match (rng.u32(..3), model.contains_key(&key)) {
             (0, there) => {
-                assert_eq!(elements.remove(hash, &key), there);
-                model.remove(&key);
+                let stamp = elements.remove(hash, &key);
+                assert_eq!(stamp, model.remove(&key).map(|(_, stamp)| stamp));
+                assert_eq!(stamp.is_some(), there);
             }
             (_, true) => {
-                elements.update(hash, &key, &value, stamp);
-                model.insert(key, (value, stamp));
+                let had = model.get(&key).map(|(_, stamp)| *stamp);
+                if rng.bool() {
+                    assert_eq!(elements.update(hash, &key, &value, |_| stamp), had);
+                    model.insert(key, (value, stamp));
+                } else {
+                    assert_eq!(elements.restamp(hash, &key, stamp), had);
+                    model.entry(key).and_modify(|(_, old)| *old = stamp);
+                }
             }
             (_, false) => {
                 elements.insert(hash, &key, &value, stamp);
@@ -505,7 +557,7 @@ mod tests {
                         elements.insert(elements.hash(&key), &key, &[], None);
                     } else if all.len() > 5 {
                         let key = all.swap_remove(rng.usize(..all.len()));
-                        assert!(elements.remove(elements.hash(&key), &key));
+                        assert!(elements.remove(elements.hash(&key), &key).is_some());
                     }
                 }
             }

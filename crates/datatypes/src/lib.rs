@@ -6,7 +6,7 @@
 //! - `listpack`, `intset`: the compact encodings of small collections
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `elements`: the elements of a large set or hash, in such a table that owns them
-//! - `set`: the types of collections
+//! - `set`, `hashes`: the types of collections
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -16,6 +16,7 @@ pub mod elements;
 pub mod float;
 pub mod glob;
 pub mod hash;
+pub mod hashes;
 pub mod integer;
 pub mod intset;
 pub mod lcs;

@@ -203,7 +203,7 @@ impl Set {
                 }
                 found.is_some()
             }
-            Repr::Table(table) => table.remove(table.hash(member), member),
+            Repr::Table(table) => table.remove(table.hash(member), member).is_some(),
         }
     }
 
