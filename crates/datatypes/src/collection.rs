@@ -1,6 +1,10 @@
 //! What a key can hold besides a string: one enum over all collection types, so that the keyspace can keep, free and
 //! copy them without knowing what they are.
 
+use crate::hashes::Hash;
+use crate::set::Set;
+use crate::zset::ZSet;
+
 /// A collection type.
 pub trait Kind: Sized {
     fn of(collection: &Collection) -> Option<&Self>;
@@ -78,27 +82,7 @@ macro_rules! collections {
 }
 
 collections! {
-    Nothing(Nothing), "nothing";
-}
-
-/// Stands here until the first type does.
-#[derive(Debug, Clone)]
-pub struct Nothing;
-
-impl Nothing {
-    fn encoding(&self) -> &'static str {
-        "nothing"
-    }
-    fn len(&self) -> usize {
-        0
-    }
-    fn is_empty(&self) -> bool {
-        true
-    }
-    fn memory(&self) -> usize {
-        0
-    }
-    fn effort(&self) -> usize {
-        0
-    }
+    Set(Set), "set";
+    Hash(Hash), "hash";
+    ZSet(ZSet), "zset";
 }

@@ -431,6 +431,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::seed::Seed;
 
     #[test]
     fn keeps_what_it_is_given() {
@@ -511,9 +512,8 @@ mod tests {
 
     #[test]
     fn random_histories_match_a_map() {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
-        let mut rng = fastrand::Rng::with_seed(seed);
+        let seed = Seed::new();
+        let mut rng = fastrand::Rng::with_seed(seed.number());
         for round in 0..20 {
             let hasher = Hasher::new([rng.u64(..); 4]);
             let mut elements = Elements::new(&hasher, round % 2 == 0);
@@ -534,10 +534,9 @@ mod tests {
 
     #[test]
     fn a_walk_sees_what_is_there_all_the_time() {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let hasher = Hasher::new([seed; 4]);
+        let seed = Seed::new();
+        let mut rng = fastrand::Rng::with_seed(seed.number());
+        let hasher = Hasher::new([seed.number(); 4]);
         for _ in 0..20 {
             let mut elements = Elements::of_keys(&hasher);
             let mut all: Vec<Vec<u8>> =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::seed::Seed;
 
 fn limits(hasher: &Hasher) -> HashLimits<'_> {
     HashLimits { listpack_entries: 4, listpack_value: 8, hasher }
@@ -154,9 +155,8 @@ fn step(
 
 #[test]
 fn random_histories_match_a_map() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let seed = Seed::new();
+    let mut rng = fastrand::Rng::with_seed(seed.number());
     let mut encodings = BTreeSet::new();
     for _ in 0..150 {
         let hasher = Hasher::new([rng.u64(..); 4]);
@@ -179,9 +179,8 @@ fn random_histories_match_a_map() {
 
 #[test]
 fn choices_are_fair() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let seed = Seed::new();
+    let mut rng = fastrand::Rng::with_seed(seed.number());
     let hasher = Hasher::new([1, 2, 3, 4]);
     for (entries, expiring) in [(100, 0), (100, 30), (0, 0), (0, 30)] {
         let limits = HashLimits { listpack_entries: entries, listpack_value: 64, hasher: &hasher };

@@ -201,6 +201,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::seed::Seed;
 
     #[test]
     fn the_format_is_redis_s() {
@@ -241,9 +242,8 @@ mod tests {
 
     #[test]
     fn random_histories_match_a_set() {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
-        let mut rng = fastrand::Rng::with_seed(seed);
+        let seed = Seed::new();
+        let mut rng = fastrand::Rng::with_seed(seed.number());
         for _ in 0..200 {
             let (mut set, mut model) = (Intset::new(), BTreeSet::new());
             let narrow = rng.u32(40..64);

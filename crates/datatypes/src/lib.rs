@@ -6,7 +6,7 @@
 //! - `listpack`, `intset`: the compact encodings of small collections
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `elements`: the elements of a large set or hash, in such a table that owns them
-//! - `set`, `hashes`: the types of collections
+//! - `set`, `hashes`, `zset`: sets, hashes and sorted sets
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -25,5 +25,8 @@ pub mod longdouble;
 mod region;
 mod rounding;
 mod scan;
+#[cfg(test)]
+mod seed;
 pub mod set;
 pub mod table;
+pub mod zset;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::seed::Seed;
 
 fn hasher() -> Hasher {
     Hasher::new([1, 2, 3, 4])
@@ -87,9 +88,8 @@ fn members(set: &Set) -> BTreeSet<Vec<u8>> {
 
 #[test]
 fn random_histories_match_a_set() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let seed = Seed::new();
+    let mut rng = fastrand::Rng::with_seed(seed.number());
     let mut encodings = BTreeSet::new();
     for _ in 0..300 {
         let hasher = Hasher::new([rng.u64(..); 4]);
@@ -134,9 +134,8 @@ fn random_histories_match_a_set() {
 /// Counts how often each member is chosen and compares with the fair share, by the chi-squared statistic.
 #[test]
 fn choices_are_fair() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let seed = Seed::new();
+    let mut rng = fastrand::Rng::with_seed(seed.number());
     let hasher = hasher();
     for (prefix, count, limit) in [("", 50, 1000), ("m", 50, 1000), ("m", 50, 0), ("m", 50, 0)] {
         let limits = SetLimits {

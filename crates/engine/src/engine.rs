@@ -9,6 +9,7 @@ use crate::command::Renames;
 use crate::config::Config;
 use crate::host::{Clock, Garbage, Host};
 use crate::latency::LatencyMonitor;
+use crate::notify::Classes;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::samples::Samples;
@@ -102,7 +103,11 @@ impl Engine {
             let shard = held.shard_mut(shard);
             let mut more = false;
             if expire && shard.has_expiring() {
-                let step = shard.expire_step(now_ms, EXPIRE_BUCKETS, EXPIRE_ENTRIES);
+                let tell = worker.settings.notify_keyspace_events.contains(Classes::EXPIRED);
+                let step = shard.expire_step(now_ms, EXPIRE_BUCKETS, EXPIRE_ENTRIES, tell);
+                for (db, name) in &step.names {
+                    self.notify(Classes::EXPIRED, "expired", *db, name);
+                }
                 rounds += usize::from(step.wrapped);
                 more = rounds == 0;
             }

@@ -69,6 +69,14 @@ impl Error {
         Self::text(format!("ERR wrong number of arguments for '{name}' command"))
     }
 
+    /// A client that listens to channels asked for something else.
+    pub fn only_listening(name: &str) -> Self {
+        Self::text(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+             this context"
+        ))
+    }
+
     /// The expiry of a command is not a time.
     pub fn invalid_expire(name: &str) -> Self {
         Self::text(format!("ERR invalid expire time in '{name}' command"))

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use respire_keyspace::{Db, Heap};
 
 use crate::config::Settings;
@@ -109,9 +110,19 @@ pub trait Host: Send + Sync {
     fn info(&self) -> HostInfo;
 }
 
-/// A host for an engine without a server: nothing to end, no files, one thread.
-#[derive(Debug, Default)]
-pub struct NoHost;
+/// A host for an engine without a server: nothing to end, no files. Its clones share what is published: the program
+/// keeps one, and passes the messages on to its sessions.
+#[derive(Debug, Default, Clone)]
+pub struct NoHost {
+    published: Arc<Mutex<Vec<(usize, Arc<Published>)>>>,
+}
+
+impl NoHost {
+    /// The messages that were published since the last call, each with the thread whose listeners it is for.
+    pub fn take_published(&self) -> Vec<(usize, Arc<Published>)> {
+        std::mem::take(&mut self.published.lock())
+    }
+}
 
 impl Host for NoHost {
     fn shutdown(&self, _: ShutdownRequest) -> Result<(), String> {
@@ -128,7 +139,9 @@ impl Host for NoHost {
 
     fn deliver(&self, _: usize, _: u64, _: Message) {}
 
-    fn publish(&self, _: usize, _: Arc<Published>) {}
+    fn publish(&self, thread: usize, message: Arc<Published>) {
+        self.published.lock().push((thread, message));
+    }
 
     fn discard(&self, garbage: Garbage) {
         drop(garbage);

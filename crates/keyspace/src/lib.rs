@@ -12,6 +12,7 @@ mod hash;
 mod keyspace;
 mod lock;
 mod shard;
+mod waiting;
 mod watch;
 
 pub use db::{Db, Found};
@@ -21,4 +22,5 @@ pub use hash::{Key, fnv1a};
 pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch};
 pub use lock::{Held, Mode};
 pub use shard::{EntryMut, Shard, Ttl};
+pub use waiting::{ReadyKey, Ticket};
 pub use watch::WatchFlag;

@@ -2,6 +2,7 @@
 //! large values are set aside to be freed elsewhere. Every change of the keyspace goes through here.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use respire_datatypes::collection::Collection;
 use respire_datatypes::hash::Hasher;
@@ -10,6 +11,7 @@ use respire_datatypes::table::Place;
 use crate::db::{Db, Found};
 use crate::entry::{Entry, EntryRef, Heap, NewValue, Value};
 use crate::hash::Key;
+use crate::waiting::{ReadyKey, Ticket, Waiting};
 use crate::watch::{WatchFlag, Watches};
 
 /// What becomes of a key's expiry when its value is set.
@@ -25,6 +27,7 @@ pub enum Ttl {
 pub struct Shard {
     pub(crate) dbs: Vec<Db>,
     pub(crate) watches: Watches,
+    pub(crate) waiting: Waiting,
     garbage: Vec<Heap>,
     changes: u64,
     expired: u64,
@@ -33,10 +36,17 @@ pub struct Shard {
 }
 
 impl Shard {
+    #[cfg(test)]
     pub(crate) fn new(databases: usize, hasher: &Hasher) -> Self {
+        Self::with_order(databases, hasher, &Arc::default())
+    }
+
+    /// A shard whose ready keys are put in order with those of other shards.
+    pub(crate) fn with_order(databases: usize, hasher: &Hasher, order: &Arc<AtomicU64>) -> Self {
         Self {
             dbs: (0..databases).map(|_| Db::new(hasher.clone())).collect(),
             watches: Watches::default(),
+            waiting: Waiting::new(order),
             garbage: Vec::new(),
             changes: 0,
             expired: 0,
@@ -90,6 +100,47 @@ impl Shard {
         if !self.watches.is_empty() {
             self.watches.changed(db, key);
         }
+        if !self.waiting.is_empty() {
+            self.waiting.changed(db, key);
+        }
+    }
+
+    /// Puts a ticket in the queue of a key.
+    pub fn wait(&mut self, db: usize, key: &[u8], ticket: &Arc<Ticket>) {
+        self.waiting.add(db, key, ticket);
+    }
+
+    /// Takes a ticket out of the queue of a key.
+    pub fn wait_no_longer(&mut self, db: usize, key: &[u8], ticket: &Arc<Ticket>) {
+        self.waiting.remove(db, key, ticket);
+    }
+
+    /// Those who wait for a key, the longest first.
+    pub fn waiting_for(&self, db: usize, key: &[u8]) -> Vec<Arc<Ticket>> {
+        self.waiting.queue(db, key)
+    }
+
+    /// Keys that are waited for.
+    pub fn waited_for(&self) -> usize {
+        self.waiting.keys()
+    }
+
+    /// The keys that have changed since the last call, and that somebody waits for.
+    pub fn take_ready(&mut self) -> Vec<ReadyKey> {
+        self.waiting.take_ready()
+    }
+
+    /// Whether a change left something to do before the shard is unlocked: large values to be set aside, or clients
+    /// that wait for what has changed.
+    #[inline]
+    pub fn has_leftovers(&self) -> bool {
+        self.has_garbage() || self.waiting.has_ready()
+    }
+
+    /// Whether somebody waits whose command needs other shards, too.
+    #[inline]
+    pub fn reaches_out(&self) -> bool {
+        self.waiting.is_wide()
     }
 
     /// Deletes a key whose time has passed. Returns whether it was there.
@@ -146,7 +197,8 @@ impl Shard {
         EntryMut { shard: self, db, key, place, now }
     }
 
-    /// Stores `value` under `key`, whatever was there. `access` is the access data of a new entry.
+    /// Stores `value` under `key`, whatever was there. `access` is the access data of a new entry. Returns whether the
+    /// key is new.
     #[inline]
     pub fn set(
         &mut self,
@@ -156,13 +208,17 @@ impl Shard {
         ttl: Ttl,
         access: u32,
         now: i64,
-    ) {
+    ) -> bool {
         match self.entry(db, key, now) {
             Some(mut entry) => {
                 entry.get().set_access(access);
                 entry.set(value, ttl);
+                false
             }
-            None => self.insert_new(db, key, value, ttl, access, now),
+            None => {
+                self.insert_new(db, key, value, ttl, access, now);
+                true
+            }
         }
     }
 
@@ -206,6 +262,7 @@ impl Shard {
         let hasher = self.hasher.clone();
         let old = std::mem::replace(&mut self.dbs[db], empty);
         self.watches.changed_where(db, |key| exists(&old, &hasher, key, now));
+        self.waiting.changed_where(db, |key| exists(&old, &hasher, key, now));
         self.changes += old.len() as u64;
         old
     }
@@ -220,6 +277,10 @@ impl Shard {
         }
         self.dbs.swap(a, b);
         self.changes += 1;
+        for db in [a, b] {
+            let here = &self.dbs[db];
+            self.waiting.changed_where(db, |key| exists(here, &self.hasher, key, now));
+        }
     }
 }
 

@@ -215,7 +215,7 @@ impl Run {
     /// round.
     fn expire_some(&mut self) -> bool {
         let (buckets, deletions) = (self.rng.usize(1..64), self.rng.usize(1..32));
-        let step = self.shard.expire_step(self.now, buckets, deletions);
+        let step = self.shard.expire_step(self.now, buckets, deletions, false);
         assert!(step.buckets <= buckets);
         let due = self.due.iter().take_while(|(at, ..)| *at <= self.now);
         let gone: Vec<_> = due.filter(|(_, db, key)| !self.is_stored(*db, key)).cloned().collect();

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
-use respire_engine::Session;
 use respire_engine::config::{OutputLimit, Settings};
+use respire_engine::{ClientKind, Session};
 use respire_resp::LargeRequest;
 
 use super::output::Output;
@@ -63,7 +63,11 @@ impl Connection {
         }
         // A monitor gets what others do, as a replica does.
         let limits = &settings.client_output_buffer_limit;
-        let limit = if self.session.is_monitor() { limits.replica } else { limits.normal };
+        let limit = match self.session.info.kind() {
+            ClientKind::Normal | ClientKind::Master => limits.normal,
+            ClientKind::Pubsub => limits.pubsub,
+            ClientKind::Replica => limits.replica,
+        };
         self.exceeds(limit, now_ms).then_some(Excess::Output)
     }
 

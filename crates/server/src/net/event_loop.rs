@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
-use respire_engine::{Batch, Engine, Flow, Message, Prepared, Published, Session, Worker};
+use respire_engine::{
+    Batch, ClientKind, Engine, Flow, Message, Prepared, Published, Session, Worker,
+};
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -306,7 +308,7 @@ impl EventLoop {
     fn close(&mut self, i: usize) {
         let Some(mut connection) = self.connections[i].take() else { return };
         connection.stream.deregister(self.poll.registry());
-        connection.session.end(&self.engine);
+        connection.session.end(&self.engine, &mut self.worker);
         self.by_id.remove(&connection.session.info.id);
         self.paused.retain(|p| *p != i);
         self.ready.retain(|r| *r != i);
@@ -735,7 +737,10 @@ impl EventLoop {
         for i in 0..self.connections.len() {
             let Some(connection) = &mut self.connections[i] else { continue };
             let idle = now_ms - connection.session.info.active_ms.load(Ordering::Relaxed);
-            if timeout_ms > 0 && idle > timeout_ms && !connection.session.is_monitor() {
+            if timeout_ms > 0
+                && idle > timeout_ms
+                && connection.session.info.kind() == ClientKind::Normal
+            {
                 log::debug!("Closing idle client");
                 self.close(i);
             } else if let Some(excess) = connection.excess(&self.worker.settings, now_ms) {

@@ -5,6 +5,7 @@ use respire_keyspace::{Ttl, Value};
 
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
+use crate::notify::Classes;
 
 /// A value on its way, with its expiry.
 struct Moving {
@@ -63,6 +64,8 @@ fn rename_to(ctx: &mut Ctx<'_, '_>, replace: bool) -> Result<bool, Error> {
     ctx.data.remove(&to);
     let db = ctx.data.db;
     moving.store(ctx, db, 2);
+    ctx.notify(Classes::GENERIC, "rename_from", &from);
+    ctx.notify(Classes::GENERIC, "rename_to", &to);
     Ok(true)
 }
 
@@ -85,6 +88,10 @@ pub(super) fn move_key(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let taken = ctx.data.write_in(db, &key).is_some();
     let moving = if taken { None } else { Moving::take(ctx, 1) };
     let done = moving.map(|moving| moving.store(ctx, db, 1)).is_some();
+    if done {
+        ctx.notify(Classes::GENERIC, "move_from", &key);
+        ctx.notify_in(db, Classes::GENERIC, "move_to", &key);
+    }
     ctx.out.int(i64::from(done));
     Ok(())
 }
@@ -113,6 +120,9 @@ pub(super) fn copy(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let taken = found && ctx.data.write_in(db, &to).is_some();
     let moving = if taken && !replace { None } else { Moving::copy(ctx, 1) };
     let done = moving.map(|moving| moving.store(ctx, db, 2)).is_some();
+    if done {
+        ctx.notify_in(db, Classes::GENERIC, "copy_to", &to);
+    }
     ctx.out.int(i64::from(done));
     Ok(())
 }

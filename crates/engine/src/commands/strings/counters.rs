@@ -6,6 +6,7 @@ use respire_keyspace::{NewValue, StrRef, Ttl};
 
 use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
+use crate::notify::Classes;
 
 pub(super) fn incr(ctx: &mut Ctx<'_, '_>) -> Outcome {
     add(ctx, 1)
@@ -42,6 +43,7 @@ fn add(ctx: &mut Ctx<'_, '_>, by: i64) -> Outcome {
             by
         }
     };
+    ctx.notify(Classes::STRING, "incrby", &key);
     ctx.out.int(sum);
     Ok(())
 }
@@ -67,6 +69,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {
             sum
         }
     };
+    ctx.notify(Classes::STRING, "incrbyfloat", &key);
     ctx.out.bulk(sum.as_bytes());
     Ok(())
 }

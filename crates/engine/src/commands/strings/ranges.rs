@@ -8,6 +8,7 @@ use respire_keyspace::{NewValue, Ttl};
 use super::value_of;
 use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
+use crate::notify::Classes;
 
 pub(super) fn append(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
@@ -28,6 +29,7 @@ pub(super) fn append(ctx: &mut Ctx<'_, '_>) -> Outcome {
             text.len()
         }
     };
+    ctx.notify(Classes::STRING, "append", &key);
     ctx.out.int(len as i64);
     Ok(())
 }
@@ -111,6 +113,9 @@ pub(super) fn setrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
             len
         }
     };
+    if !text.is_empty() {
+        ctx.notify(Classes::STRING, "setrange", &key);
+    }
     ctx.out.int(len as i64);
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::{reply_value, value_of};
 use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
 use crate::expiry::ExpiryForm;
+use crate::notify::Classes;
 
 /// When SET sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let value = value_of(&ctx.args, 2);
     if ctx.args.len() == 3 {
         ctx.data.set(&key, value, Ttl::Clear);
+        ctx.notify(Classes::STRING, "set", &key);
         ctx.out.ok();
         return Ok(());
     }
@@ -71,6 +73,12 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
             (wanted, false)
         }
     };
+    if done {
+        ctx.notify(Classes::STRING, "set", &key);
+        if matches!(options.ttl, Ttl::At(_)) {
+            ctx.notify(Classes::GENERIC, "expire", &key);
+        }
+    }
     match (options.get, done) {
         (true, _) if existed => {}
         (true, _) | (false, false) => ctx.out.null(),
@@ -127,6 +135,7 @@ pub(super) fn setnx(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let missing = ctx.data.write(&key).is_none();
     if missing {
         ctx.data.insert(&key, value, Ttl::Clear);
+        ctx.notify(Classes::STRING, "set", &key);
     }
     ctx.out.int(i64::from(missing));
     Ok(())
@@ -145,6 +154,8 @@ fn set_with_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let at = form.at_positive(ctx.args.get(2), ctx.data.now_ms, ctx.name())?;
     let value = value_of(&ctx.args, 3);
     ctx.data.set(&key, value, Ttl::At(at));
+    ctx.notify(Classes::STRING, "set", &key);
+    ctx.notify(Classes::GENERIC, "expire", &key);
     ctx.out.ok();
     Ok(())
 }
@@ -162,6 +173,7 @@ pub(super) fn getset(ctx: &mut Ctx<'_, '_>) -> Outcome {
             ctx.data.insert(&key, value, Ttl::Clear);
         }
     }
+    ctx.notify(Classes::STRING, "set", &key);
     Ok(())
 }
 
@@ -171,6 +183,7 @@ pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
         Some(entry) => {
             reply_value(ctx.out, entry.get())?;
             entry.remove();
+            ctx.notify(Classes::GENERIC, "del", &key);
         }
         None => ctx.out.null(),
     }
@@ -221,12 +234,22 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         _ => None,
     };
     reply_value(ctx.out, entry.get())?;
-    match (expiry, at) {
-        (_, Some(at)) if at <= now_ms => entry.remove(),
-        (_, Some(at)) => entry.set_expire(Some(at)),
-        (NewExpiry::Remove, _) if entry.get().expire().is_some() => entry.set_expire(None),
-        _ => {}
-    }
+    let event = match (expiry, at) {
+        (_, Some(at)) if at <= now_ms => {
+            entry.remove();
+            "del"
+        }
+        (_, Some(at)) => {
+            entry.set_expire(Some(at));
+            "expire"
+        }
+        (NewExpiry::Remove, _) if entry.get().expire().is_some() => {
+            entry.set_expire(None);
+            "persist"
+        }
+        _ => return Ok(()),
+    };
+    ctx.notify(Classes::GENERIC, event, &key);
     Ok(())
 }
 
@@ -243,6 +266,9 @@ pub(super) fn delifeq(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         None => false,
     };
+    if found {
+        ctx.notify(Classes::GENERIC, "del", &key);
+    }
     ctx.out.int(i64::from(found));
     Ok(())
 }
@@ -289,6 +315,7 @@ fn set_all(ctx: &mut Ctx<'_, '_>) -> Outcome {
         let key = ctx.key(i);
         let value = value_of(&ctx.args, i + 1);
         ctx.data.set(&key, value, Ttl::Clear);
+        ctx.notify(Classes::STRING, "set", &key);
     }
     Ok(())
 }
