@@ -1,6 +1,8 @@
 //! What a key can hold besides a string: one enum over all collection types, so that the keyspace can keep, free and
 //! copy them without knowing what they are.
 
+use crate::hashes::Hash;
+use crate::set::Set;
 use crate::zset::ZSet;
 
 /// A collection type.
@@ -80,5 +82,7 @@ macro_rules! collections {
 }
 
 collections! {
+    Set(Set), "set";
+    Hash(Hash), "hash";
     ZSet(ZSet), "zset";
 }

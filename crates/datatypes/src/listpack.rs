@@ -11,6 +11,7 @@
 //! of bytes. Invariant: the bytes are a valid listpack of at most [`Listpack::MAX_BYTES`] bytes in that form;
 //! [`Listpack::from_bytes`] checks what comes from outside, and rewrites what is valid but not in the shortest form.
 
+use crate::buffer::{reallocate, size_class};
 use crate::integer::{self, MAX_LEN};
 
 const HEADER: usize = 6;
@@ -220,11 +221,6 @@ fn decode(bytes: &[u8]) -> Item<'_> {
             Item::Int(i64::from_le_bytes(wide))
         }
     }
-}
-
-/// The bytes that the allocator hands out for a request of `n`: steps of 8 up to 64, then four for each doubling.
-pub(crate) fn size_class(n: usize) -> usize {
-    n.next_multiple_of((n.next_power_of_two() / 8).max(8))
 }
 
 /// A sequence of short strings and integers.
@@ -516,7 +512,7 @@ impl Listpack {
         let total = used - old + new;
         assert!(total <= Self::MAX_BYTES, "a listpack of {total} bytes");
         if total > self.buffer.len() {
-            self.reallocate(size_class(total));
+            reallocate(&mut self.buffer, size_class(total));
         }
         if old != new {
             self.buffer.copy_within(offset + old..used, offset + new);
@@ -528,20 +524,8 @@ impl Listpack {
     fn shrink(&mut self) {
         let used = self.bytes();
         if size_class(used + used / 8) < self.buffer.len() {
-            self.reallocate(size_class(used));
+            reallocate(&mut self.buffer, size_class(used));
         }
-    }
-
-    fn reallocate(&mut self, capacity: usize) {
-        let mut buffer = std::mem::take(&mut self.buffer).into_vec();
-        if capacity < buffer.len() {
-            buffer.truncate(capacity);
-            buffer.shrink_to_fit();
-        } else {
-            buffer.reserve_exact(capacity - buffer.len());
-            buffer.resize(capacity, 0);
-        }
-        self.buffer = buffer.into_boxed_slice();
     }
 }
 
