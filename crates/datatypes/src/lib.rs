@@ -4,6 +4,7 @@
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`: the compact encoding of small collections
+//! - `stream`: a log of entries with ids, and its consumer groups
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -15,3 +16,5 @@ pub mod listpack;
 pub mod longdouble;
 mod rounding;
 mod scan;
+mod sequence;
+pub mod stream;
