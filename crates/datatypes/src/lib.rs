@@ -3,6 +3,7 @@
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
+//! - `list`: texts in order, growing at both ends
 //! - `listpack`: the compact encoding of small collections
 //! - `stream`: a log of entries with ids, and its consumer groups
 //! - `access`: how recently and how often a value was used, in 24 bits
@@ -12,6 +13,7 @@ pub mod float;
 pub mod glob;
 pub mod integer;
 pub mod lcs;
+pub mod list;
 pub mod listpack;
 pub mod longdouble;
 mod rounding;

@@ -50,8 +50,8 @@ struct Edited<T, R> {
     overflow: Option<Child<T>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
     Front,
     Back,
 }
