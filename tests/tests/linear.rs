@@ -52,7 +52,12 @@ fn engine(shards: u16) -> Arc<Engine> {
     settings.shards = shards;
     let config = Config::new(defaults, settings);
     let secret = std::array::from_fn(|_| fastrand::u64(..));
-    Arc::new(Engine::new(config, Box::new(SystemClock(Instant::now())), Box::new(NoHost), secret))
+    Arc::new(Engine::new(
+        config,
+        Box::new(SystemClock(Instant::now())),
+        Box::new(NoHost::default()),
+        secret,
+    ))
 }
 
 impl InProcess {

@@ -5,29 +5,45 @@
 //! shortest digits that read back as the same double.
 
 use crate::rounding::{Format, Magnitude, round};
-use crate::scan::{Written, scan};
+use crate::scan::{Number, Written, scan};
 
 const BINARY64: Format = Format { bits: 53, min_exponent: -1074, max_exponent: 971 };
 
 /// Parses the whole of `text`; `None` when it isn't a double that may be used.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let number = scan(text)?;
+    let value = value_of(&number, text)?;
+    let (written_infinite, written_zero) = match number.magnitude {
+        Written::Infinity => (true, false),
+        Written::Decimal { whole, fraction, .. } => {
+            (false, whole.iter().chain(fraction).all(|&digit| digit == b'0'))
+        }
+        Written::Hex { mantissa, .. } => (false, mantissa == 0),
+    };
+    let in_range = value.is_infinite() == written_infinite && (value == 0.0) == written_zero;
+    in_range.then_some(value)
+}
+
+/// Parses the end of an interval, as C's `strtod` does when nothing may be left over: blanks in front are skipped,
+/// what overflows is infinite, what underflows is zero, a zero byte ends the text, and no text at all is zero.
+pub fn parse_bound(text: &[u8]) -> Option<f64> {
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    let text = &text[..end];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | 9..=13)).count();
+    let text = &text[blanks..];
+    value_of(&scan(text)?, text)
+}
+
+/// The double nearest to a number that was written as `text`.
+fn value_of(number: &Number<'_>, text: &[u8]) -> Option<f64> {
     let magnitude = match number.magnitude {
         Written::Infinity => f64::INFINITY,
-        Written::Decimal { whole, fraction, .. } => {
-            let value = std::str::from_utf8(text).ok()?.parse::<f64>().ok()?.abs();
-            let is_zero = whole.iter().chain(fraction).all(|&digit| digit == b'0');
-            if value.is_infinite() || value == 0.0 && !is_zero {
-                return None;
-            }
-            value
-        }
+        Written::Decimal { .. } => std::str::from_utf8(text).ok()?.parse::<f64>().ok()?.abs(),
         Written::Hex { mantissa, exponent, sticky } => {
-            let rounded = round(mantissa, exponent, sticky, &BINARY64)?;
-            if rounded.mantissa == 0 && mantissa != 0 {
-                return None;
-            }
-            to_f64(rounded)
+            round(mantissa, exponent, sticky, &BINARY64).map_or(f64::INFINITY, to_f64)
         }
     };
     Some(if number.negative { -magnitude } else { magnitude })
@@ -63,6 +79,18 @@ pub fn format_f64(value: f64) -> String {
     lay_out(&format!("{value:e}"))
 }
 
+/// Calls `f` with the text of a double, as [`format_f64`] makes it.
+pub fn with_f64_text<R>(value: f64, f: impl FnOnce(&str) -> R) -> R {
+    let integer = value as i64;
+    let is_small = integer as f64 == value && integer.unsigned_abs() < 1 << 53;
+    if is_small && (integer != 0 || value.is_sign_positive()) {
+        let mut digits = [0; crate::integer::MAX_LEN];
+        let digits = crate::integer::format_i64(integer, &mut digits);
+        return f(std::str::from_utf8(digits).expect("digits are ASCII"));
+    }
+    f(&format_f64(value))
+}
+
 /// Turns the shortest scientific text, `d[.ddd]e[-]x`, into the form clients know.
 fn lay_out(scientific: &str) -> String {
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
@@ -94,6 +122,25 @@ fn lay_out(scientific: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_of_intervals_are_read_more_freely() {
+        for (text, expected) in [
+            (&b""[..], 0.0),
+            (b" 1.5", 1.5),
+            (b"\t-inf", f64::NEG_INFINITY),
+            (b"1e400", f64::INFINITY),
+            (b"-0x1p5000", f64::NEG_INFINITY),
+            (b"1e-400", 0.0),
+            (b"2\0x", 2.0),
+            (b"\0", 0.0),
+        ] {
+            assert_eq!(parse_bound(text), Some(expected), "{text:?}");
+        }
+        for text in [&b" "[..], b"1 ", b"nan", b"1x", b"(1"] {
+            assert_eq!(parse_bound(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn parses_what_redis_parses() {

@@ -6,17 +6,26 @@
 //! - `list`: texts in order, growing at both ends
 //! - `listpack`: the compact encoding of small collections
 //! - `stream`: a log of entries with ids, and its consumer groups
+//! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
+//! - `zset`: sorted sets
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
+pub mod collection;
 pub mod float;
 pub mod glob;
+pub mod hash;
 pub mod integer;
 pub mod lcs;
 pub mod list;
 pub mod listpack;
 pub mod longdouble;
+mod region;
 mod rounding;
 mod scan;
+#[cfg(test)]
+mod seed;
 mod sequence;
 pub mod stream;
+pub mod table;
+pub mod zset;

@@ -540,7 +540,7 @@ mod tests {
         };
         // Growing and shrinking in turn.
         for step in 0..steps {
-            let growing = step / (steps / 6) % 2 == 0;
+            let growing = (step / (steps / 6)).is_multiple_of(2);
             let total = sequence.count();
             match rng.u32(0..12) {
                 0..=3 if growing => {
@@ -623,7 +623,7 @@ mod tests {
         for i in 0..10_000 {
             sequence.push(End::Back, Run(vec![i * 10, i * 10 + 5]));
         }
-        assert_eq!(sequence.seek(|block| block.0[0] <= 0), Some(0));
+        assert_eq!(sequence.seek(|block| block.0[0] < 1), Some(0));
         assert_eq!(sequence.seek(|_| false), None);
         for id in [0, 5, 9, 10, 77_777, 99_999, 1_000_000] {
             let expected = (id / 10).min(9_999) as usize * 2;

@@ -59,7 +59,7 @@ fn main() {
     // The secret keeps strangers from choosing keys that collide. Take it from the system's randomness where keys come
     // from strangers.
     let secret = [1, 2, 3, 4];
-    let engine = Engine::new(config, clock, Box::new(NoHost), secret);
+    let engine = Engine::new(config, clock, Box::new(NoHost::default()), secret);
 
     let mut worker = Worker::new(&engine, 0, 42);
     let mut session = Session::local(&engine, &worker);
@@ -84,5 +84,5 @@ fn main() {
     for shard in 0..engine.keyspace.shard_count() as u32 {
         while engine.upkeep(&mut worker, shard, 1_000_000) {}
     }
-    session.end(&engine);
+    session.end(&engine, &mut worker);
 }

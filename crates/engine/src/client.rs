@@ -63,6 +63,8 @@ pub struct ClientInfo {
     pub watching: AtomicU32,
     /// The number of the last command; [`ClientInfo::NO_COMMAND`] before the first, and after one that does not exist.
     pub command: AtomicU32,
+    /// Channels, patterns and sharded channels that it listens to.
+    pub subscriptions: [AtomicU32; 3],
     pub monitor: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
@@ -98,6 +100,7 @@ impl ClientInfo {
             multi: AtomicI64::new(-1),
             watching: AtomicU32::new(0),
             command: AtomicU32::new(Self::NO_COMMAND),
+            subscriptions: Default::default(),
             monitor: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
@@ -107,7 +110,13 @@ impl ClientInfo {
     }
 
     pub fn kind(&self) -> ClientKind {
-        if self.monitor.load(Ordering::Relaxed) { ClientKind::Replica } else { ClientKind::Normal }
+        if self.monitor.load(Ordering::Relaxed) {
+            ClientKind::Replica
+        } else if self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0) {
+            ClientKind::Pubsub
+        } else {
+            ClientKind::Normal
+        }
     }
 }
 

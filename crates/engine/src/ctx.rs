@@ -4,13 +4,17 @@
 use std::sync::Arc;
 
 use respire_datatypes::access;
-use respire_keyspace::{Db, EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, Ttl};
+use respire_datatypes::collection::{Collection, Kind};
+use respire_keyspace::{Db, EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, StrRef, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
 use crate::config::Settings;
 use crate::dispatch::KeyHashes;
+use crate::editing::Editing;
 use crate::engine::Engine;
+use crate::error::Error;
+use crate::notify::Classes;
 use crate::session::Session;
 
 /// How the use of a key is noted, for LRU and LFU.
@@ -54,6 +58,9 @@ pub(crate) struct Data<'a, 'e> {
     pub(crate) rng: &'a mut fastrand::Rng,
     pub(crate) hits: u32,
     pub(crate) misses: u32,
+    pub(crate) engine: &'e Engine,
+    /// Events of keys that are published.
+    pub(crate) classes: Classes,
     /// A key was found to be past its time under a read lock: the shards in which to delete it afterwards.
     pub(crate) saw_expired: bool,
 }
@@ -94,8 +101,29 @@ impl<'e> Data<'_, 'e> {
             }
             Found::Missing => {
                 self.misses += 1;
+                if self.classes.contains(Classes::KEY_MISS) {
+                    self.engine.notify(Classes::KEY_MISS, "keymiss", self.db, key.bytes);
+                }
                 None
             }
+        }
+    }
+
+    /// Tells that a key is gone because its time has passed, if that is to be published: before what comes next.
+    #[inline]
+    fn tell_expired(&mut self, db: usize, key: &Key<'_>) {
+        if self.classes.contains(Classes::EXPIRED)
+            && self.held.shard_mut(key.shard).expire_if_due(db, key, self.now_ms)
+        {
+            self.engine.notify(Classes::EXPIRED, "expired", db, key.bytes);
+        }
+    }
+
+    /// Tells of a new key, if that is to be published.
+    #[inline]
+    fn tell_new(&self, db: usize, key: &Key<'_>) {
+        if self.classes.contains(Classes::NEW) {
+            self.engine.notify(Classes::NEW, "new", db, key.bytes);
         }
     }
 
@@ -107,6 +135,7 @@ impl<'e> Data<'_, 'e> {
 
     #[inline]
     pub(crate) fn write_in<'b>(&'b mut self, db: usize, key: &'b Key<'b>) -> Option<EntryMut<'b>> {
+        self.tell_expired(db, key);
         let entry = self.held.shard_mut(key.shard).entry(db, key, self.now_ms)?;
         if !self.no_touch {
             note_use(entry.get(), self.access, self.rng);
@@ -122,8 +151,11 @@ impl<'e> Data<'_, 'e> {
 
     #[inline]
     pub(crate) fn set_in(&mut self, db: usize, key: &Key<'_>, value: NewValue<'_>, ttl: Ttl) {
+        self.tell_expired(db, key);
         let (access, now) = (self.access.of_new(), self.now_ms);
-        self.held.shard_mut(key.shard).set(db, key, value, ttl, access, now);
+        if self.held.shard_mut(key.shard).set(db, key, value, ttl, access, now) {
+            self.tell_new(db, key);
+        }
     }
 
     /// Stores a value under a key that [`Self::write`] has just said to be missing.
@@ -131,12 +163,63 @@ impl<'e> Data<'_, 'e> {
     pub(crate) fn insert(&mut self, key: &Key<'_>, value: NewValue<'_>, ttl: Ttl) {
         let (access, now) = (self.access.of_new(), self.now_ms);
         self.held.shard_mut(key.shard).insert_new(self.db, key, value, ttl, access, now);
+        self.tell_new(self.db, key);
+    }
+
+    /// Looks a collection up for reading: counts a hit or a miss, and notes the use.
+    #[inline]
+    pub(crate) fn read_as<T: Kind>(&mut self, key: &Key<'_>) -> Result<Option<&T>, Error> {
+        let Some(entry) = self.read(key) else { return Ok(None) };
+        entry.collection().and_then(T::of).map(Some).ok_or(Error::WRONG_TYPE)
+    }
+
+    /// The collection of a key, to be changed. The shard must be held for writing.
+    #[inline]
+    pub(crate) fn edit<'b, T: Kind>(
+        &'b mut self,
+        key: &'b Key<'b>,
+    ) -> Result<Option<Editing<'b, T>>, Error> {
+        self.write(key).map(Editing::new).transpose()
+    }
+
+    /// As [`Self::edit`]; a key that is missing gets what `make` makes.
+    #[inline]
+    pub(crate) fn edit_or_create<'b, T: Kind>(
+        &'b mut self,
+        key: &'b Key<'b>,
+        make: impl FnOnce() -> T,
+    ) -> Result<Editing<'b, T>, Error> {
+        self.tell_expired(self.db, key);
+        if self.classes.contains(Classes::NEW)
+            && self.held.shard(key.shard).db(self.db).find(key, self.now_ms).live().is_none()
+        {
+            self.tell_new(self.db, key);
+        }
+        let (access, now) = (self.access.of_new(), self.now_ms);
+        let shard = self.held.shard_mut(key.shard);
+        let entry = shard.entry_or_insert(self.db, key, || make().into_collection(), access, now);
+        if !self.no_touch {
+            note_use(entry.get(), self.access, self.rng);
+        }
+        Editing::new(entry)
+    }
+
+    /// Stores a collection, whatever the key held.
+    pub(crate) fn replace(&mut self, key: &Key<'_>, collection: Collection) {
+        self.set(key, NewValue::Collection(Box::new(collection)), Ttl::Clear);
     }
 
     /// Deletes a key. Returns whether it was there.
     pub(crate) fn remove(&mut self, key: &Key<'_>) -> bool {
+        self.tell_expired(self.db, key);
         self.held.shard_mut(key.shard).remove(self.db, key, self.now_ms)
     }
+}
+
+/// The string of an entry, or the error for what is none.
+#[inline]
+pub(crate) fn text_of(entry: EntryRef<'_>) -> Result<StrRef<'_>, Error> {
+    entry.string().ok_or(Error::WRONG_TYPE)
 }
 
 #[inline]
@@ -170,6 +253,7 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) stats: &'a crate::stats::ThreadStats,
     /// Databases to be freed once nothing is held any more.
     pub(crate) emptied: &'a mut Vec<Db>,
+    pub(crate) listeners: &'a mut crate::pubsub::Listeners,
 }
 
 impl<'a> Ctx<'a, '_> {
@@ -180,6 +264,26 @@ impl<'a> Ctx<'a, '_> {
         match self.keys.of(i) {
             Some(Hashed { hash, shard, .. }) => Key { bytes, hash: *hash, shard: *shard },
             None => self.engine.keyspace.key(bytes),
+        }
+    }
+
+    /// Publishes an event of a key, if that is asked for. Called under the key's lock, so that the events of a key come
+    /// in the order of its changes.
+    #[inline]
+    pub(crate) fn notify(&mut self, class: Classes, event: &'static str, key: &Key<'_>) {
+        self.notify_in(self.data.db, class, event, key);
+    }
+
+    #[inline]
+    pub(crate) fn notify_in(
+        &mut self,
+        db: usize,
+        class: Classes,
+        event: &'static str,
+        key: &Key<'_>,
+    ) {
+        if self.data.classes.contains(class) {
+            self.engine.notify(class, event, db, key.bytes);
         }
     }
 

@@ -9,12 +9,13 @@ use respire_resp::{Args, Out, Span};
 use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
-use crate::command::{Command, Flags, Lock, REDACTED, Row, lookup, registry};
+use crate::command::{Command, Flags, KeySpec, Lock, REDACTED, Row, lookup, registry};
 use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
 use crate::host::Garbage;
+use crate::notify::Classes;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
 use crate::slowlog::{SlowEntry, shorten};
@@ -58,8 +59,8 @@ impl<'a> KeyHashes<'a> {
     pub(crate) const NONE: Self = Self { first: 0, step: 1, hashes: &[] };
 
     pub(crate) fn new(row: &Row, hashes: &'a [Hashed]) -> Self {
-        match row.keys.first() {
-            Some(spec) => Self { first: spec.first as usize, step: spec.step as usize, hashes },
+        match row.keys.first().and_then(KeySpec::fixed_start) {
+            Some((first, step)) => Self { first, step, hashes },
             None => Self::NONE,
         }
     }
@@ -97,10 +98,17 @@ impl Batch {
     }
 }
 
-/// Where the keys of a command's first key specification are, among `count` arguments.
+/// The key specification whose keys are hashed before the command runs: the first, if its keys are where they always
+/// are.
 #[inline]
-fn key_positions(row: &Row, count: usize) -> impl Iterator<Item = usize> + use<> {
-    row.keys.first().map(|spec| spec.positions(count)).into_iter().flatten()
+fn hashed_spec(row: &Row) -> Option<&'static KeySpec> {
+    row.keys.first().filter(|spec| spec.fixed_start().is_some())
+}
+
+/// Where the keys are that are hashed before the command runs.
+#[inline]
+fn key_positions(row: &Row, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {
+    hashed_spec(row).map(|spec| spec.positions(args)).into_iter().flatten()
 }
 
 /// Appends the hashes of the keys of a command's first key specification.
@@ -112,7 +120,7 @@ pub(crate) fn hash_keys(
     db: usize,
     hashes: &mut Vec<Hashed>,
 ) {
-    let positions = key_positions(row, args.len());
+    let positions = key_positions(row, args);
     hashes.extend(positions.map(|i| keyspace.hashed(args.get(i), db)));
 }
 
@@ -174,7 +182,7 @@ impl Engine {
         if let Lookup::Known(command) = lookup {
             let plain = command.parent.is_none() && command.subcommands.is_empty();
             batch.last = (plain && self.renames.is_empty()).then_some(command);
-            for i in key_positions(command.row, args.len()) {
+            for i in key_positions(command.row, args) {
                 batch.hashes.push(self.keyspace.half_hashed(args.get(i), db));
                 batch.spans.push(args.span(i));
             }
@@ -277,6 +285,9 @@ impl Engine {
         {
             return Err(Error::REPLICA_ONLY);
         }
+        if session.only_listens() && !command.row.has(Flags::WHILE_LISTENING) {
+            return Err(Error::only_listening(command.full_name));
+        }
         if session.transaction.is_open() && command.row.has(Flags::NO_MULTI) {
             return Err(Error::NOT_IN_MULTI);
         }
@@ -317,25 +328,25 @@ impl Engine {
             session.publish_transaction();
             return out.simple("QUEUED");
         }
-        let mut held = match (row.lock, row.keys, keys.hashes) {
+        let mut held = match (row.lock_for(&args), row.keys, keys.hashes) {
             (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode_of(row)),
             (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
                 self.keyspace.hold_nothing()
             }
             (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
             (Lock::AllShared, ..) => self.keyspace.hold_all(Mode::Read),
-            (Lock::Keys | Lock::KeysExclusive, [_, others @ ..], hashes) => {
+            (Lock::Keys | Lock::KeysExclusive | Lock::KeysOrAll, specs, hashes) => {
                 let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
                 shards.extend(hashes.iter().map(|key| key.shard));
-                for spec in others {
-                    let positions = spec.positions(args.len());
+                for spec in &specs[usize::from(hashed_spec(row).is_some())..] {
+                    let positions = spec.positions(&args);
                     shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
                 }
                 self.keyspace.hold(shards, mode_of(row))
             }
         };
         let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
-        if held.has_garbage() {
+        if held.has_leftovers() {
             let values = held.take_garbage();
             drop(held);
             self.host.discard(Garbage { values, ..Garbage::default() });
@@ -354,10 +365,12 @@ impl Engine {
     #[cold]
     fn delete_expired(&self, db: usize, row: &Row, args: &Args<'_>, now_ms: i64) {
         for spec in row.keys {
-            for i in spec.positions(args.len()) {
+            for i in spec.positions(args) {
                 let key = self.keyspace.key(args.get(i));
                 let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
-                held.shard_mut(key.shard).expire_if_due(db, &key, now_ms);
+                if held.shard_mut(key.shard).expire_if_due(db, &key, now_ms) {
+                    self.notify(Classes::EXPIRED, "expired", db, key.bytes);
+                }
             }
         }
     }
@@ -518,6 +531,8 @@ fn run<'e>(
         rng: &mut worker.rng,
         hits: 0,
         misses: 0,
+        engine,
+        classes: worker.settings.notify_keyspace_events,
         saw_expired: false,
     };
     let mut ctx = Ctx {
@@ -532,6 +547,7 @@ fn run<'e>(
             outbox: &mut worker.outbox,
             stats: &worker.stats,
             emptied: &mut worker.emptied,
+            listeners: &mut worker.listeners,
         },
         keys,
     };

@@ -9,7 +9,9 @@ use crate::command::Renames;
 use crate::config::Config;
 use crate::host::{Clock, Garbage, Host};
 use crate::latency::LatencyMonitor;
+use crate::notify::Classes;
 use crate::pause::Pause;
+use crate::pubsub::PubSub;
 use crate::samples::Samples;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
@@ -25,7 +27,8 @@ const RESIZE_BUCKETS: usize = 128;
 /// Everything that executing threads share.
 ///
 /// Lock order: shards, ascending; then, one at a time and with nothing under them, the locks inside `clients`,
-/// `stats`, `slowlog`, `latency` and the configuration.
+/// `stats`, `slowlog`, `latency` and the configuration. The locks of `pubsub` are taken under shards, too; the host's
+/// mailboxes are below everything.
 pub struct Engine {
     pub keyspace: Keyspace,
     pub config: Config,
@@ -34,6 +37,7 @@ pub struct Engine {
     pub slowlog: Slowlog,
     pub latency: LatencyMonitor,
     pub pause: Pause,
+    pub pubsub: PubSub,
     pub clock: Box<dyn Clock>,
     pub host: Box<dyn Host>,
     /// Unix time, milliseconds.
@@ -70,6 +74,7 @@ impl Engine {
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
+            pubsub: PubSub::default(),
             started_ms: clock.unix_us() / 1000,
             clock,
             host,
@@ -98,7 +103,11 @@ impl Engine {
             let shard = held.shard_mut(shard);
             let mut more = false;
             if expire && shard.has_expiring() {
-                let step = shard.expire_step(now_ms, EXPIRE_BUCKETS, EXPIRE_ENTRIES);
+                let tell = worker.settings.notify_keyspace_events.contains(Classes::EXPIRED);
+                let step = shard.expire_step(now_ms, EXPIRE_BUCKETS, EXPIRE_ENTRIES, tell);
+                for (db, name) in &step.names {
+                    self.notify(Classes::EXPIRED, "expired", *db, name);
+                }
                 rounds += usize::from(step.wrapped);
                 more = rounds == 0;
             }

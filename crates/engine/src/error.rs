@@ -36,6 +36,8 @@ impl Error {
     pub const EXEC_ABORT: Self =
         Self::fixed("EXECABORT Transaction discarded because of previous errors.");
     pub const NOT_IN_MULTI: Self = Self::fixed("ERR Command not allowed inside a transaction");
+    pub const WRONG_TYPE: Self =
+        Self::fixed("WRONGTYPE Operation against a key holding the wrong kind of value");
     pub const INVALID_CURSOR: Self = Self::fixed("ERR invalid cursor");
 
     /// An error with a text that never changes.
@@ -65,6 +67,14 @@ impl Error {
     /// A command was called with a number of arguments that it does not take. `name` as in `client|kill`.
     pub fn arity(name: &str) -> Self {
         Self::text(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// A client that listens to channels asked for something else.
+    pub fn only_listening(name: &str) -> Self {
+        Self::text(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+             this context"
+        ))
     }
 
     /// The expiry of a command is not a time.

@@ -36,6 +36,7 @@ pub(crate) struct Harness {
     pub(crate) worker: Worker,
     pub(crate) sessions: Vec<Session>,
     now_us: Arc<AtomicI64>,
+    host: NoHost,
 }
 
 impl Harness {
@@ -51,9 +52,10 @@ impl Harness {
         let now_us = Arc::new(AtomicI64::new(START_MS * 1000));
         let clock = Box::new(StillClock(Arc::clone(&now_us)));
         let config = Config::new(defaults, settings);
-        let engine = Engine::new(config, clock, Box::new(NoHost), [1, 2, 3, 4]);
+        let host = NoHost::default();
+        let engine = Engine::new(config, clock, Box::new(host.clone()), [1, 2, 3, 4]);
         let worker = Worker::new(&engine, 0, 42);
-        let mut this = Self { engine, worker, sessions: Vec::new(), now_us };
+        let mut this = Self { engine, worker, sessions: Vec::new(), now_us, host };
         this.connect();
         this
     }
@@ -118,6 +120,19 @@ impl Harness {
         );
         self.worker.end_batch(&self.engine);
         (out.to_vec(), flow)
+    }
+
+    /// What was published since the last call: the number of each client that gets it, and the bytes.
+    pub(crate) fn published(&mut self) -> Vec<(u64, String)> {
+        let mut told = Vec::new();
+        for (_, message) in self.host.take_published() {
+            for client in self.worker.receivers(&message) {
+                let session = self.sessions.iter().find(|session| session.info.id == *client);
+                let bytes = message.encoded(session.expect("listeners are connected").proto);
+                told.push((*client, String::from_utf8_lossy(bytes).into_owned()));
+            }
+        }
+        told
     }
 
     /// What other clients are to be told since the last call: the number of each and the bytes, or None for a Kill.

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use respire_keyspace::Db;
+use parking_lot::Mutex;
+use respire_keyspace::{Db, Heap};
 
 use crate::config::Settings;
+use crate::pubsub::Published;
 use crate::worker::Message;
 
 /// Time. Both may be called at any moment from any thread.
@@ -20,7 +22,7 @@ pub trait Clock: Send + Sync {
 /// Things that take long to free.
 #[derive(Default)]
 pub struct Garbage {
-    pub values: Vec<Arc<Vec<u8>>>,
+    pub values: Vec<Heap>,
     pub dbs: Vec<Db>,
 }
 
@@ -90,6 +92,10 @@ pub trait Host: Send + Sync {
     fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError>;
     /// Hands a message to a client of another thread. One to a client that is gone is dropped.
     fn deliver(&self, thread: usize, client: u64, message: Message);
+    /// Hands a message to those clients of a thread that listen to its channel: see [`Worker::receivers`].
+    ///
+    /// [`Worker::receivers`]: crate::Worker::receivers
+    fn publish(&self, thread: usize, message: Arc<Published>);
     /// Frees off the event loops.
     fn discard(&self, garbage: Garbage);
     /// Gives unused memory back to the system.
@@ -104,9 +110,19 @@ pub trait Host: Send + Sync {
     fn info(&self) -> HostInfo;
 }
 
-/// A host for an engine without a server: nothing to end, no files, one thread.
-#[derive(Debug, Default)]
-pub struct NoHost;
+/// A host for an engine without a server: nothing to end, no files. Its clones share what is published: the program
+/// keeps one, and passes the messages on to its sessions.
+#[derive(Debug, Default, Clone)]
+pub struct NoHost {
+    published: Arc<Mutex<Vec<(usize, Arc<Published>)>>>,
+}
+
+impl NoHost {
+    /// The messages that were published since the last call, each with the thread whose listeners it is for.
+    pub fn take_published(&self) -> Vec<(usize, Arc<Published>)> {
+        std::mem::take(&mut self.published.lock())
+    }
+}
 
 impl Host for NoHost {
     fn shutdown(&self, _: ShutdownRequest) -> Result<(), String> {
@@ -122,6 +138,10 @@ impl Host for NoHost {
     }
 
     fn deliver(&self, _: usize, _: u64, _: Message) {}
+
+    fn publish(&self, thread: usize, message: Arc<Published>) {
+        self.published.lock().push((thread, message));
+    }
 
     fn discard(&self, garbage: Garbage) {
         drop(garbage);

@@ -169,12 +169,12 @@ impl Engine {
     fn hold_transaction(&self, transaction: &Transaction) -> Held<'_> {
         let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
         for Queued { command, args } in &transaction.queue {
-            if command.row.lock != Lock::Keys && command.row.lock != Lock::KeysExclusive {
+            let args = args.as_args();
+            if !matches!(command.row.lock_for(&args), Lock::Keys | Lock::KeysExclusive) {
                 return self.keyspace.hold_all(Mode::Write);
             }
-            let args = args.as_args();
             for spec in command.row.keys {
-                let positions = spec.positions(args.len());
+                let positions = spec.positions(&args);
                 shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
             }
         }

@@ -8,6 +8,7 @@ use respire_resp::Proto;
 use crate::client::{ClientInfo, DEFAULT_USER};
 use crate::engine::Engine;
 use crate::multi::Transaction;
+use crate::pubsub::{Listeners, Subscriptions, Topic};
 use crate::worker::Worker;
 
 /// What CLIENT REPLY asked for.
@@ -32,6 +33,8 @@ pub struct Session {
     pub(crate) no_touch: bool,
     pub(crate) transaction: Transaction,
     pub(crate) in_exec: bool,
+    /// What the client listens to; `None` while that is nothing.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
 }
 
 impl Session {
@@ -48,6 +51,7 @@ impl Session {
             no_touch: false,
             transaction: Transaction::default(),
             in_exec: false,
+            subscriptions: None,
         }
     }
 
@@ -81,8 +85,9 @@ impl Session {
     }
 
     /// RESET: as a client that has just come, but for the library that it says to be.
-    pub(crate) fn reset(&mut self, engine: &Engine) {
+    pub(crate) fn reset(&mut self, engine: &Engine, listeners: &mut Listeners) {
         self.discard(engine);
+        self.unsubscribe_all(engine, listeners);
         engine.clients.set_monitor(&self.info, false);
         self.select(0);
         self.set_proto(Proto::Resp2);
@@ -102,12 +107,44 @@ impl Session {
 
     /// Bytes of memory held beside the session itself.
     pub fn memory(&self) -> usize {
-        self.transaction.memory()
+        self.transaction.memory() + self.subscriptions.as_ref().map_or(0, |own| own.memory())
+    }
+
+    /// Whether the client may only change its subscriptions: in the old protocol, messages could not be told from
+    /// replies otherwise.
+    #[inline]
+    pub(crate) fn only_listens(&self) -> bool {
+        self.subscriptions.is_some() && self.proto == Proto::Resp2
+    }
+
+    /// Ends a subscription, if it is one.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        engine: &Engine,
+        listeners: &mut Listeners,
+        topic: Topic,
+        name: &[u8],
+    ) {
+        if self.subscriptions.as_mut().is_some_and(|own| own.remove(topic, name)) {
+            engine.pubsub.remove(topic, name, self.info.thread);
+            listeners.remove(topic, name, self.info.id);
+        }
+    }
+
+    fn unsubscribe_all(&mut self, engine: &Engine, listeners: &mut Listeners) {
+        for topic in Topic::ALL {
+            let names = self.subscriptions.as_ref().map_or_else(Vec::new, |own| own.names(topic));
+            for name in names {
+                self.unsubscribe(engine, listeners, topic, &name);
+            }
+        }
+        self.publish_subscriptions();
     }
 
     /// Takes the client out of everything that it is in. Must be called when the client is gone.
-    pub fn end(&mut self, engine: &Engine) {
+    pub fn end(&mut self, engine: &Engine, worker: &mut Worker) {
         self.unwatch(engine);
+        self.unsubscribe_all(engine, &mut worker.listeners);
         engine.clients.remove(&self.info);
     }
 }

@@ -7,6 +7,7 @@ use respire_keyspace::Db;
 
 use crate::config::Settings;
 use crate::engine::Engine;
+use crate::pubsub::{Listeners, Published};
 use crate::stats::ThreadStats;
 
 /// Something that happens to a client of any thread.
@@ -45,6 +46,8 @@ pub struct Worker {
     pub outbox: Vec<Delivery>,
     /// Databases that a command has emptied, to be freed when it no longer holds any shard.
     pub(crate) emptied: Vec<Db>,
+    /// Clients of this thread that listen to channels.
+    pub(crate) listeners: Listeners,
     pub(crate) timing: crate::stats::BatchTiming,
 }
 
@@ -63,6 +66,7 @@ impl Worker {
             settings,
             outbox: Vec::new(),
             emptied: Vec::new(),
+            listeners: Listeners::default(),
             timing: Default::default(),
         };
         worker.begin_batch(engine);
@@ -93,6 +97,11 @@ impl Worker {
             self.settings_version = version;
         }
         old
+    }
+
+    /// The clients of this thread that a message is for.
+    pub fn receivers(&self, message: &Published) -> &[u64] {
+        self.listeners.of(message)
     }
 
     /// Accounts for the time of the batch.

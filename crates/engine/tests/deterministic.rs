@@ -43,7 +43,7 @@ impl Program {
         let unix_ms = Arc::new(AtomicI64::new(START_MS));
         let clock = SetClock { unix_ms: Arc::clone(&unix_ms), looks: AtomicU64::new(0) };
         let secret = std::array::from_fn(|i| seed.rotate_left(i as u32 * 16));
-        let engine = Engine::new(config, Box::new(clock), Box::new(NoHost), secret);
+        let engine = Engine::new(config, Box::new(clock), Box::new(NoHost::default()), secret);
         let worker = Worker::new(&engine, 0, seed);
         let sessions = (0..users).map(|_| Session::local(&engine, &worker)).collect();
         Self { engine, worker, sessions, unix_ms }

@@ -3,11 +3,11 @@
 //! The table of expiring keys holds the same entries, but with a coarse expiry time where the other has hash bits for a
 //! tag: the active cycle reads it from end to end without touching a single entry that is not due.
 
-use std::sync::Arc;
+use respire_datatypes::hash::Hasher;
+use respire_datatypes::table::{Place, Table, TableStats, Word};
 
-use crate::entry::{Entry, EntryRef, NewValue};
-use crate::hash::{Hasher, Key};
-use crate::table::{Place, Table, TableStats, Word};
+use crate::entry::{Entry, EntryRef, Heap, NewValue};
+use crate::hash::Key;
 
 /// What a lookup found.
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ impl Db {
         let tag = key.hash as u16;
         self.keys.find(key.hash, |word| {
             // SAFETY: an entry in the table is alive while the table is borrowed.
-            word.tag() == tag && unsafe { word.entry().as_ref() }.key() == key.bytes
+            word.tag() == tag && unsafe { Entry::in_word(word).as_ref() }.key() == key.bytes
         })
     }
 
@@ -87,7 +87,7 @@ impl Db {
     pub fn find(&self, key: &Key<'_>, now: i64) -> Found<'_> {
         let Some(place) = self.place(key) else { return Found::Missing };
         // SAFETY: as in `place`.
-        let entry = unsafe { place.word().entry().as_ref() };
+        let entry = unsafe { Entry::in_word(place.word()).as_ref() };
         match entry.expire() {
             Some(at) if at <= now => Found::Expired,
             _ => Found::Live(entry),
@@ -96,26 +96,26 @@ impl Db {
 
     fn hash_of(hasher: &Hasher) -> impl Fn(Word) -> u64 {
         // SAFETY: words in a table have live entries.
-        move |word| hasher.hash(unsafe { word.entry().as_ref() }.key())
+        move |word| hasher.hash(unsafe { Entry::in_word(word).as_ref() }.key())
     }
 
     /// Adds an entry under a key that is not there.
     pub(crate) fn insert(&mut self, key: &Key<'_>, entry: Entry, expire: Option<i64>, now: i64) {
         let hash_of = Self::hash_of(&self.hasher);
-        self.keys.insert(key.hash, Word::new(key.hash as u16, entry), &hash_of);
+        self.keys.insert(key.hash, entry.word(key.hash as u16), &hash_of);
         if let Some(at) = expire {
-            self.expires.insert(key.hash, Word::new(expire_tag(at, now), entry), &hash_of);
+            self.expires.insert(key.hash, entry.word(expire_tag(at, now)), &hash_of);
         }
     }
 
     fn expire_place(&self, hash: u64, entry: Entry) -> Option<Place> {
-        self.expires.find(hash, |word| word.entry() == entry)
+        self.expires.find(hash, |word| Entry::in_word(word) == entry)
     }
 
     /// Takes the entry at `place` out and frees it. Gives back a heap value.
-    pub(crate) fn remove(&mut self, place: Place, hash: u64) -> Option<Arc<Vec<u8>>> {
+    pub(crate) fn remove(&mut self, place: Place, hash: u64) -> Option<Heap> {
         let hash_of = Self::hash_of(&self.hasher);
-        let entry = place.word().entry();
+        let entry = Entry::in_word(place.word());
         if let Some(expire) = self.expire_place(hash, entry) {
             self.expires.remove(expire, &hash_of);
         }
@@ -130,8 +130,8 @@ impl Db {
         place: Place,
         hash: u64,
         value: NewValue<'_>,
-    ) -> Option<Arc<Vec<u8>>> {
-        let entry = place.word().entry();
+    ) -> Option<Heap> {
+        let entry = Entry::in_word(place.word());
         // SAFETY: `&mut self` gives the only access to the entry.
         match unsafe { entry.try_overwrite(value) } {
             Ok(heap) => heap,
@@ -145,22 +145,22 @@ impl Db {
     }
 
     /// Puts `new` in the place of another entry of the same key and expiry flag, and frees that one.
-    fn swap_entry(&mut self, place: Place, hash: u64, new: Entry) -> Option<Arc<Vec<u8>>> {
-        let old = place.word().entry();
+    fn swap_entry(&mut self, place: Place, hash: u64, new: Entry) -> Option<Heap> {
+        let old = Entry::in_word(place.word());
         if let Some(expire) = self.expire_place(hash, old) {
             // SAFETY: `&mut self`, and the table is unchanged since the search.
-            unsafe { expire.replace(Word::new(expire.word().tag(), new)) }
+            unsafe { expire.replace(new.word(expire.word().tag())) }
         }
         // SAFETY: as above; then no table holds the old entry any more.
         unsafe {
-            place.replace(Word::new(place.word().tag(), new));
+            place.replace(new.word(place.word().tag()));
             old.free()
         }
     }
 
     /// Sets or removes the expiry of the entry at `place`.
     pub(crate) fn set_expire(&mut self, place: Place, hash: u64, expire: Option<i64>, now: i64) {
-        let entry = place.word().entry();
+        let entry = Entry::in_word(place.word());
         // SAFETY: `&mut self` gives the only access to the entry.
         let old = unsafe { entry.as_ref() };
         match (old.expire(), expire) {
@@ -170,7 +170,7 @@ impl Db {
                 unsafe { entry.set_expire(at) }
                 let found = self.expire_place(hash, entry).expect("an expiring key is listed");
                 // SAFETY: `&mut self`, and the table is unchanged since the search.
-                unsafe { found.replace(Word::new(expire_tag(at, now), entry)) }
+                unsafe { found.replace(entry.word(expire_tag(at, now))) }
             }
             (had, want) => {
                 let hash_of = Self::hash_of(&self.hasher);
@@ -178,17 +178,13 @@ impl Db {
                     let found = self.expire_place(hash, entry).expect("an expiring key is listed");
                     self.expires.remove(found, &hash_of);
                 }
-                let value = old.to_value();
-                let new = Entry::new(old.key(), value.as_new(), want, old.access());
+                // SAFETY: `&mut self`; the old handle is replaced in the tables below.
+                let new = unsafe { entry.with_expire(want) };
                 if let Some(at) = want {
-                    let word = Word::new(expire_tag(at, now), new);
-                    self.expires.insert(hash, word, &hash_of);
+                    self.expires.insert(hash, new.word(expire_tag(at, now)), &hash_of);
                 }
-                // SAFETY: the table of keys is unchanged since the search; then no table holds the old entry.
-                unsafe {
-                    place.replace(Word::new(place.word().tag(), new));
-                    drop(entry.free());
-                }
+                // SAFETY: the table of keys is unchanged since the search.
+                unsafe { place.replace(new.word(place.word().tag())) }
             }
         }
     }
@@ -208,30 +204,30 @@ impl Db {
     /// Visits the entries at `position` of the hash range; returns the next position, `None` after the last.
     pub fn visit(&self, position: u64, mut f: impl FnMut(EntryRef<'_>)) -> Option<u64> {
         // SAFETY: entries in the table are alive while it is borrowed.
-        self.keys.visit(position, |word| f(unsafe { word.entry().as_ref() }))
+        self.keys.visit(position, |word| f(unsafe { Entry::in_word(word).as_ref() }))
     }
 
     /// As [`Self::visit`], but only entries that expire.
     pub fn visit_expiring(&self, position: u64, mut f: impl FnMut(EntryRef<'_>)) -> Option<u64> {
         // SAFETY: as in `visit`.
-        self.expires.visit(position, |word| f(unsafe { word.entry().as_ref() }))
+        self.expires.visit(position, |word| f(unsafe { Entry::in_word(word).as_ref() }))
     }
 
     /// An entry chosen at random, every one with the same chance.
     pub fn sample(&self, random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
         // SAFETY: as in `visit`.
-        self.keys.sample(random).map(|word| unsafe { word.entry().as_ref() })
+        self.keys.sample(random).map(|word| unsafe { Entry::in_word(word).as_ref() })
     }
 
     /// The place of a word of the table of expiring keys, in the table of keys.
     pub(crate) fn place_of_entry(&self, hash: u64, entry: Entry) -> Option<Place> {
-        self.keys.find(hash, |word| word.entry() == entry)
+        self.keys.find(hash, |word| Entry::in_word(word) == entry)
     }
 }
 
 impl Drop for Db {
     fn drop(&mut self) {
         // SAFETY: the tables are not used after this but to free their buckets.
-        self.keys.for_each(|word| drop(unsafe { word.entry().free() }));
+        self.keys.for_each(|word| drop(unsafe { Entry::in_word(word).free() }));
     }
 }

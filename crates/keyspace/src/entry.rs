@@ -11,7 +11,7 @@
 //! | 4 + 4 | the two lengths, when flag `WIDE` is set |
 //! | 8 | expiry, Unix time in milliseconds, when flag `EXPIRES` is set |
 //! | … | the key |
-//! | … | the value: its bytes, or 8 bytes of integer, or an 8-byte pointer to a shared heap value |
+//! | … | the value: its bytes, or 8 bytes of integer, or an 8-byte pointer to a shared string or a collection |
 //!
 //! This module is one of the few with `unsafe`: an [`Entry`] is a raw pointer, owned by the table that it hangs in.
 //! Everything else sees [`EntryRef`], whose lifetime is that of the table's borrow.
@@ -21,6 +21,9 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use respire_datatypes::collection::Collection;
+use respire_datatypes::table::Word;
 
 /// Longest string kept inside its entry, bytes.
 pub const INLINE_MAX: usize = 4096;
@@ -41,25 +44,32 @@ enum Store {
     Inline = 0,
     Int = 1,
     Heap = 2,
+    Collection = 3,
 }
 
-/// What `OBJECT ENCODING` calls a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    Int,
-    Embstr,
-    Raw,
+/// A value, or what is left of one, outside of its entry.
+#[derive(Debug)]
+pub enum Heap {
+    String(Arc<Vec<u8>>),
+    Collection(Box<Collection>),
 }
 
-impl Encoding {
-    pub fn name(self) -> &'static str {
+impl Heap {
+    /// Whether freeing it takes long enough to be left to another thread.
+    pub(crate) fn is_large(&self) -> bool {
         match self {
-            Self::Int => "int",
-            Self::Embstr => "embstr",
-            Self::Raw => "raw",
+            Self::String(data) => data.capacity() >= GARBAGE_BYTES,
+            Self::Collection(collection) => {
+                collection.effort() > GARBAGE_PARTS || collection.memory() >= GARBAGE_BYTES
+            }
         }
     }
 }
+
+/// Bytes from which a value is freed off the caller's thread.
+const GARBAGE_BYTES: usize = 256 * 1024;
+/// Allocations above which a value is freed off the caller's thread.
+const GARBAGE_PARTS: usize = 64;
 
 /// A value to be stored. `Modified` is a string changed in place, which only `OBJECT ENCODING` tells apart.
 #[derive(Debug)]
@@ -68,37 +78,40 @@ pub enum NewValue<'a> {
     Bytes(&'a [u8]),
     Modified(&'a [u8]),
     Shared(Arc<Vec<u8>>),
+    Collection(Box<Collection>),
 }
 
-/// A value taken out of the keyspace.
+/// A copy of a value, or one taken out of the keyspace.
 #[derive(Debug, Clone)]
 pub enum Value {
     Int(i64),
     Bytes { data: Vec<u8>, modified: bool },
     Shared(Arc<Vec<u8>>),
+    Collection(Box<Collection>),
 }
 
 impl Value {
-    /// The same value, to be stored under another key.
-    pub fn as_new(&self) -> NewValue<'_> {
+    /// Calls `store` with the same value, to be stored under another key.
+    pub fn store<R>(self, store: impl FnOnce(NewValue<'_>) -> R) -> R {
         match self {
-            Self::Int(value) => NewValue::Int(*value),
-            Self::Bytes { data, modified: false } => NewValue::Bytes(data),
-            Self::Bytes { data, modified: true } => NewValue::Modified(data),
-            Self::Shared(data) => NewValue::Shared(Arc::clone(data)),
+            Self::Int(value) => store(NewValue::Int(value)),
+            Self::Bytes { data, modified: false } => store(NewValue::Bytes(&data)),
+            Self::Bytes { data, modified: true } => store(NewValue::Modified(&data)),
+            Self::Shared(data) => store(NewValue::Shared(data)),
+            Self::Collection(collection) => store(NewValue::Collection(collection)),
         }
     }
 }
 
-/// A value looked at in place.
+/// A string looked at in place.
 #[derive(Debug, Clone, Copy)]
-pub enum ValueRef<'a> {
+pub enum StrRef<'a> {
     Int(i64),
     Bytes(&'a [u8]),
 }
 
-impl ValueRef<'_> {
-    /// Calls `f` with the value as text.
+impl StrRef<'_> {
+    /// Calls `f` with the string as text.
     #[inline]
     pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
         match self {
@@ -110,7 +123,7 @@ impl ValueRef<'_> {
         }
     }
 
-    /// The length of the value as text, bytes.
+    /// The length of the string as text, bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Int(value) => decimal(*value, &mut [0u8; 20]).len(),
@@ -167,6 +180,7 @@ impl Shape {
             NewValue::Modified(data) if data.len() <= INLINE_MAX => {
                 (Store::Inline, data.len(), true)
             }
+            NewValue::Collection(_) => (Store::Collection, 8, false),
             _ => (Store::Heap, 8, false),
         };
         let mut flags = 0;
@@ -279,6 +293,9 @@ impl Entry {
                 NewValue::Shared(data) => {
                     at.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(data));
                 }
+                NewValue::Collection(value) => {
+                    at.cast::<*mut Collection>().write_unaligned(Box::into_raw(value));
+                }
             }
         }
     }
@@ -289,7 +306,8 @@ impl Entry {
             let store = match self.0.add(4).read() {
                 0 => Store::Inline,
                 1 => Store::Int,
-                _ => Store::Heap,
+                2 => Store::Heap,
+                _ => Store::Collection,
             };
             let flags = self.0.add(5).read();
             let (key_len, value_len) = if flags & WIDE != 0 {
@@ -302,18 +320,16 @@ impl Entry {
         }
     }
 
-    /// The handle as the lower 48 bits of a table's slot.
+    /// The word of a table that holds the entry.
     #[inline]
-    pub(crate) fn to_bits(self) -> u64 {
-        self.0.as_ptr() as u64
+    pub(crate) fn word(self, tag: u16) -> Word {
+        Word::new(tag, self.0)
     }
 
-    /// # Safety
-    /// `bits` must come from [`Self::to_bits`] of an entry that has not been freed.
+    /// The entry that a word of one of the keyspace's tables holds.
     #[inline]
-    pub(crate) unsafe fn from_bits(bits: u64) -> Self {
-        // SAFETY: handles are never null.
-        Self(unsafe { NonNull::new_unchecked(bits as *mut u8) })
+    pub(crate) fn in_word(word: Word) -> Self {
+        Self(word.entry())
     }
 
     /// # Safety
@@ -330,7 +346,7 @@ impl Entry {
     pub(crate) unsafe fn try_overwrite<'v>(
         self,
         value: NewValue<'v>,
-    ) -> Result<Option<Arc<Vec<u8>>>, NewValue<'v>> {
+    ) -> Result<Option<Heap>, NewValue<'v>> {
         let old = self.shape();
         if let (Store::Int, NewValue::Int(value)) = (old.store, &value) {
             // A counter, as often as not.
@@ -353,18 +369,27 @@ impl Entry {
 
     /// # Safety
     /// The heap value must not be used through this entry again.
-    unsafe fn take_heap(self, shape: Shape) -> Option<Arc<Vec<u8>>> {
-        if shape.store != Store::Heap {
-            return None;
-        }
-        // SAFETY: a heap entry holds a pointer from `Arc::into_raw`, and owns one count of it.
+    #[inline]
+    unsafe fn take_heap(self, shape: Shape) -> Option<Heap> {
+        // SAFETY: the place for the value is inside the entry. A heap string is a pointer from `Arc::into_raw`, of which
+        // the entry owns one count; a collection is one from `Box::into_raw`.
         unsafe {
-            let at = self.0.add(shape.value_at()).cast::<*const Vec<u8>>();
-            Some(Arc::from_raw(at.read_unaligned()))
+            let at = self.0.add(shape.value_at());
+            match shape.store {
+                Store::Inline | Store::Int => None,
+                Store::Heap => {
+                    let raw = at.cast::<*const Vec<u8>>().read_unaligned();
+                    Some(Heap::String(Arc::from_raw(raw)))
+                }
+                Store::Collection => {
+                    let raw = at.cast::<*mut Collection>().read_unaligned();
+                    Some(Heap::Collection(Box::from_raw(raw)))
+                }
+            }
         }
     }
 
-    /// The heap value, to be changed in place. `None` if the value is not on the heap.
+    /// The heap string, to be changed in place. `None` if the value is not one.
     ///
     /// # Safety
     /// The caller must have the only access to the entry for all of `'a`.
@@ -373,11 +398,76 @@ impl Entry {
         // SAFETY: the Arc is taken out and put back, so that its count stays right; `make_mut` moves it to a new
         // allocation if a reply still shares it.
         unsafe {
-            let mut heap = self.take_heap(shape)?;
+            if shape.store != Store::Heap {
+                return None;
+            }
+            let Some(Heap::String(mut heap)) = self.take_heap(shape) else { return None };
             Arc::make_mut(&mut heap);
             let raw = Arc::into_raw(heap).cast_mut();
             self.0.add(shape.value_at()).cast::<*const Vec<u8>>().write_unaligned(raw);
             Some(&mut *raw)
+        }
+    }
+
+    /// The collection, to be changed in place. `None` if the value is a string.
+    ///
+    /// # Safety
+    /// The caller must have the only access to the entry for all of `'a`.
+    #[inline]
+    pub(crate) unsafe fn collection_mut<'a>(self) -> Option<&'a mut Collection> {
+        let shape = self.shape();
+        if shape.store != Store::Collection {
+            return None;
+        }
+        // SAFETY: a collection's pointer comes from `Box::into_raw`, and the entry owns it.
+        unsafe {
+            let raw = self.0.add(shape.value_at()).cast::<*mut Collection>().read_unaligned();
+            Some(&mut *raw)
+        }
+    }
+
+    /// Takes the collection out; an integer stays in its place. `None` if the value is a string.
+    ///
+    /// # Safety
+    /// The caller must have the only access to the entry.
+    pub(crate) unsafe fn take_collection(self) -> Option<Box<Collection>> {
+        let mut shape = self.shape();
+        if shape.store != Store::Collection {
+            return None;
+        }
+        // SAFETY: the pointer is overwritten by an integer of the same size as soon as it is taken.
+        unsafe {
+            let Some(Heap::Collection(collection)) = self.take_heap(shape) else { return None };
+            shape.store = Store::Int;
+            self.write_head(shape);
+            self.0.add(shape.value_at()).cast::<i64>().write_unaligned(0);
+            Some(collection)
+        }
+    }
+
+    /// The same key, value and access data in a new entry with another expiry; this one is freed.
+    ///
+    /// # Safety
+    /// The caller must have the only access to the entry, and this handle must not be used again.
+    pub(crate) unsafe fn with_expire(self, expire: Option<i64>) -> Self {
+        let old = self.shape();
+        let mut new = old;
+        new.flags = old.flags & !EXPIRES | if expire.is_some() { EXPIRES } else { 0 };
+        let layout = new.layout();
+        // SAFETY: as in `new`. What lies behind the expiry, key and value with its pointer, moves over as it is, so that
+        // the new entry owns what the old one did.
+        unsafe {
+            let Some(ptr) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
+            let entry = Self(ptr);
+            ptr.cast::<u32>().write(self.as_ref().access());
+            entry.write_head(new);
+            if let Some(at) = expire {
+                ptr.add(new.expire_at()).cast::<i64>().write_unaligned(at);
+            }
+            let from = self.0.add(old.key_at());
+            ptr.add(new.key_at()).copy_from_nonoverlapping(from, old.key_len + old.value_len);
+            dealloc(self.0.as_ptr(), old.layout());
+            entry
         }
     }
 
@@ -396,7 +486,7 @@ impl Entry {
     ///
     /// # Safety
     /// The handle, and all its copies, must not be used again.
-    pub(crate) unsafe fn free(self) -> Option<Arc<Vec<u8>>> {
+    pub(crate) unsafe fn free(self) -> Option<Heap> {
         let shape = self.shape();
         // SAFETY: the layout is the one that the entry was allocated with: in-place changes keep it.
         unsafe {
@@ -426,22 +516,42 @@ impl<'a> EntryRef<'a> {
     }
 
     #[inline]
-    pub fn value(self) -> ValueRef<'a> {
+    pub fn is_string(self) -> bool {
+        self.entry.shape().store != Store::Collection
+    }
+
+    /// The string; `None` if the value is a collection.
+    #[inline]
+    pub fn string(self) -> Option<StrRef<'a>> {
         let shape = self.entry.shape();
         // SAFETY: the value lies inside the live entry for all of `'a`; a heap value lives as long as the entry's count.
         unsafe {
             let at = self.entry.0.add(shape.value_at());
-            match shape.store {
+            Some(match shape.store {
                 Store::Inline => {
-                    ValueRef::Bytes(std::slice::from_raw_parts(at.as_ptr(), shape.value_len))
+                    StrRef::Bytes(std::slice::from_raw_parts(at.as_ptr(), shape.value_len))
                 }
-                Store::Int => ValueRef::Int(at.cast::<i64>().read_unaligned()),
-                Store::Heap => ValueRef::Bytes(&*at.cast::<*const Vec<u8>>().read_unaligned()),
-            }
+                Store::Int => StrRef::Int(at.cast::<i64>().read_unaligned()),
+                Store::Heap => StrRef::Bytes(&*at.cast::<*const Vec<u8>>().read_unaligned()),
+                Store::Collection => return None,
+            })
         }
     }
 
-    /// The heap value with a count of its own, for a reply that outlives the lock; `None` if it is not on the heap.
+    /// The collection; `None` if the value is a string.
+    #[inline]
+    pub fn collection(self) -> Option<&'a Collection> {
+        let shape = self.entry.shape();
+        if shape.store != Store::Collection {
+            return None;
+        }
+        // SAFETY: a collection's pointer comes from `Box::into_raw`, and lives as long as the entry.
+        unsafe {
+            Some(&*self.entry.0.add(shape.value_at()).cast::<*const Collection>().read_unaligned())
+        }
+    }
+
+    /// The heap string with a count of its own, for a reply that outlives the lock; `None` if the value is not one.
     pub fn share(self) -> Option<Arc<Vec<u8>>> {
         let shape = self.entry.shape();
         if shape.store != Store::Heap {
@@ -455,15 +565,19 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// A copy of the value; heap values are shared.
+    /// A copy of the value; heap strings are shared.
     pub fn to_value(self) -> Value {
         if let Some(shared) = self.share() {
             return Value::Shared(shared);
         }
-        match self.value() {
-            ValueRef::Int(value) => Value::Int(value),
-            ValueRef::Bytes(data) => {
+        match (self.string(), self.collection()) {
+            (Some(StrRef::Int(value)), _) => Value::Int(value),
+            (Some(StrRef::Bytes(data)), _) => {
                 Value::Bytes { data: data.to_vec(), modified: self.entry.shape().has(MODIFIED) }
+            }
+            (None, collection) => {
+                let collection = collection.expect("what is not a string is a collection");
+                Value::Collection(Box::new(collection.clone()))
             }
         }
     }
@@ -481,17 +595,17 @@ impl<'a> EntryRef<'a> {
 
     /// What TYPE calls the value.
     pub fn type_name(self) -> &'static str {
-        "string"
+        self.collection().map_or("string", Collection::type_name)
     }
 
-    pub fn encoding(self) -> Encoding {
+    /// What OBJECT ENCODING calls the form that the value is kept in.
+    pub fn encoding(self) -> &'static str {
         let shape = self.entry.shape();
         match shape.store {
-            Store::Int => Encoding::Int,
-            Store::Inline if shape.value_len <= EMBSTR_MAX && !shape.has(MODIFIED) => {
-                Encoding::Embstr
-            }
-            _ => Encoding::Raw,
+            Store::Int => "int",
+            Store::Inline if shape.value_len <= EMBSTR_MAX && !shape.has(MODIFIED) => "embstr",
+            Store::Inline | Store::Heap => "raw",
+            Store::Collection => self.collection().map_or("", Collection::encoding),
         }
     }
 
@@ -519,7 +633,9 @@ impl<'a> EntryRef<'a> {
     /// Bytes of memory that the entry holds, its slot in the table not counted.
     pub fn memory(self) -> usize {
         let own = self.entry.shape().layout().size();
-        own + self.share().map_or(0, |heap| heap.capacity() + size_of::<Vec<u8>>() + 16)
+        let shared = self.share().map_or(0, |heap| heap.capacity() + size_of::<Vec<u8>>() + 16);
+        let made = self.collection().map_or(0, |made| made.memory() + size_of::<Collection>());
+        own + shared + made
     }
 }
 
@@ -533,7 +649,7 @@ mod tests {
         unsafe {
             let seen = entry.as_ref();
             assert_eq!(seen.key(), key);
-            seen.value().with_bytes(|bytes| assert_eq!(bytes, value));
+            seen.string().unwrap().with_bytes(|bytes| assert_eq!(bytes, value));
             assert_eq!(seen.expire(), expire);
             assert_eq!(seen.access(), 7);
             drop(entry.free());
@@ -557,7 +673,7 @@ mod tests {
         // SAFETY: one owner, freed once.
         unsafe {
             assert!(entry.try_overwrite(NewValue::Bytes(&[2; 30])).is_ok());
-            entry.as_ref().value().with_bytes(|b| assert_eq!(b, [2; 30]));
+            entry.as_ref().string().unwrap().with_bytes(|b| assert_eq!(b, [2; 30]));
             assert!(entry.try_overwrite(NewValue::Bytes(&[3; 100])).is_err());
             assert!(entry.try_overwrite(NewValue::Int(5)).is_err());
             drop(entry.free());

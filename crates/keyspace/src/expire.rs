@@ -6,11 +6,12 @@
 //! Coarse times go in circles: one that passed half a circle ago looks like the future. Each entry is therefore looked
 //! at several times in a circle; where the clock makes that impossible by jumping, a round looks at all entries.
 
+use respire_datatypes::table::Word;
+
 use crate::db::{COARSE_HORIZON, coarse, expire_tag};
 use crate::entry::Entry;
 use crate::hash::Key;
 use crate::shard::Shard;
-use crate::table::Word;
 
 /// Where the next step begins.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,7 +40,7 @@ impl ExpireCursor {
 }
 
 /// What a step did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExpireStep {
     /// Keys deleted.
     pub expired: usize,
@@ -47,6 +48,8 @@ pub struct ExpireStep {
     pub buckets: usize,
     /// The step came to the end of the last database: all of the shard has been looked at since it was there before.
     pub wrapped: bool,
+    /// The keys deleted, each with its database, if they are to be told of.
+    pub names: Vec<(usize, Vec<u8>)>,
 }
 
 impl Shard {
@@ -56,8 +59,14 @@ impl Shard {
     }
 
     /// Looks at up to `buckets` buckets of expiring keys, and at most about `entries` of them that look due at `now`;
-    /// deletes those that are.
-    pub fn expire_step(&mut self, now: i64, buckets: usize, entries: usize) -> ExpireStep {
+    /// deletes those that are. Their names are kept for the caller if it says so with `tell`.
+    pub fn expire_step(
+        &mut self,
+        now: i64,
+        buckets: usize,
+        entries: usize,
+        tell: bool,
+    ) -> ExpireStep {
         self.expire_cursor.note_time(now);
         let mut done = ExpireStep::default();
         let mut due: Vec<Entry> = Vec::new();
@@ -69,13 +78,18 @@ impl Shard {
             let next = self.dbs[db].expires.visit(position, |word: Word| {
                 // Not after now, on a circle: the other half of it is the future.
                 if every || now_coarse.wrapping_sub(word.tag()) < 1 << 15 {
-                    due.push(word.entry());
+                    due.push(Entry::in_word(word));
                 }
             });
             done.buckets += 1;
             seen += due.len();
             for entry in &due {
-                done.expired += usize::from(self.expire_entry(db, *entry, now));
+                if let Some(name) = self.expire_entry(db, *entry, now) {
+                    done.expired += 1;
+                    if tell {
+                        done.names.push((db, name));
+                    }
+                }
             }
             match next {
                 Some(position) => self.expire_cursor.position = position,
@@ -93,8 +107,8 @@ impl Shard {
         done
     }
 
-    /// Deletes an entry that is due; renews the coarse time of one that only looked so.
-    fn expire_entry(&mut self, db: usize, entry: Entry, now: i64) -> bool {
+    /// Deletes an entry that is due, and returns its key; renews the coarse time of one that only looked so.
+    fn expire_entry(&mut self, db: usize, entry: Entry, now: i64) -> Option<Vec<u8>> {
         // SAFETY: the entry was just read from a table of this shard, which is borrowed mutably.
         let seen = unsafe { entry.as_ref() };
         let hash = self.hasher.hash(seen.key());
@@ -103,11 +117,11 @@ impl Shard {
         if at > now {
             self.db_mut(db).set_expire(place, hash, Some(at), now);
             debug_assert!(expire_tag(at, now) == coarse(now) || at > now);
-            return false;
+            return None;
         }
         let bytes = seen.key().to_vec();
         let key = Key { bytes: &bytes, hash, shard: 0 };
         self.expire_place(db, &key, place);
-        true
+        Some(bytes)
     }
 }

@@ -1,7 +1,5 @@
 //! The two hashes of a key: 32-bit FNV-1a picks the shard, a keyed 64-bit hash the place inside it. FNV-1a is fixed and
-//! known to everyone; the second hash has a secret, so that chosen keys cannot crowd one bucket.
-
-use std::hash::{BuildHasher, Hasher as _};
+//! known to everyone; the second, the datatypes' keyed hash, has a secret, so that chosen keys cannot crowd one bucket.
 
 /// The 32-bit FNV-1a hash.
 #[inline]
@@ -29,43 +27,6 @@ pub(crate) fn fnv1a_lanes(keys: [&[u8]; LANES]) -> [u32; LANES] {
     hashes
 }
 
-/// The keyed hash of one keyspace.
-#[derive(Debug, Clone)]
-pub struct Hasher {
-    state: ahash::RandomState,
-    /// Bits that a hash may have; tests clear some to crowd many keys into few buckets.
-    #[cfg(test)]
-    kept: u64,
-}
-
-impl Hasher {
-    /// A hash keyed by `secret`.
-    pub fn new(secret: [u64; 4]) -> Self {
-        let [a, b, c, d] = secret;
-        Self {
-            state: ahash::RandomState::with_seeds(a, b, c, d),
-            #[cfg(test)]
-            kept: u64::MAX,
-        }
-    }
-
-    /// A hash with only the bits of `kept`.
-    #[cfg(test)]
-    pub(crate) fn crowding(secret: [u64; 4], kept: u64) -> Self {
-        Self { kept, ..Self::new(secret) }
-    }
-
-    #[inline]
-    pub fn hash(&self, key: &[u8]) -> u64 {
-        let mut hasher = self.state.build_hasher();
-        hasher.write(key);
-        let hash = hasher.finish();
-        #[cfg(test)]
-        let hash = hash & self.kept;
-        hash
-    }
-}
-
 /// A key with its hashes.
 #[derive(Debug, Clone, Copy)]
 pub struct Key<'a> {
@@ -91,12 +52,5 @@ mod tests {
         for keys in [[&b"a"[..], b"b", b"", b"dd"], [b"abcd", b"efgh", b"\xff\0\x80x", b"    "]] {
             assert_eq!(fnv1a_lanes(keys), keys.map(fnv1a));
         }
-    }
-
-    #[test]
-    fn the_secret_matters() {
-        let (a, b) = (Hasher::new([1, 2, 3, 4]), Hasher::new([5, 6, 7, 8]));
-        assert_ne!(a.hash(b"key"), b.hash(b"key"));
-        assert_eq!(a.hash(b"key"), a.clone().hash(b"key"));
     }
 }

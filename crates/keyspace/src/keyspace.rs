@@ -1,9 +1,12 @@
 //! The keyspace as a whole: picks shards, locks them, prefetches for batches, and walks all of them for SCAN.
 
+use std::sync::Arc;
+
+use respire_datatypes::hash::Hasher;
 use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
-use crate::hash::{Hasher, Key, LANES, fnv1a, fnv1a_lanes};
+use crate::hash::{Key, LANES, fnv1a, fnv1a_lanes};
 use crate::lock::{Cell, Held, HeldNow, Mode, SHARDS_MAX};
 use crate::shard::Shard;
 
@@ -30,13 +33,20 @@ impl Keyspace {
     pub fn new(shards: usize, databases: usize, secret: [u64; 4]) -> Self {
         assert!((1..=SHARDS_MAX).contains(&shards) && databases > 0);
         let hasher = Hasher::new(secret);
-        let cells = (0..shards).map(|_| Cell::new(Shard::new(databases, &hasher))).collect();
+        let order = Arc::default();
+        let cells =
+            (0..shards).map(|_| Cell::new(Shard::with_order(databases, &hasher, &order))).collect();
         let mask = shards.is_power_of_two().then(|| shards as u32 - 1);
         Self { cells, hasher, databases, mask }
     }
 
     pub fn shard_count(&self) -> usize {
         self.cells.len()
+    }
+
+    /// The keyed hash, which large collections share.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
     }
 
     pub fn databases(&self) -> usize {

@@ -7,13 +7,14 @@
 //! more than the borrow checker can follow. [`Held`] keeps the list of what is locked and checks every access to it.
 
 use std::cell::UnsafeCell;
-use std::sync::Arc;
 
 use parking_lot::RawRwLock;
 use parking_lot::lock_api::RawRwLock as _;
 use smallvec::SmallVec;
 
+use crate::entry::Heap;
 use crate::shard::Shard;
+use crate::waiting::ReadyKey;
 
 /// How a command holds its shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,14 +154,21 @@ impl<'k> Held<'k> {
     }
 
     #[inline]
-    fn check(&self, shard: u32) {
-        let held = match &self.which {
+    fn holds(&self, shard: u32) -> bool {
+        match &self.which {
             Which::One(only) => *only == shard,
             Which::Some(list) => list.binary_search(&shard).is_ok(),
             Which::All => (shard as usize) < self.cells.len(),
             Which::Nothing => false,
-        };
-        assert!(held, "shard {shard} is not held: the command's key positions are wrong");
+        }
+    }
+
+    #[inline]
+    fn check(&self, shard: u32) {
+        assert!(
+            self.holds(shard),
+            "shard {shard} is not held: the command's key positions are wrong"
+        );
     }
 
     #[inline]
@@ -179,14 +187,60 @@ impl<'k> Held<'k> {
         unsafe { &mut *self.cells[shard as usize].shard.get() }
     }
 
-    /// Whether a change set large values aside. Only meaningful for shards held for writing.
+    /// Whether a change left something to do: see [`Shard::has_leftovers`]. Only meaningful for shards held for writing.
     #[inline]
-    pub fn has_garbage(&self) -> bool {
-        self.mode == Mode::Write && self.any_shard(Shard::has_garbage)
+    pub fn has_leftovers(&self) -> bool {
+        self.mode == Mode::Write && self.any_shard(Shard::has_leftovers)
+    }
+
+    /// Whether somebody waits for keys of these shards with a command that needs shards which are not held.
+    #[inline]
+    pub fn must_widen(&self) -> bool {
+        self.mode == Mode::Write && self.any_shard(Shard::reaches_out) && !self.is_closed()
+    }
+
+    #[cold]
+    fn is_closed(&self) -> bool {
+        self.reach().iter().all(|shard| self.holds(*shard))
+    }
+
+    /// The held shards, and those that anybody needs who waits for one of their keys.
+    fn reach(&self) -> SmallVec<[u32; 16]> {
+        let mut reach = self.held_shards();
+        for shard in self.held_shards() {
+            reach.extend(self.shard(shard).waiting.reach());
+        }
+        reach
+    }
+
+    /// Gives up what is held and holds, for writing, all shards that a change of these may touch by serving those who
+    /// wait: theirs, and the ones of those who wait for what they change in turn. The keyspace may change in between.
+    #[cold]
+    pub fn widened(self) -> Self {
+        let mut held = self;
+        loop {
+            let (reach, cells) = (held.reach(), held.cells);
+            if reach.iter().all(|shard| held.holds(*shard)) {
+                return held;
+            }
+            drop(held);
+            held = Self::some(cells, reach, Mode::Write);
+        }
+    }
+
+    /// The keys of held shards that have changed since the last call, and that somebody waits for, in the order of
+    /// their changes.
+    pub fn take_ready(&mut self) -> Vec<ReadyKey> {
+        let mut ready = Vec::new();
+        for shard in self.held_shards() {
+            ready.append(&mut self.shard_mut(shard).take_ready());
+        }
+        ready.sort_unstable_by_key(|key| key.order);
+        ready
     }
 
     /// The large values that changes set aside, of all held shards.
-    pub fn take_garbage(&mut self) -> Vec<Arc<Vec<u8>>> {
+    pub fn take_garbage(&mut self) -> Vec<Heap> {
         let held = self.held_shards();
         held.into_iter().flat_map(|shard| self.shard_mut(shard).take_garbage()).collect()
     }

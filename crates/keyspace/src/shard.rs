@@ -2,15 +2,17 @@
 //! large values are set aside to be freed elsewhere. Every change of the keyspace goes through here.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use respire_datatypes::collection::Collection;
+use respire_datatypes::hash::Hasher;
+use respire_datatypes::table::Place;
 
 use crate::db::{Db, Found};
-use crate::entry::{Entry, EntryRef, NewValue};
-use crate::hash::{Hasher, Key};
-use crate::table::Place;
+use crate::entry::{Entry, EntryRef, Heap, NewValue, Value};
+use crate::hash::Key;
+use crate::waiting::{ReadyKey, Ticket, Waiting};
 use crate::watch::{WatchFlag, Watches};
-
-/// Bytes from which a heap value is freed off the caller's thread.
-const GARBAGE_FROM: usize = 256 * 1024;
 
 /// What becomes of a key's expiry when its value is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,8 @@ pub enum Ttl {
 pub struct Shard {
     pub(crate) dbs: Vec<Db>,
     pub(crate) watches: Watches,
-    garbage: Vec<Arc<Vec<u8>>>,
+    pub(crate) waiting: Waiting,
+    garbage: Vec<Heap>,
     changes: u64,
     expired: u64,
     pub(crate) hasher: Hasher,
@@ -33,10 +36,17 @@ pub struct Shard {
 }
 
 impl Shard {
+    #[cfg(test)]
     pub(crate) fn new(databases: usize, hasher: &Hasher) -> Self {
+        Self::with_order(databases, hasher, &Arc::default())
+    }
+
+    /// A shard whose ready keys are put in order with those of other shards.
+    pub(crate) fn with_order(databases: usize, hasher: &Hasher, order: &Arc<AtomicU64>) -> Self {
         Self {
             dbs: (0..databases).map(|_| Db::new(hasher.clone())).collect(),
             watches: Watches::default(),
+            waiting: Waiting::new(order),
             garbage: Vec::new(),
             changes: 0,
             expired: 0,
@@ -72,13 +82,13 @@ impl Shard {
 
     /// Large values that were removed, to be dropped where that disturbs nobody.
     #[inline]
-    pub fn take_garbage(&mut self) -> Vec<Arc<Vec<u8>>> {
+    pub fn take_garbage(&mut self) -> Vec<Heap> {
         if self.garbage.is_empty() { Vec::new() } else { std::mem::take(&mut self.garbage) }
     }
 
-    fn discard(&mut self, heap: Option<Arc<Vec<u8>>>) {
+    fn discard(&mut self, heap: Option<Heap>) {
         if let Some(heap) = heap
-            && heap.capacity() >= GARBAGE_FROM
+            && heap.is_large()
         {
             self.garbage.push(heap);
         }
@@ -90,6 +100,47 @@ impl Shard {
         if !self.watches.is_empty() {
             self.watches.changed(db, key);
         }
+        if !self.waiting.is_empty() {
+            self.waiting.changed(db, key);
+        }
+    }
+
+    /// Puts a ticket in the queue of a key.
+    pub fn wait(&mut self, db: usize, key: &[u8], ticket: &Arc<Ticket>) {
+        self.waiting.add(db, key, ticket);
+    }
+
+    /// Takes a ticket out of the queue of a key.
+    pub fn wait_no_longer(&mut self, db: usize, key: &[u8], ticket: &Arc<Ticket>) {
+        self.waiting.remove(db, key, ticket);
+    }
+
+    /// Those who wait for a key, the longest first.
+    pub fn waiting_for(&self, db: usize, key: &[u8]) -> Vec<Arc<Ticket>> {
+        self.waiting.queue(db, key)
+    }
+
+    /// Keys that are waited for.
+    pub fn waited_for(&self) -> usize {
+        self.waiting.keys()
+    }
+
+    /// The keys that have changed since the last call, and that somebody waits for.
+    pub fn take_ready(&mut self) -> Vec<ReadyKey> {
+        self.waiting.take_ready()
+    }
+
+    /// Whether a change left something to do before the shard is unlocked: large values to be set aside, or clients
+    /// that wait for what has changed.
+    #[inline]
+    pub fn has_leftovers(&self) -> bool {
+        self.has_garbage() || self.waiting.has_ready()
+    }
+
+    /// Whether somebody waits whose command needs other shards, too.
+    #[inline]
+    pub fn reaches_out(&self) -> bool {
+        self.waiting.is_wide()
     }
 
     /// Deletes a key whose time has passed. Returns whether it was there.
@@ -112,17 +163,42 @@ impl Shard {
     /// The entry of `key`, to be changed; `None` if there is none. An expired one is deleted on the way.
     #[inline]
     pub fn entry<'a>(&'a mut self, db: usize, key: &'a Key<'a>, now: i64) -> Option<EntryMut<'a>> {
+        let place = self.live_place(db, key, now)?;
+        Some(EntryMut { shard: self, db, key, place, now })
+    }
+
+    #[inline]
+    fn live_place(&mut self, db: usize, key: &Key<'_>, now: i64) -> Option<Place> {
         let place = self.dbs[db].place(key)?;
         // SAFETY: an entry in the table is alive while the table is borrowed.
-        let entry = unsafe { place.word().entry().as_ref() };
+        let entry = unsafe { Entry::in_word(place.word()).as_ref() };
         if entry.expire().is_some_and(|at| at <= now) {
             self.expire_place(db, key, place);
             return None;
         }
-        Some(EntryMut { shard: self, db, key, place, now })
+        Some(place)
     }
 
-    /// Stores `value` under `key`, whatever was there. `access` is the access data of a new entry.
+    /// As [`Self::entry`]; a key that is missing gets the collection that `make` makes, and nobody is told of it yet.
+    #[inline]
+    pub fn entry_or_insert<'a>(
+        &'a mut self,
+        db: usize,
+        key: &'a Key<'a>,
+        make: impl FnOnce() -> Collection,
+        access: u32,
+        now: i64,
+    ) -> EntryMut<'a> {
+        let place = self.live_place(db, key, now).unwrap_or_else(|| {
+            let entry = Entry::new(key.bytes, NewValue::Collection(Box::new(make())), None, access);
+            self.dbs[db].insert(key, entry, None, now);
+            self.dbs[db].place(key).expect("just inserted")
+        });
+        EntryMut { shard: self, db, key, place, now }
+    }
+
+    /// Stores `value` under `key`, whatever was there. `access` is the access data of a new entry. Returns whether the
+    /// key is new.
     #[inline]
     pub fn set(
         &mut self,
@@ -132,13 +208,17 @@ impl Shard {
         ttl: Ttl,
         access: u32,
         now: i64,
-    ) {
+    ) -> bool {
         match self.entry(db, key, now) {
             Some(mut entry) => {
                 entry.get().set_access(access);
                 entry.set(value, ttl);
+                false
             }
-            None => self.insert_new(db, key, value, ttl, access, now),
+            None => {
+                self.insert_new(db, key, value, ttl, access, now);
+                true
+            }
         }
     }
 
@@ -182,6 +262,7 @@ impl Shard {
         let hasher = self.hasher.clone();
         let old = std::mem::replace(&mut self.dbs[db], empty);
         self.watches.changed_where(db, |key| exists(&old, &hasher, key, now));
+        self.waiting.changed_where(db, |key| exists(&old, &hasher, key, now));
         self.changes += old.len() as u64;
         old
     }
@@ -196,6 +277,10 @@ impl Shard {
         }
         self.dbs.swap(a, b);
         self.changes += 1;
+        for db in [a, b] {
+            let here = &self.dbs[db];
+            self.waiting.changed_where(db, |key| exists(here, &self.hasher, key, now));
+        }
     }
 }
 
@@ -215,9 +300,14 @@ pub struct EntryMut<'a> {
 
 impl EntryMut<'_> {
     #[inline]
+    fn entry(&self) -> Entry {
+        Entry::in_word(self.place.word())
+    }
+
+    #[inline]
     pub fn get(&self) -> EntryRef<'_> {
         // SAFETY: the entry is alive while the shard is borrowed.
-        unsafe { self.place.word().entry().as_ref() }
+        unsafe { self.entry().as_ref() }
     }
 
     /// Replaces the value and, as `ttl` says, the expiry.
@@ -243,10 +333,11 @@ impl EntryMut<'_> {
     /// Changes the string in place with `f`; its allocation grows as a `Vec` does, so that appending stays cheap.
     pub fn modify(&mut self, f: impl FnOnce(&mut Vec<u8>)) {
         // SAFETY: `&mut self` gives the only access to the entry.
-        if let Some(heap) = unsafe { self.place.word().entry().heap_mut() } {
+        if let Some(heap) = unsafe { self.entry().heap_mut() } {
             f(heap);
         } else {
-            let mut data = self.get().value().with_bytes(<[u8]>::to_vec);
+            let text = self.get().string().expect("only strings are modified as such");
+            let mut data = text.with_bytes(<[u8]>::to_vec);
             f(&mut data);
             // A string that grows past what an entry comfortably holds will grow again: it moves to the heap.
             let value = match data.len() {
@@ -259,11 +350,45 @@ impl EntryMut<'_> {
         self.shard.changed(self.db, self.key.bytes);
     }
 
+    /// The collection, to be changed in place; `None` if the value is a string. Whoever changes it tells so with
+    /// [`Self::changed`].
+    #[inline]
+    pub fn collection_mut(&mut self) -> Option<&mut Collection> {
+        // SAFETY: `&mut self` gives the only access to the entry.
+        unsafe { self.entry().collection_mut() }
+    }
+
+    /// Tells that the collection was changed in place.
+    #[inline]
+    pub fn changed(&mut self) {
+        self.shard.changed(self.db, self.key.bytes);
+    }
+
+    /// Deletes the key, and gives its value.
+    pub fn take(self) -> Value {
+        // SAFETY: `self` gives the only access to the entry, which leaves the table below.
+        let value = match unsafe { self.entry().take_collection() } {
+            Some(collection) => Value::Collection(collection),
+            None => self.get().to_value(),
+        };
+        self.remove();
+        value
+    }
+
     /// Deletes the key.
-    pub fn remove(self) {
+    pub fn remove(mut self) {
+        self.unlist();
+        self.changed();
+    }
+
+    /// Deletes the key of a collection that nobody was told of.
+    pub fn remove_unseen(mut self) {
+        self.unlist();
+    }
+
+    fn unlist(&mut self) {
         let heap = self.shard.dbs[self.db].remove(self.place, self.key.hash);
         self.shard.discard(heap);
-        self.shard.changed(self.db, self.key.bytes);
     }
 }
 

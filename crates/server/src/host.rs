@@ -11,7 +11,9 @@ use std::time::Duration;
 use nix::sys::resource::UsageWho;
 use parking_lot::Mutex;
 use respire_engine::config::Settings;
-use respire_engine::{Garbage, Host, HostInfo, Memory, Message, RewriteError, ShutdownRequest};
+use respire_engine::{
+    Garbage, Host, HostInfo, Memory, Message, Published, RewriteError, ShutdownRequest,
+};
 
 use crate::net::{Listeners, Mail, Mailbox};
 use crate::startup::reason;
@@ -93,6 +95,12 @@ impl Host for ServerHost {
         if let Some(mailbox) = self.mailboxes.get(thread)
             && let Err(error) = mailbox.post(Mail::Message { client, message })
         {
+            log::error!("Waking an event loop failed: {error}");
+        }
+    }
+
+    fn publish(&self, thread: usize, message: Arc<Published>) {
+        if let Err(error) = self.mailboxes[thread].post(Mail::Published(message)) {
             log::error!("Waking an event loop failed: {error}");
         }
     }

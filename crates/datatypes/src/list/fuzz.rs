@@ -70,7 +70,7 @@ fn history(seed: u64, steps: usize) {
     let mut model: VecDeque<Vec<u8>> = VecDeque::new();
     for step in 0..steps {
         let end = if rng.bool() { End::Front } else { End::Back };
-        let growing = step / (steps / 4) % 2 == 0;
+        let growing = (step / (steps / 4)).is_multiple_of(2);
         let len = model.len();
         match rng.u8(0..24) {
             0..10 if growing => {

@@ -38,7 +38,16 @@ impl Group {
             Self::Generic => Some("keyspace"),
             Self::Connection => Some("connection"),
             Self::Transactions => Some("transaction"),
-            Self::Server => None,
+            Self::List => Some("list"),
+            Self::Set => Some("set"),
+            Self::Hash => Some("hash"),
+            Self::SortedSet => Some("sortedset"),
+            Self::Stream => Some("stream"),
+            Self::Geo => Some("geo"),
+            Self::Bitmap => Some("bitmap"),
+            Self::Hyperloglog => Some("hyperloglog"),
+            // By their flag, and not by their group.
+            Self::Pubsub | Self::Server => None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod registry;
 mod renames;
 
 use bitflags::bitflags;
+use respire_datatypes::integer::parse_i64;
 use respire_resp::Args;
 
 use crate::ctx::Ctx;
@@ -43,6 +44,8 @@ bitflags! {
         const DANGEROUS = 1 << 19;
         /// Ours: acts at once even where a transaction is being queued.
         const NOT_QUEUED = 1 << 21;
+        /// Allowed to clients of RESP2 that listen to channels.
+        const WHILE_LISTENING = 1 << 22;
         const MOVABLE_KEYS = 1 << 20;
     }
 }
@@ -55,6 +58,15 @@ pub enum Group {
     Connection,
     Server,
     Transactions,
+    List,
+    Set,
+    Hash,
+    SortedSet,
+    Stream,
+    Geo,
+    Bitmap,
+    Hyperloglog,
+    Pubsub,
 }
 
 impl Group {
@@ -65,6 +77,15 @@ impl Group {
             Self::Connection => "connection",
             Self::Server => "server",
             Self::Transactions => "transactions",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Hash => "hash",
+            Self::SortedSet => "sorted-set",
+            Self::Stream => "stream",
+            Self::Geo => "geo",
+            Self::Bitmap => "bitmap",
+            Self::Hyperloglog => "hyperloglog",
+            Self::Pubsub => "pubsub",
         }
     }
 }
@@ -72,16 +93,26 @@ impl Group {
 /// Where a command's keys are and what it does to them, as in COMMAND INFO's key specifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySpec {
-    /// Position of the first key.
-    pub first: u32,
-    /// Position of the last key; negative counts from the end.
-    pub last: i32,
-    /// Distance from one key to the next.
-    pub step: u32,
+    pub place: Place,
     /// Flags of the specification, in Redis's words, separated by blanks: `RO access`, `RW access update` and so on.
     pub flags: &'static str,
     /// Why the flags are what they are, where they surprise; else empty.
     pub notes: &'static str,
+}
+
+/// Where keys are among the arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// From position `first` to `last` (negative counts from the end), every `step`.
+    Range { first: u32, last: i32, step: u32 },
+    /// Behind their number, which is at this position.
+    Counted { number: u32 },
+    /// One, behind a word that is at `from` or later. If the word comes again, the last one counts.
+    Behind { word: &'static str, from: u32 },
+    /// The first half of all that is behind a word, which is at `from` or later.
+    HalfBehind { word: &'static str, from: u32 },
+    /// Only the data tell. The command's lock must be one that covers them.
+    Unknown,
 }
 
 /// How a command holds the keyspace while it runs.
@@ -89,6 +120,9 @@ pub struct KeySpec {
 pub enum Lock {
     /// The shards of its keys, for writing if it is flagged so; nothing if it has no keys.
     Keys,
+    /// As [`Self::Keys`], but all shards, in the same way, if the row's `reaches_out` says that the arguments name
+    /// keys that only the data tell.
+    KeysOrAll,
     /// The shards of its keys, for writing, though it changes no key.
     KeysExclusive,
     /// One shard after the other; all of them inside a transaction.
@@ -115,6 +149,8 @@ pub struct Row {
     pub flags: Flags,
     pub keys: &'static [KeySpec],
     pub lock: Lock,
+    /// Whether a command with [`Lock::KeysOrAll`] needs all shards.
+    pub reaches_out: fn(&Args<'_>) -> bool,
     pub group: Group,
     /// The version of Redis that introduced it; `respire` for what only we have.
     pub since: &'static str,
@@ -149,6 +185,7 @@ impl Row {
             flags: Flags::empty(),
             keys: &[],
             lock: Lock::Keys,
+            reaches_out: |_| false,
             group: Group::Generic,
             since: "1.0.0",
             complexity: "O(1)",
@@ -202,6 +239,24 @@ impl Row {
         self
     }
 
+    /// A command with [`Lock::KeysOrAll`].
+    pub const fn reaches_out(mut self, reaches_out: fn(&Args<'_>) -> bool) -> Self {
+        self.lock = Lock::KeysOrAll;
+        self.reaches_out = reaches_out;
+        self
+    }
+
+    /// How a call with these arguments holds the keyspace.
+    #[inline]
+    pub(crate) fn lock_for(&self, args: &Args<'_>) -> Lock {
+        match self.lock {
+            Lock::KeysOrAll if !(self.reaches_out)(args) => Lock::Keys,
+            Lock::KeysOrAll if self.has(Flags::WRITE) => Lock::All,
+            Lock::KeysOrAll => Lock::AllShared,
+            lock => lock,
+        }
+    }
+
     pub const fn docs(
         mut self,
         group: Group,
@@ -243,7 +298,17 @@ impl KeySpec {
 
     /// Keys from `first` to `last`, every `step`.
     pub const fn range(first: u32, last: i32, step: u32, flags: &'static str) -> Self {
-        Self { first, last, step, flags, notes: "" }
+        Self::at(Place::Range { first, last, step }, flags)
+    }
+
+    /// Keys behind their number, which is at `position`.
+    pub const fn counted(position: u32, flags: &'static str) -> Self {
+        Self::at(Place::Counted { number: position }, flags)
+    }
+
+    /// Keys anywhere.
+    pub const fn at(place: Place, flags: &'static str) -> Self {
+        Self { place, flags, notes: "" }
     }
 
     /// The same with a reason for its flags.
@@ -251,11 +316,53 @@ impl KeySpec {
         Self { notes, ..self }
     }
 
-    /// The positions of the keys among `count` arguments.
-    pub fn positions(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
-        let last =
-            if self.last < 0 { count as i64 + i64::from(self.last) } else { self.last.into() };
-        let last = last.min(count as i64 - 1);
-        (i64::from(self.first)..=last).step_by(self.step as usize).map(|i| i as usize)
+    /// Whether the keys follow each other from a position on that is the same in every call, and how far apart.
+    #[inline]
+    pub(crate) fn fixed_start(&self) -> Option<(usize, usize)> {
+        match self.place {
+            Place::Range { first, step, .. } => Some((first as usize, step as usize)),
+            Place::Counted { number } => Some((number as usize + 1, 1)),
+            Place::Behind { .. } | Place::HalfBehind { .. } | Place::Unknown => None,
+        }
     }
+
+    /// The positions of the keys among `args`. None where the arguments make no sense.
+    #[inline]
+    pub fn positions(&self, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {
+        let (first, last, step) = match self.place {
+            Place::Range { first, last, step } => {
+                let last = if last < 0 { args.len() as i64 + i64::from(last) } else { last.into() };
+                (first.into(), last.min(args.len() as i64 - 1), step as usize)
+            }
+            Place::Counted { number } => counted(args, number as usize),
+            Place::Behind { word, from } => {
+                let mut starts = words(args, word, from).rev();
+                starts.next().map_or((1, 0, 1), |at| (at as i64 + 1, at as i64 + 1, 1))
+            }
+            Place::HalfBehind { word, from } => {
+                let half = |at: usize| (args.len() - 1 - at) / 2;
+                let found = words(args, word, from).next();
+                found.map_or((1, 0, 1), |at| (at as i64 + 1, (at + half(at)) as i64, 1))
+            }
+            Place::Unknown => (1, 0, 1),
+        };
+        (first..=last).step_by(step).map(|i| i as usize)
+    }
+}
+
+/// First and last position and step of keys that follow their number, which is at `at`.
+fn counted(args: &Args<'_>, at: usize) -> (i64, i64, usize) {
+    let number = args.try_get(at).and_then(parse_i64).unwrap_or(0);
+    let first = at as i64 + 1;
+    if number <= args.len() as i64 - first { (first, at as i64 + number, 1) } else { (1, 0, 1) }
+}
+
+/// The positions of a word from `from` on, the end excepted.
+fn words<'a>(
+    args: &'a Args<'_>,
+    word: &'a str,
+    from: u32,
+) -> impl DoubleEndedIterator<Item = usize> + 'a {
+    let end = args.len().saturating_sub(1);
+    (from as usize..end).filter(|at| args.get(*at).eq_ignore_ascii_case(word.as_bytes()))
 }

@@ -5,7 +5,7 @@ use respire_resp::Out;
 
 use super::reply_help;
 use crate::command::docs::{Argument, Kind, arguments};
-use crate::command::{Command, Flags, Group, Handler, KeySpec, Row, registry};
+use crate::command::{Command, Flags, Group, Handler, KeySpec, Place, Row, registry};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -201,7 +201,16 @@ fn keys_of_call<'a>(ctx: &Ctx<'a, '_>) -> Result<Vec<(&'a [u8], &'static str)>, 
             Some(_) => "OW update",
             None => spec.flags,
         };
-        keys.extend(spec.positions(call.len()).map(|at| (call.get(at), flags)));
+        keys.extend(spec.positions(&call).map(|at| (call.get(at), flags)));
+    }
+    // A command that must have keys and has none was called with nonsense.
+    if keys.is_empty()
+        && row
+            .keys
+            .iter()
+            .any(|spec| matches!(spec.place, Place::Counted { .. } | Place::HalfBehind { .. }))
+    {
+        return Err(Error::fixed("ERR Invalid arguments specified for command"));
     }
     Ok(keys)
 }
@@ -237,15 +246,17 @@ fn describe(out: &mut Out, command: &Command) {
     }
 }
 
-/// First key, last key and step: the older way to tell where the keys are.
+/// First key, last key and step: the older way to tell where the keys are, as far as it can.
 fn key_range(specs: &[KeySpec]) -> (i64, i64, i64) {
-    let (Some(first), Some(last)) = (specs.first(), specs.last()) else { return (0, 0, 0) };
-    (first.first.into(), last.last.into(), first.step.into())
+    let mut ranges = specs.iter().filter_map(|spec| match spec.place {
+        Place::Range { first, last, step } => Some((first.into(), last.into(), step.into())),
+        _ => None,
+    });
+    let Some(range @ (first, _, step)) = ranges.next() else { return (0, 0, 0) };
+    ranges.next_back().map_or(range, |(_, last, _)| (first, last, step))
 }
 
 fn describe_keys(out: &mut Out, spec: &KeySpec) {
-    // From the first key on, unless it is counted from the end.
-    let last = if spec.last < 0 { spec.last } else { spec.last - spec.first as i32 };
     out.map(3 + usize::from(!spec.notes.is_empty()));
     if !spec.notes.is_empty() {
         reply_fields(out, &[("notes", spec.notes)]);
@@ -253,18 +264,46 @@ fn describe_keys(out: &mut Out, spec: &KeySpec) {
     out.bulk(b"flags");
     reply_set(out, spec.flags.split_ascii_whitespace());
     out.bulk(b"begin_search");
-    search(out, "index", &[("index", spec.first.into())]);
+    match spec.place {
+        Place::Range { first, .. } => search(out, "index", &[("index", first.into())]),
+        Place::Counted { number } => search(out, "index", &[("index", number.into())]),
+        Place::Behind { word, from } | Place::HalfBehind { word, from } => {
+            search_head(out, "keyword", 2);
+            reply_fields(out, &[("keyword", word)]);
+            out.bulk(b"startfrom");
+            out.int(from.into());
+        }
+        Place::Unknown => search(out, "unknown", &[]),
+    }
     out.bulk(b"find_keys");
-    let find = [("lastkey", last.into()), ("keystep", spec.step.into()), ("limit", 0)];
-    search(out, "range", &find);
+    let range = |out: &mut Out, last: i64, step: i64, limit| {
+        search(out, "range", &[("lastkey", last), ("keystep", step), ("limit", limit)]);
+    };
+    match spec.place {
+        // From the first key on, unless it is counted from the end.
+        Place::Range { first, last, step } if last >= 0 => {
+            range(out, i64::from(last) - i64::from(first), step.into(), 0);
+        }
+        Place::Range { last, step, .. } => range(out, last.into(), step.into(), 0),
+        Place::Counted { .. } => {
+            search(out, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
+        }
+        Place::Behind { .. } => range(out, 0, 1, 0),
+        Place::HalfBehind { .. } => range(out, -1, 1, 2),
+        Place::Unknown => search(out, "unknown", &[]),
+    }
 }
 
-fn search(out: &mut Out, kind: &str, spec: &[(&str, i64)]) {
+fn search_head(out: &mut Out, kind: &str, fields: usize) {
     out.map(2);
     out.bulk(b"type");
     out.bulk(kind.as_bytes());
     out.bulk(b"spec");
-    out.map(spec.len());
+    out.map(fields);
+}
+
+fn search(out: &mut Out, kind: &str, spec: &[(&str, i64)]) {
+    search_head(out, kind, spec.len());
     for (name, value) in spec {
         out.bulk(name.as_bytes());
         out.int(*value);

@@ -29,7 +29,8 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     docs(Row::new("echo", 2, echo).flags(FAST), "1.0.0", "Answers the given message.", "message"),
     docs(
-        Row::new("exit", -1, quit).flags(FREE.union(Flags::NOT_QUEUED)),
+        Row::new("exit", -1, quit)
+            .flags(FREE.union(Flags::NOT_QUEUED).union(Flags::WHILE_LISTENING)),
         "respire",
         "Closes the connection, as QUIT does.",
         "",
@@ -42,20 +43,22 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     docs(
         Row::new("ping", -1, ping)
-            .flags(Flags::FAST)
+            .flags(Flags::FAST.union(Flags::WHILE_LISTENING))
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
         "1.0.0",
         "Answers PONG, or the given message.",
         "[message]",
     ),
     docs(
-        Row::new("quit", -1, quit).flags(FREE.union(Flags::NOT_QUEUED)),
+        Row::new("quit", -1, quit)
+            .flags(FREE.union(Flags::NOT_QUEUED).union(Flags::WHILE_LISTENING)),
         "1.0.0",
         "Closes the connection.",
         "",
     ),
     docs(
-        Row::new("reset", 1, reset).flags(FREE.union(Flags::NOT_QUEUED)),
+        Row::new("reset", 1, reset)
+            .flags(FREE.union(Flags::NOT_QUEUED).union(Flags::WHILE_LISTENING)),
         "6.2.0",
         "Brings the connection back to the state that it began in.",
         "",
@@ -79,10 +82,19 @@ fn behind_auth(args: &Args<'_>, i: usize) -> bool {
 }
 
 fn ping(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    if ctx.args.len() > 2 {
+        return Err(Error::arity(ctx.name()));
+    }
+    if ctx.session.only_listens() {
+        // Such clients expect messages, which are arrays.
+        ctx.out.array(2);
+        ctx.out.bulk(b"pong");
+        ctx.out.bulk(ctx.args.try_get(1).unwrap_or_default());
+        return Ok(());
+    }
     match (ctx.args.try_get(1), ctx.args.len()) {
         (Some(message), 2) => ctx.out.bulk(message),
-        (None, _) => ctx.out.simple("PONG"),
-        _ => return Err(Error::arity(ctx.name())),
+        _ => ctx.out.simple("PONG"),
     }
     Ok(())
 }
@@ -111,7 +123,7 @@ fn quit(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn reset(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    ctx.session.reset(ctx.engine);
+    ctx.session.reset(ctx.engine, ctx.worker.listeners);
     ctx.out.proto = ctx.session.proto;
     ctx.out.simple("RESET");
     Ok(())

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use respire_datatypes::access;
+use respire_datatypes::collection::Collection;
 use respire_datatypes::float::parse_f64;
 use respire_datatypes::glob;
 use respire_datatypes::integer::parse_i64;
-use respire_keyspace::{EntryRef, NewValue, TableStats, Ttl, ValueRef};
+use respire_datatypes::table::TableStats;
+use respire_keyspace::{EntryRef, NewValue, StrRef, Ttl};
 use respire_resp::Proto;
 
 use crate::command::{Flags, Group, Lock, Row};
@@ -98,7 +100,7 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{}",
         entry.key().as_ptr(),
-        entry.encoding().name(),
+        entry.encoding(),
         serialized_length(entry),
         access::lru_idle_seconds(lru, now)
     );
@@ -108,10 +110,13 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 /// Bytes of the value in an RDB file that is not compressed.
 fn serialized_length(entry: EntryRef<'_>) -> usize {
-    match entry.value() {
-        ValueRef::Int(value) if i8::try_from(value).is_ok() => 2,
-        ValueRef::Int(value) if i16::try_from(value).is_ok() => 3,
-        ValueRef::Int(value) if i32::try_from(value).is_ok() => 5,
+    let Some(text) = entry.string() else {
+        return entry.collection().map_or(0, Collection::memory);
+    };
+    match text {
+        StrRef::Int(value) if i8::try_from(value).is_ok() => 2,
+        StrRef::Int(value) if i16::try_from(value).is_ok() => 3,
+        StrRef::Int(value) if i32::try_from(value).is_ok() => 5,
         value => {
             let len = value.len();
             let head = match len {

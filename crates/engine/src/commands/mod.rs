@@ -10,6 +10,7 @@ mod keys;
 mod latency;
 mod memory;
 mod monitor;
+mod pubsub;
 mod server;
 mod slowlog;
 mod strings;
@@ -27,6 +28,7 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     command::ROWS,
     monitor::ROWS,
     transactions::ROWS,
+    pubsub::ROWS,
     server::ROWS,
     config::ROWS,
     info::ROWS,

@@ -161,4 +161,27 @@ pub(super) static ROWS: &[Directive] = &[
         Store::Special { read: special::read_renames, write: special::write_rename },
     )
     .file_only(),
+    // The forms of the types, and what is told of them.
+    row("hash-max-listpack-entries", number!(hash_max_listpack_entries: u64, 0 => i64::MAX))
+        .alias("hash-max-ziplist-entries"),
+    row("hash-max-listpack-value", number!(hash_max_listpack_value: u64, Kind::Memory { min: 0 }))
+        .alias("hash-max-ziplist-value"),
+    row("list-max-listpack-size", number!(list_max_listpack_size: i32, i32::MIN as i64 => INT_MAX))
+        .alias("list-max-ziplist-size"),
+    idle("list-compress-depth", Meaningless, number!(list_compress_depth: u32, 0 => INT_MAX)),
+    row("set-max-intset-entries", number!(set_max_intset_entries: u64, 0 => i64::MAX)),
+    row("set-max-listpack-entries", number!(set_max_listpack_entries: u64, 0 => i64::MAX)),
+    row("set-max-listpack-value", number!(set_max_listpack_value: u64, 0 => i64::MAX)),
+    row("zset-max-listpack-entries", number!(zset_max_listpack_entries: u64, 0 => i64::MAX))
+        .alias("zset-max-ziplist-entries"),
+    row("zset-max-listpack-value", number!(zset_max_listpack_value: u64, Kind::Memory { min: 0 }))
+        .alias("zset-max-ziplist-value"),
+    row("hll-sparse-max-bytes", number!(hll_sparse_max_bytes: u64, Kind::Memory { min: 0 })),
+    row("stream-node-max-bytes", number!(stream_node_max_bytes: u64, Kind::Memory { min: 0 })),
+    row("stream-node-max-entries", number!(stream_node_max_entries: u64, 0 => i64::MAX)),
+    row("tracking-table-max-keys", number!(tracking_table_max_keys: u64, 0 => i64::MAX)),
+    row(
+        "notify-keyspace-events",
+        Store::Special { read: special::read_events, write: special::write_events },
+    ),
 ];

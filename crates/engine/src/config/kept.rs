@@ -44,31 +44,11 @@ const PORT: Kind = int(0, 65_535);
 const PERMISSION: Kind = Kind::Choice(&["no", "yes", "local"]);
 
 pub(super) static ROWS: &[Directive] = &[
-    // Encodings of the types to come.
-    later("hash-max-listpack-entries", LONG, "512").alias("hash-max-ziplist-entries"),
-    later("hash-max-listpack-value", MEMORY, "64").alias("hash-max-ziplist-value"),
-    later("list-max-listpack-size", int(i32::MIN as i64, INT_MAX), "-2")
-        .alias("list-max-ziplist-size"),
     // Gone since Redis 3.2, but still accepted.
     none("list-max-ziplist-entries", TEXT, "").file_only(),
     none("list-max-ziplist-value", TEXT, "").file_only(),
-    later("list-compress-depth", NATURAL, "0"),
-    later("set-max-intset-entries", LONG, "512"),
-    later("set-max-listpack-entries", LONG, "128"),
-    later("set-max-listpack-value", LONG, "64"),
-    later("zset-max-listpack-entries", LONG, "128").alias("zset-max-ziplist-entries"),
-    later("zset-max-listpack-value", MEMORY, "64").alias("zset-max-ziplist-value"),
-    later("hll-sparse-max-bytes", MEMORY, "3000"),
-    later("stream-node-max-bytes", MEMORY, "4096"),
-    later("stream-node-max-entries", LONG, "100"),
     later("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
-    // Notifications, tracking, scripts, ACL.
-    Directive::new(
-        "notify-keyspace-events",
-        Remembered,
-        Store::KeptSpecial { default: "", read: special::keyspace_events },
-    ),
-    later("tracking-table-max-keys", LONG, "1000000"),
+    // Scripts, ACL.
     later("busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
     later("locale-collate", TEXT, ""),
     later("acl-pubsub-default", Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels"),

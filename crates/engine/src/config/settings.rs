@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::notify::Classes;
+
 /// Declares an enumeration with the names that its directive accepts and prints.
 macro_rules! choices {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
@@ -164,6 +166,27 @@ pub struct Settings {
     pub set_proc_title: bool,
     pub proc_title_template: String,
     pub rename_command: Vec<Rename>,
+    /// Up to how many elements, and of how many bytes each, a collection keeps its compact form.
+    pub hash_max_listpack_entries: u64,
+    pub hash_max_listpack_value: u64,
+    /// Elements of a list's node; negative: -1 to -5 for nodes of 4, 8, 16, 32 or 64 KiB.
+    pub list_max_listpack_size: i32,
+    /// Elements at both ends of a list that are not compressed; 0 compresses nothing.
+    pub list_compress_depth: u32,
+    pub set_max_intset_entries: u64,
+    pub set_max_listpack_entries: u64,
+    pub set_max_listpack_value: u64,
+    pub zset_max_listpack_entries: u64,
+    pub zset_max_listpack_value: u64,
+    /// Bytes up to which a HyperLogLog is kept sparse.
+    pub hll_sparse_max_bytes: u64,
+    /// Bytes and entries of a stream's node; 0 is no limit.
+    pub stream_node_max_bytes: u64,
+    pub stream_node_max_entries: u64,
+    /// Which changes of keys are published.
+    pub notify_keyspace_events: Classes,
+    /// Keys that clients are tracked for; 0 is no limit.
+    pub tracking_table_max_keys: u64,
     /// Values given to directives that have no field of their own, in canonical form.
     pub(super) kept: BTreeMap<&'static str, String>,
     /// Directives that a file, an argument or CONFIG SET named.
@@ -222,6 +245,20 @@ impl Settings {
             set_proc_title: true,
             proc_title_template: "{title} {listen-addr} {server-mode}".into(),
             rename_command: Vec::new(),
+            hash_max_listpack_entries: 512,
+            hash_max_listpack_value: 64,
+            list_max_listpack_size: -2,
+            set_max_intset_entries: 512,
+            set_max_listpack_entries: 128,
+            set_max_listpack_value: 64,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
+            hll_sparse_max_bytes: 3000,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
+            tracking_table_max_keys: 1_000_000,
+            list_compress_depth: 0,
+            notify_keyspace_events: Classes::empty(),
             kept: BTreeMap::new(),
             explicit: BTreeSet::new(),
         }

@@ -5,6 +5,7 @@ use super::directive::Origin;
 use super::kind::{INT_MAX, WRONG_NUMBER, one_of, parse_integer, parse_memory};
 use super::settings::{OutputLimit, Rename, Settings};
 use crate::command::Renames;
+use crate::notify::Classes;
 
 /// As many addresses as Redis takes.
 const MAX_BIND: usize = 16;
@@ -188,24 +189,21 @@ pub(super) fn accumulate(before: Option<&str>, args: &[&str]) -> Result<String, 
     Ok(lines.join("\n"))
 }
 
-pub(super) fn keyspace_events(_: Option<&str>, args: &[&str]) -> Result<String, String> {
-    const ALL: &str = "g$lshzxetd";
-    const KNOWN: &str = "Ag$lshzxeKEtmdn";
+pub(super) fn read_events(settings: &Settings) -> String {
+    settings.notify_keyspace_events.letters()
+}
+
+pub(super) fn write_events(
+    settings: &mut Settings,
+    args: &[&str],
+    _: Origin,
+) -> Result<(), String> {
     let [events] = args else {
         return Err(WRONG_NUMBER.into());
     };
-    if !events.chars().all(|event| KNOWN.contains(event)) {
-        return Err(format!("Invalid event class character. Use '{KNOWN}'."));
-    }
-    let has = |event: char| events.contains(event) || events.contains('A') && ALL.contains(event);
-    let mut canonical = String::new();
-    if ALL.chars().all(has) {
-        canonical.push('A');
-    } else {
-        canonical.extend(ALL.chars().filter(|&event| has(event)));
-    }
-    canonical.extend("nKEm".chars().filter(|&event| has(event)));
-    Ok(canonical)
+    settings.notify_keyspace_events = Classes::from_letters(events)
+        .ok_or_else(|| format!("Invalid event class character. Use '{}'.", Classes::LETTERS))?;
+    Ok(())
 }
 
 pub(super) fn replica_of(_: Option<&str>, args: &[&str]) -> Result<String, String> {

@@ -97,12 +97,12 @@ fn promises_are_neutral_by_default() {
     let settings = defaults();
     assert_eq!(not_acting(&settings), NotActing::default());
     let settings = parsed(
-        "appendonly yes\nsave 60 1\nmaxmemory 1gb\nhash-max-ziplist-entries 5\nactivedefrag no\nhz 20\n",
+        "appendonly yes\nsave 60 1\nmaxmemory 1gb\nlua-time-limit 7\nactivedefrag no\nhz 20\n",
     )
     .unwrap();
     let found = not_acting(&settings);
     assert_eq!(found.promises, ["maxmemory", "save", "appendonly"]);
-    assert_eq!(found.not_yet, ["hash-max-listpack-entries"]);
+    assert_eq!(found.not_yet, ["busy-reply-threshold"]);
     assert_eq!(found.meaningless, ["activedefrag"]);
 }
 

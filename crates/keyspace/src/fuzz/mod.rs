@@ -11,7 +11,7 @@ mod steps;
 
 use model::Run;
 
-use crate::hash::Hasher;
+use respire_datatypes::hash::Hasher;
 
 /// Steps of a history unless `RESPIRE_STEPS` says otherwise.
 const STEPS: usize = 100_000;

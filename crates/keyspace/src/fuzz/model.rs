@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::db::Found;
-use crate::entry::{Encoding, EntryRef};
-use crate::hash::{Hasher, Key};
+use crate::entry::EntryRef;
+use crate::hash::Key;
 use crate::shard::Shard;
 use crate::watch::WatchFlag;
+use respire_datatypes::hash::Hasher;
 
 pub(super) const DATABASES: usize = 3;
 
@@ -15,7 +16,7 @@ pub(super) const DATABASES: usize = 3;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Want {
     pub text: Vec<u8>,
-    pub encoding: Encoding,
+    pub encoding: &'static str,
     pub expire: Option<i64>,
     pub access: u32,
 }
@@ -150,8 +151,8 @@ impl Run {
 
     fn check_entry(entry: EntryRef<'_>, key: &[u8], want: &Want) {
         assert_eq!(entry.key(), key);
-        entry.value().with_bytes(|text| assert!(text == want.text, "value of {key:?}"));
-        assert_eq!(entry.value().len(), want.text.len());
+        entry.string().unwrap().with_bytes(|text| assert!(text == want.text, "value of {key:?}"));
+        assert_eq!(entry.string().unwrap().len(), want.text.len());
         assert_eq!(entry.expire(), want.expire, "expiry of {key:?}");
         assert_eq!(entry.encoding(), want.encoding, "encoding of {key:?}");
         assert_eq!(entry.access(), want.access, "access data of {key:?}");

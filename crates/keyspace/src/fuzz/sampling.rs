@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use super::Seed;
 use super::model::name;
 use crate::entry::NewValue;
-use crate::hash::{Hasher, Key};
+use crate::hash::Key;
 use crate::shard::{Shard, Ttl};
+use respire_datatypes::hash::Hasher;
 
 fn add(shard: &mut Shard, hasher: &Hasher, i: usize) {
     let bytes = name(i);

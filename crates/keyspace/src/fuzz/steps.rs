@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::model::{DATABASES, Run, Walk, Want, Watch, name};
-use crate::entry::{Encoding, NewValue};
+use crate::entry::NewValue;
 use crate::shard::Ttl;
 use crate::watch::WatchFlag;
 
@@ -54,10 +54,10 @@ impl Source {
 
     fn want(&self, expire: Option<i64>, access: u32) -> Want {
         let (text, encoding) = match self {
-            Self::Int(value) => (value.to_string().into_bytes(), Encoding::Int),
-            Self::Bytes(data) if data.len() <= 44 => (data.clone(), Encoding::Embstr),
-            Self::Bytes(data) | Self::Modified(data) => (data.clone(), Encoding::Raw),
-            Self::Shared(data) => (data.to_vec(), Encoding::Raw),
+            Self::Int(value) => (value.to_string().into_bytes(), "int"),
+            Self::Bytes(data) if data.len() <= 44 => (data.clone(), "embstr"),
+            Self::Bytes(data) | Self::Modified(data) => (data.clone(), "raw"),
+            Self::Shared(data) => (data.to_vec(), "raw"),
         };
         Want { text, encoding, expire, access }
     }
@@ -155,7 +155,7 @@ impl Run {
         assert_eq!(found, self.live(db, bytes).is_some());
         if let Some(mut want) = self.live(db, bytes).cloned() {
             change(&mut want.text);
-            want.encoding = Encoding::Raw;
+            want.encoding = "raw";
             self.put(db, bytes, want);
         }
         self.check_key(db, bytes);
@@ -188,10 +188,8 @@ impl Run {
         let (to_db, to) = self.pick();
         let key = self.key(bytes);
         let moved = self.shard.entry(db, &key, self.now).map(|entry| {
-            let seen = entry.get();
-            let parts = (seen.to_value(), seen.expire(), seen.access());
-            entry.remove();
-            parts
+            let (expire, access) = (entry.get().expire(), entry.get().access());
+            (entry.take(), expire, access)
         });
         self.expire_on_access(db, bytes);
         let Some((value, expire, access)) = moved else {
@@ -200,7 +198,7 @@ impl Run {
         let want = self.take(db, bytes).expect("the shard had it");
         let ttl = expire.map_or(Ttl::Clear, Ttl::At);
         let target = self.key(&to);
-        self.shard.set(to_db, &target, value.as_new(), ttl, access, self.now);
+        value.store(|value| self.shard.set(to_db, &target, value, ttl, access, self.now));
         self.expire_on_access(to_db, &to);
         self.put(to_db, &to, want);
         self.check_key(db, bytes);
@@ -217,7 +215,7 @@ impl Run {
     /// round.
     fn expire_some(&mut self) -> bool {
         let (buckets, deletions) = (self.rng.usize(1..64), self.rng.usize(1..32));
-        let step = self.shard.expire_step(self.now, buckets, deletions);
+        let step = self.shard.expire_step(self.now, buckets, deletions, false);
         assert!(step.buckets <= buckets);
         let due = self.due.iter().take_while(|(at, ..)| *at <= self.now);
         let gone: Vec<_> = due.filter(|(_, db, key)| !self.is_stored(*db, key)).cloned().collect();

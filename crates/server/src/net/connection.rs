@@ -3,8 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
-use respire_engine::Session;
 use respire_engine::config::{OutputLimit, Settings};
+use respire_engine::{ClientKind, Session};
 use respire_resp::LargeRequest;
 
 use super::output::Output;
@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// The peer has closed its side.
     pub(crate) read_closed: bool,
+    /// In the list of connections that messages have been queued for.
+    pub(crate) told: bool,
     /// In the list of connections to be read this turn.
     pub(crate) listed: bool,
     /// When the output first exceeded the soft limit, Unix milliseconds.
@@ -48,6 +50,7 @@ impl Connection {
             paused: false,
             readable: false,
             read_closed: false,
+            told: false,
             listed: false,
             soft_limit_since: None,
         }
@@ -60,7 +63,11 @@ impl Connection {
         }
         // A monitor gets what others do, as a replica does.
         let limits = &settings.client_output_buffer_limit;
-        let limit = if self.session.is_monitor() { limits.replica } else { limits.normal };
+        let limit = match self.session.info.kind() {
+            ClientKind::Normal | ClientKind::Master => limits.normal,
+            ClientKind::Pubsub => limits.pubsub,
+            ClientKind::Replica => limits.replica,
+        };
         self.exceeds(limit, now_ms).then_some(Excess::Output)
     }
 

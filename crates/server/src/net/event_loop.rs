@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
-use respire_engine::{Batch, Engine, Flow, Message, Prepared, Session, Worker};
+use respire_engine::{
+    Batch, ClientKind, Engine, Flow, Message, Prepared, Published, Session, Worker,
+};
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -77,6 +79,8 @@ pub(crate) struct EventLoop {
     /// Connections to be read this turn.
     ready: Vec<usize>,
     paused: Vec<usize>,
+    /// Connections that messages have been queued for.
+    told: Vec<usize>,
     buffer: Vec<u8>,
     filled: usize,
     spans: Vec<Span>,
@@ -108,6 +112,7 @@ impl EventLoop {
             by_id: HashMap::new(),
             ready: Vec::new(),
             paused: Vec::new(),
+            told: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             filled: 0,
             spans: Vec::new(),
@@ -150,6 +155,7 @@ impl EventLoop {
             if rung {
                 self.mailbox.collect(&mut mail);
                 mail.drain(..).for_each(|letter| self.open_letter(letter));
+                self.send_messages();
             }
             self.resume_paused();
             self.serve_ready();
@@ -182,6 +188,7 @@ impl EventLoop {
         match letter {
             Mail::Connection(new) => self.welcome(*new),
             Mail::Message { client, message } => self.receive(client, message),
+            Mail::Published(message) => self.pass_on(&message),
             Mail::Stop => self.stopping = true,
         }
     }
@@ -210,9 +217,36 @@ impl EventLoop {
             Message::Monitor(_) if !connection.session.is_monitor() => {}
             Message::Push(bytes) | Message::Monitor(bytes) => {
                 connection.output.push_message(bytes);
-                self.continue_sending(i);
+                if !connection.told {
+                    connection.told = true;
+                    self.told.push(i);
+                }
             }
             Message::Kill => self.close(i),
+        }
+    }
+
+    /// Queues a message for all connections that listen to its channel. They are sent to when all letters are read.
+    fn pass_on(&mut self, message: &Published) {
+        for client in self.worker.receivers(message) {
+            let Some(&i) = self.by_id.get(client) else { continue };
+            let connection = self.connections[i].as_mut().expect("listed by id");
+            let bytes = message.encoded(connection.session.proto);
+            connection.output.push_message(Arc::clone(bytes));
+            if !connection.told {
+                connection.told = true;
+                self.told.push(i);
+            }
+        }
+    }
+
+    /// Sends to the connections that letters have left something for.
+    fn send_messages(&mut self) {
+        for i in std::mem::take(&mut self.told) {
+            if let Some(connection) = &mut self.connections[i] {
+                connection.told = false;
+                self.continue_sending(i);
+            }
         }
     }
 
@@ -274,7 +308,7 @@ impl EventLoop {
     fn close(&mut self, i: usize) {
         let Some(mut connection) = self.connections[i].take() else { return };
         connection.stream.deregister(self.poll.registry());
-        connection.session.end(&self.engine);
+        connection.session.end(&self.engine, &mut self.worker);
         self.by_id.remove(&connection.session.info.id);
         self.paused.retain(|p| *p != i);
         self.ready.retain(|r| *r != i);
@@ -642,6 +676,7 @@ impl EventLoop {
                 self.engine.host.deliver(delivery.thread, delivery.client, delivery.message);
             }
         }
+        self.send_messages();
     }
 
     fn pause(&mut self, i: usize) {
@@ -702,7 +737,10 @@ impl EventLoop {
         for i in 0..self.connections.len() {
             let Some(connection) = &mut self.connections[i] else { continue };
             let idle = now_ms - connection.session.info.active_ms.load(Ordering::Relaxed);
-            if timeout_ms > 0 && idle > timeout_ms && !connection.session.is_monitor() {
+            if timeout_ms > 0
+                && idle > timeout_ms
+                && connection.session.info.kind() == ClientKind::Normal
+            {
                 log::debug!("Closing idle client");
                 self.close(i);
             } else if let Some(excess) = connection.excess(&self.worker.settings, now_ms) {

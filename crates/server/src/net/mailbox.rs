@@ -1,10 +1,11 @@
 //! A mailbox per event loop: what other threads have for its connections.
 
 use std::io;
+use std::sync::Arc;
 
 use mio::Waker;
 use parking_lot::Mutex;
-use respire_engine::Message;
+use respire_engine::{Message, Published};
 
 use super::NewConnection;
 
@@ -15,6 +16,7 @@ pub(crate) enum Mail {
         client: u64,
         message: Message,
     },
+    Published(Arc<Published>),
     /// The loop ends after this turn.
     Stop,
 }

@@ -59,7 +59,7 @@ fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
     let active_ms = if is_self { now_ms } else { client.active_ms.load(Ordering::Relaxed) };
     let names = client.names.lock().clone();
     let mut line = format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={}",
         client.id,
         client.addr,
@@ -70,6 +70,9 @@ fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
         (now_ms - active_ms).max(0) / 1000,
         flags(client),
         client.db.load(Ordering::Relaxed),
+        client.subscriptions[0].load(Ordering::Relaxed),
+        client.subscriptions[1].load(Ordering::Relaxed),
+        client.subscriptions[2].load(Ordering::Relaxed),
         client.multi.load(Ordering::Relaxed),
         client.watching.load(Ordering::Relaxed),
         load(&usage.query),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Report;
 use crate::REDIS_VERSION;
+use crate::client::ClientKind;
 use respire_datatypes::access;
 
 pub(super) fn server(report: &mut Report<'_, '_, '_>) {
@@ -54,7 +55,9 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
     report.field("maxclients", report.ctx.settings.maxclients);
     report.field("client_recent_max_input_buffer", most(|u| u.query.load(Ordering::Relaxed)));
     report.field("client_recent_max_output_buffer", most(|u| u.output.load(Ordering::Relaxed)));
-    report.fields(&["blocked_clients", "tracking_clients", "pubsub_clients"], 0);
+    report.fields(&["blocked_clients", "tracking_clients"], 0);
+    let listening = clients.iter().filter(|client| client.kind() == ClientKind::Pubsub).count();
+    report.field("pubsub_clients", listening);
     report.field("watching_clients", watching);
     report.field("clients_in_timeout_table", 0);
     report.field("total_watched_keys", keys);

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Report;
+use crate::pubsub::Topic;
 
 pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     let engine = report.ctx.engine;
@@ -34,7 +35,9 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.fields(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"], 0);
     report.field("keyspace_hits", totals.hits);
     report.field("keyspace_misses", totals.misses);
-    report.fields(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"], 0);
+    report.field("pubsub_channels", engine.pubsub.len(Topic::Channel));
+    report.field("pubsub_patterns", engine.pubsub.len(Topic::Pattern));
+    report.field("pubsubshard_channels", engine.pubsub.len(Topic::Shard));
     report.fields(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"], 0);
     report.fields(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"], 0);
     report.fields(&["active_defrag_key_hits", "active_defrag_key_misses"], 0);

@@ -3,6 +3,7 @@
 use crate::ctx::Ctx;
 use crate::error::{self, Error, Outcome};
 use crate::expiry::ExpiryForm;
+use crate::notify::Classes;
 
 pub(super) fn expire(ctx: &mut Ctx<'_, '_>) -> Outcome {
     set_expiry(ctx, ExpiryForm::Seconds)
@@ -76,19 +77,22 @@ fn set_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let now_ms = ctx.data.now_ms;
     let at = form.at(ctx.args.get(2), now_ms, ctx.name())?;
     let key = ctx.key(1);
-    let done = match ctx.data.write(&key) {
-        Some(entry) if !conditions.allow(entry.get().expire(), at) => false,
+    let event = match ctx.data.write(&key) {
+        Some(entry) if !conditions.allow(entry.get().expire(), at) => None,
         Some(entry) if at <= now_ms => {
             entry.remove();
-            true
+            Some("del")
         }
         Some(mut entry) => {
             entry.set_expire(Some(at));
-            true
+            Some("expire")
         }
-        None => false,
+        None => None,
     };
-    ctx.out.int(i64::from(done));
+    if let Some(event) = event {
+        ctx.notify(Classes::GENERIC, event, &key);
+    }
+    ctx.out.int(i64::from(event.is_some()));
     Ok(())
 }
 
@@ -101,6 +105,9 @@ pub(super) fn persist(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         _ => false,
     };
+    if done {
+        ctx.notify(Classes::GENERIC, "persist", &key);
+    }
     ctx.out.int(i64::from(done));
     Ok(())
 }

@@ -5,6 +5,7 @@ use respire_keyspace::{Ttl, Value};
 
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
+use crate::notify::Classes;
 
 /// A value on its way, with its expiry.
 struct Moving {
@@ -21,9 +22,17 @@ impl Moving {
         Some(Self { value: seen.to_value(), ttl: seen.expire().map_or(Ttl::Clear, Ttl::At) })
     }
 
+    /// The value at argument `i`, taken out of the session's database.
+    fn take(ctx: &mut Ctx<'_, '_>, i: usize) -> Option<Self> {
+        let key = ctx.key(i);
+        let entry = ctx.data.write(&key)?;
+        let ttl = entry.get().expire().map_or(Ttl::Clear, Ttl::At);
+        Some(Self { value: entry.take(), ttl })
+    }
+
     fn store(self, ctx: &mut Ctx<'_, '_>, db: usize, i: usize) {
         let key = ctx.key(i);
-        ctx.data.set_in(db, &key, self.value.as_new(), self.ttl);
+        self.value.store(|value| ctx.data.set_in(db, &key, value, self.ttl));
     }
 }
 
@@ -41,18 +50,22 @@ pub(super) fn renamenx(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn rename_to(ctx: &mut Ctx<'_, '_>, replace: bool) -> Result<bool, Error> {
-    let moving = Moving::copy(ctx, 1).ok_or(Error::NO_SUCH_KEY)?;
     let (from, to) = (ctx.key(1), ctx.key(2));
+    if ctx.data.write(&from).is_none() {
+        return Err(Error::NO_SUCH_KEY);
+    }
     if from.bytes == to.bytes {
         return Ok(replace);
     }
     if !replace && ctx.data.write(&to).is_some() {
         return Ok(false);
     }
-    ctx.data.remove(&from);
+    let moving = Moving::take(ctx, 1).expect("the key was just seen");
     ctx.data.remove(&to);
     let db = ctx.data.db;
     moving.store(ctx, db, 2);
+    ctx.notify(Classes::GENERIC, "rename_from", &from);
+    ctx.notify(Classes::GENERIC, "rename_to", &to);
     Ok(true)
 }
 
@@ -73,15 +86,12 @@ pub(super) fn move_key(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let key = ctx.key(1);
     let taken = ctx.data.write_in(db, &key).is_some();
-    let moving = Moving::copy(ctx, 1);
-    let done = match moving {
-        Some(moving) if !taken => {
-            ctx.data.remove(&key);
-            moving.store(ctx, db, 1);
-            true
-        }
-        _ => false,
-    };
+    let moving = if taken { None } else { Moving::take(ctx, 1) };
+    let done = moving.map(|moving| moving.store(ctx, db, 1)).is_some();
+    if done {
+        ctx.notify(Classes::GENERIC, "move_from", &key);
+        ctx.notify_in(db, Classes::GENERIC, "move_to", &key);
+    }
     ctx.out.int(i64::from(done));
     Ok(())
 }
@@ -106,16 +116,13 @@ pub(super) fn copy(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if from.bytes == to.bytes && db == ctx.data.db {
         return Err(Error::SAME_OBJECT);
     }
-    let Some(moving) = Moving::copy(ctx, 1) else {
-        ctx.out.int(0);
-        return Ok(());
-    };
-    let taken = ctx.data.write_in(db, &to).is_some();
-    if taken && !replace {
-        ctx.out.int(0);
-        return Ok(());
+    let found = ctx.data.write(&from).is_some();
+    let taken = found && ctx.data.write_in(db, &to).is_some();
+    let moving = if taken && !replace { None } else { Moving::copy(ctx, 1) };
+    let done = moving.map(|moving| moving.store(ctx, db, 2)).is_some();
+    if done {
+        ctx.notify_in(db, Classes::GENERIC, "copy_to", &to);
     }
-    moving.store(ctx, db, 2);
-    ctx.out.int(1);
+    ctx.out.int(i64::from(done));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! OBJECT: how a value is kept.
 
 use respire_datatypes::access;
-use respire_keyspace::ValueRef;
+use respire_keyspace::StrRef;
 
 use crate::commands::reply_help;
 use crate::ctx::{Access, Ctx};
@@ -14,7 +14,7 @@ const SHARED_BELOW: i64 = 10_000;
 pub(super) fn encoding(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(2);
     match ctx.data.inspect(&key) {
-        Some(entry) => ctx.out.bulk(entry.encoding().name().as_bytes()),
+        Some(entry) => ctx.out.bulk(entry.encoding().as_bytes()),
         None => ctx.out.null(),
     }
     Ok(())
@@ -22,8 +22,8 @@ pub(super) fn encoding(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 pub(super) fn refcount(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(2);
-    let count = ctx.data.inspect(&key).map(|entry| match entry.value() {
-        ValueRef::Int(value) if (0..SHARED_BELOW).contains(&value) => SHARED_REFERENCES,
+    let count = ctx.data.inspect(&key).map(|entry| match entry.string() {
+        Some(StrRef::Int(value)) if (0..SHARED_BELOW).contains(&value) => SHARED_REFERENCES,
         _ => 1,
     });
     reply_or_null(ctx, count)

@@ -2,12 +2,16 @@
 
 use crate::ctx::Ctx;
 use crate::error::Outcome;
+use crate::notify::Classes;
 
 pub(super) fn del(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let mut deleted = 0;
     for i in 1..ctx.args.len() {
         let key = ctx.key(i);
-        deleted += i64::from(ctx.data.remove(&key));
+        if ctx.data.remove(&key) {
+            deleted += 1;
+            ctx.notify(Classes::GENERIC, "del", &key);
+        }
     }
     ctx.out.int(deleted);
     Ok(())

@@ -2,10 +2,11 @@
 
 use respire_datatypes::integer::parse_i64;
 use respire_datatypes::longdouble;
-use respire_keyspace::{NewValue, Ttl, ValueRef};
+use respire_keyspace::{NewValue, StrRef, Ttl};
 
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
+use crate::notify::Classes;
 
 pub(super) fn incr(ctx: &mut Ctx<'_, '_>) -> Outcome {
     add(ctx, 1)
@@ -29,9 +30,9 @@ fn add(ctx: &mut Ctx<'_, '_>, by: i64) -> Outcome {
     let key = ctx.key(1);
     let sum = match ctx.data.write(&key) {
         Some(mut entry) => {
-            let value = match entry.get().value() {
-                ValueRef::Int(value) => value,
-                ValueRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_INTEGER)?,
+            let value = match text_of(entry.get())? {
+                StrRef::Int(value) => value,
+                StrRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_INTEGER)?,
             };
             let sum = value.checked_add(by).ok_or(Error::OVERFLOW)?;
             entry.set(NewValue::Int(sum), Ttl::Keep);
@@ -42,6 +43,7 @@ fn add(ctx: &mut Ctx<'_, '_>, by: i64) -> Outcome {
             by
         }
     };
+    ctx.notify(Classes::STRING, "incrby", &key);
     ctx.out.int(sum);
     Ok(())
 }
@@ -57,7 +59,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     let sum = match ctx.data.write(&key) {
         Some(mut entry) => {
-            let sum = entry.get().value().with_bytes(add)?;
+            let sum = text_of(entry.get())?.with_bytes(add)?;
             entry.set(NewValue::Bytes(sum.as_bytes()), Ttl::Keep);
             sum
         }
@@ -67,6 +69,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {
             sum
         }
     };
+    ctx.notify(Classes::STRING, "incrbyfloat", &key);
     ctx.out.bulk(sum.as_bytes());
     Ok(())
 }

@@ -6,10 +6,12 @@ mod ranges;
 mod set;
 
 use respire_datatypes::integer::parse_i64;
-use respire_keyspace::{EntryRef, NewValue, ValueRef};
+use respire_keyspace::{EntryRef, NewValue, StrRef};
 use respire_resp::{Args, Out};
 
 use crate::command::{Flags, Group, KeySpec, Row};
+use crate::ctx::text_of;
+use crate::error::Outcome;
 
 const READ: Flags = Flags::READONLY.union(Flags::FAST);
 const READ_SLOW: Flags = Flags::READONLY;
@@ -237,13 +239,14 @@ pub(crate) fn value_of<'a>(args: &Args<'a>, i: usize) -> NewValue<'a> {
 
 /// Writes the string of an entry.
 #[inline]
-pub(crate) fn reply_value(out: &mut Out, entry: EntryRef<'_>) {
-    match entry.value() {
-        ValueRef::Int(value) => out.bulk_int(value),
-        ValueRef::Bytes(data) if data.len() < Out::SPLICE => out.bulk(data),
-        ValueRef::Bytes(data) => match entry.share() {
+pub(crate) fn reply_value(out: &mut Out, entry: EntryRef<'_>) -> Outcome {
+    match text_of(entry)? {
+        StrRef::Int(value) => out.bulk_int(value),
+        StrRef::Bytes(data) if data.len() < Out::SPLICE => out.bulk(data),
+        StrRef::Bytes(data) => match entry.share() {
             Some(shared) => out.bulk_shared(&shared, 0, shared.len()),
             None => out.bulk(data),
         },
     }
+    Ok(())
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use respire_datatypes::integer::parse_i64;
-use respire_keyspace::{NewValue, Ttl, ValueRef};
+use respire_keyspace::{NewValue, Ttl};
 
 use super::value_of;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
+use crate::notify::Classes;
 
 pub(super) fn append(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
@@ -15,7 +16,7 @@ pub(super) fn append(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let max = ctx.settings.proto_max_bulk_len;
     let len = match ctx.data.write(&key) {
         Some(mut entry) => {
-            let len = entry.get().value().len() + text.len();
+            let len = text_of(entry.get())?.len() + text.len();
             if len as u64 > max {
                 return Err(Error::TOO_LONG);
             }
@@ -28,13 +29,17 @@ pub(super) fn append(ctx: &mut Ctx<'_, '_>) -> Outcome {
             text.len()
         }
     };
+    ctx.notify(Classes::STRING, "append", &key);
     ctx.out.int(len as i64);
     Ok(())
 }
 
 pub(super) fn strlen(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
-    let len = ctx.data.read(&key).map_or(0, |entry| entry.value().len());
+    let len = match ctx.data.read(&key) {
+        Some(entry) => text_of(entry)?.len(),
+        None => 0,
+    };
     ctx.out.int(len as i64);
     Ok(())
 }
@@ -47,15 +52,14 @@ pub(super) fn getrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.out.bulk(b"");
         return Ok(());
     };
-    let Some((from, to)) = byte_range(start, end, entry.value().len()) else {
+    let text = text_of(entry)?;
+    let Some((from, to)) = byte_range(start, end, text.len()) else {
         ctx.out.bulk(b"");
         return Ok(());
     };
-    match (entry.share(), entry.value()) {
-        (Some(shared), _) => ctx.out.bulk_shared(&shared, from, to),
-        (None, value @ (ValueRef::Int(_) | ValueRef::Bytes(_))) => {
-            value.with_bytes(|bytes| ctx.out.bulk(&bytes[from..to]));
-        }
+    match entry.share() {
+        Some(shared) => ctx.out.bulk_shared(&shared, from, to),
+        None => text.with_bytes(|bytes| ctx.out.bulk(&bytes[from..to])),
     }
     Ok(())
 }
@@ -83,10 +87,12 @@ pub(super) fn setrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let offset = offset as usize;
     let len = match ctx.data.write(&key) {
-        Some(entry) if text.is_empty() => entry.get().value().len(),
+        Some(entry) if text.is_empty() => text_of(entry.get())?.len(),
         None if text.is_empty() => 0,
-        _ if !fits => return Err(Error::TOO_LONG),
+        Some(entry) if !fits => return Err(text_of(entry.get()).err().unwrap_or(Error::TOO_LONG)),
+        None if !fits => return Err(Error::TOO_LONG),
         Some(mut entry) => {
+            text_of(entry.get())?;
             let mut len = 0;
             entry.modify(|value| {
                 overwrite(value, offset, text);
@@ -107,6 +113,9 @@ pub(super) fn setrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
             len
         }
     };
+    if !text.is_empty() {
+        ctx.notify(Classes::STRING, "setrange", &key);
+    }
     ctx.out.int(len as i64);
     Ok(())
 }

@@ -3,9 +3,10 @@
 use respire_keyspace::Ttl;
 
 use super::{reply_value, value_of};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
 use crate::expiry::ExpiryForm;
+use crate::notify::Classes;
 
 /// When SET sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +29,11 @@ pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     match ctx.data.read(&key) {
         Some(entry) => reply_value(ctx.out, entry),
-        None => ctx.out.null(),
+        None => {
+            ctx.out.null();
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -38,6 +41,7 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let value = value_of(&ctx.args, 2);
     if ctx.args.len() == 3 {
         ctx.data.set(&key, value, Ttl::Clear);
+        ctx.notify(Classes::STRING, "set", &key);
         ctx.out.ok();
         return Ok(());
     }
@@ -51,10 +55,10 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
             let wanted = match options.condition {
                 Condition::Always | Condition::Existing => true,
                 Condition::Missing => false,
-                Condition::Equals(_) => entry.get().value().with_bytes(|v| v == condition_arg),
+                Condition::Equals(_) => text_of(entry.get())?.with_bytes(|v| v == condition_arg),
             };
             if options.get {
-                reply_value(ctx.out, entry.get());
+                reply_value(ctx.out, entry.get())?;
             }
             if wanted {
                 entry.set(value, options.ttl);
@@ -69,6 +73,12 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
             (wanted, false)
         }
     };
+    if done {
+        ctx.notify(Classes::STRING, "set", &key);
+        if matches!(options.ttl, Ttl::At(_)) {
+            ctx.notify(Classes::GENERIC, "expire", &key);
+        }
+    }
     match (options.get, done) {
         (true, _) if existed => {}
         (true, _) | (false, false) => ctx.out.null(),
@@ -125,6 +135,7 @@ pub(super) fn setnx(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let missing = ctx.data.write(&key).is_none();
     if missing {
         ctx.data.insert(&key, value, Ttl::Clear);
+        ctx.notify(Classes::STRING, "set", &key);
     }
     ctx.out.int(i64::from(missing));
     Ok(())
@@ -143,6 +154,8 @@ fn set_with_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let at = form.at_positive(ctx.args.get(2), ctx.data.now_ms, ctx.name())?;
     let value = value_of(&ctx.args, 3);
     ctx.data.set(&key, value, Ttl::At(at));
+    ctx.notify(Classes::STRING, "set", &key);
+    ctx.notify(Classes::GENERIC, "expire", &key);
     ctx.out.ok();
     Ok(())
 }
@@ -152,7 +165,7 @@ pub(super) fn getset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let value = value_of(&ctx.args, 2);
     match ctx.data.write(&key) {
         Some(mut entry) => {
-            reply_value(ctx.out, entry.get());
+            reply_value(ctx.out, entry.get())?;
             entry.set(value, Ttl::Clear);
         }
         None => {
@@ -160,6 +173,7 @@ pub(super) fn getset(ctx: &mut Ctx<'_, '_>) -> Outcome {
             ctx.data.insert(&key, value, Ttl::Clear);
         }
     }
+    ctx.notify(Classes::STRING, "set", &key);
     Ok(())
 }
 
@@ -167,8 +181,9 @@ pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     match ctx.data.write(&key) {
         Some(entry) => {
-            reply_value(ctx.out, entry.get());
+            reply_value(ctx.out, entry.get())?;
             entry.remove();
+            ctx.notify(Classes::GENERIC, "del", &key);
         }
         None => ctx.out.null(),
     }
@@ -218,13 +233,23 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         NewExpiry::Set(form, i) => Some(form.at_positive(ctx.args.get(i), now_ms, name)?),
         _ => None,
     };
-    reply_value(ctx.out, entry.get());
-    match (expiry, at) {
-        (_, Some(at)) if at <= now_ms => entry.remove(),
-        (_, Some(at)) => entry.set_expire(Some(at)),
-        (NewExpiry::Remove, _) if entry.get().expire().is_some() => entry.set_expire(None),
-        _ => {}
-    }
+    reply_value(ctx.out, entry.get())?;
+    let event = match (expiry, at) {
+        (_, Some(at)) if at <= now_ms => {
+            entry.remove();
+            "del"
+        }
+        (_, Some(at)) => {
+            entry.set_expire(Some(at));
+            "expire"
+        }
+        (NewExpiry::Remove, _) if entry.get().expire().is_some() => {
+            entry.set_expire(None);
+            "persist"
+        }
+        _ => return Ok(()),
+    };
+    ctx.notify(Classes::GENERIC, event, &key);
     Ok(())
 }
 
@@ -232,12 +257,18 @@ pub(super) fn delifeq(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let wanted = ctx.args.get(2);
     let found = match ctx.data.write(&key) {
-        Some(entry) if entry.get().value().with_bytes(|value| value == wanted) => {
-            entry.remove();
-            true
+        Some(entry) => {
+            let equal = text_of(entry.get())?.with_bytes(|value| value == wanted);
+            if equal {
+                entry.remove();
+            }
+            equal
         }
-        _ => false,
+        None => false,
     };
+    if found {
+        ctx.notify(Classes::GENERIC, "del", &key);
+    }
     ctx.out.int(i64::from(found));
     Ok(())
 }
@@ -247,8 +278,8 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     for i in 1..ctx.args.len() {
         let key = ctx.key(i);
         match ctx.data.read(&key) {
-            Some(entry) => reply_value(ctx.out, entry),
-            None => ctx.out.null(),
+            Some(entry) if entry.is_string() => reply_value(ctx.out, entry)?,
+            _ => ctx.out.null(),
         }
     }
     Ok(())
@@ -284,6 +315,7 @@ fn set_all(ctx: &mut Ctx<'_, '_>) -> Outcome {
         let key = ctx.key(i);
         let value = value_of(&ctx.args, i + 1);
         ctx.data.set(&key, value, Ttl::Clear);
+        ctx.notify(Classes::STRING, "set", &key);
     }
     Ok(())
 }

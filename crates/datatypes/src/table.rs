@@ -1,4 +1,5 @@
-//! The hash table: 64-byte buckets of 8-byte slots, each a pointer to an entry with 16 bits of tag above it.
+//! The hash table under the keyspace and under large collections: 64-byte buckets of 8-byte slots, each a pointer to an
+//! entry with 16 bits of tag above it. It owns its buckets, never the entries: whoever owns the table frees them.
 //!
 //! Buckets divide the range of the upper 48 hash bits evenly: bucket `i` of `n` holds the hashes `h` with
 //! `h * n / 2^48 == i`. The table therefore grows by any factor, always in hash order, and a position in the *hash
@@ -13,10 +14,11 @@
 //! `unsafe` is here because slots are raw memory with links between them. The table never looks behind the entry
 //! pointers: it is given closures for that.
 
-use crate::entry::Entry;
+use std::ptr::NonNull;
+
 use crate::region::Region;
 
-pub(crate) const SLOTS: usize = 8;
+const SLOTS: usize = 8;
 const LINK: u64 = 1;
 const POINTER: u64 = (1 << 48) - 1;
 const TAG_SHIFT: u32 = 48;
@@ -36,28 +38,29 @@ pub(crate) struct Bucket {
     slots: [u64; SLOTS],
 }
 
-/// The content of a slot: an entry and its tag.
+/// The content of a slot: a pointer to an entry, and its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Word(u64);
+pub struct Word(u64);
 
 impl Word {
+    /// `entry` must be 8-aligned.
     #[inline]
-    pub(crate) fn new(tag: u16, entry: Entry) -> Self {
-        let bits = entry.to_bits();
+    pub fn new(tag: u16, entry: NonNull<u8>) -> Self {
+        let bits = entry.as_ptr() as u64;
         debug_assert_eq!(bits & !POINTER, 0, "user-space addresses have 47 bits");
         debug_assert_eq!(bits & 7, 0, "entries are 8-aligned");
         Self(bits | u64::from(tag) << TAG_SHIFT)
     }
 
     #[inline]
-    pub(crate) fn tag(self) -> u16 {
+    pub fn tag(self) -> u16 {
         (self.0 >> TAG_SHIFT) as u16
     }
 
     #[inline]
-    pub(crate) fn entry(self) -> Entry {
-        // SAFETY: words are only made from live entries, and leave the table before their entry is freed.
-        unsafe { Entry::from_bits(self.0 & POINTER) }
+    pub fn entry(self) -> NonNull<u8> {
+        // SAFETY: words are only made from pointers that are not null.
+        unsafe { NonNull::new_unchecked((self.0 & POINTER) as *mut u8) }
     }
 }
 
@@ -77,14 +80,14 @@ pub struct TableStats {
 
 /// A place in the table: a slot and the first bucket of its chain. Valid until the table changes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub struct Place {
     head: *mut Bucket,
     slot: *mut u64,
 }
 
 impl Place {
     #[inline]
-    pub(crate) fn word(self) -> Word {
+    pub fn word(self) -> Word {
         // SAFETY: a place is used only while the table is borrowed and unchanged since the search that made it.
         Word(unsafe { *self.slot })
     }
@@ -94,13 +97,13 @@ impl Place {
     /// # Safety
     /// The caller must have the only access to the table, unchanged since the search that made the place.
     #[inline]
-    pub(crate) unsafe fn replace(self, word: Word) {
+    pub unsafe fn replace(self, word: Word) {
         // SAFETY: by the contract the slot is live.
         unsafe { *self.slot = word.0 }
     }
 }
 
-pub(crate) struct Table {
+pub struct Table {
     main: Region,
     /// The array that a resize moves to; empty when none is under way.
     next: Region,
@@ -130,7 +133,7 @@ fn range_start(i: usize, n: usize) -> u64 {
 
 /// Hints the processor to load the cache line at `address`.
 #[inline]
-pub(crate) fn prefetch(address: *const u8) {
+fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch of any address is without effect other than on the cache.
     unsafe {
@@ -142,7 +145,7 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Table {
-    pub(crate) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
             main: Region::EMPTY,
             next: Region::EMPTY,
@@ -155,15 +158,15 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn is_resizing(&self) -> bool {
+    pub fn is_resizing(&self) -> bool {
         self.next.len() > 0
     }
 
-    pub(crate) fn stats(&self) -> TableStats {
+    pub fn stats(&self) -> TableStats {
         let buckets = self.main.len() + self.next.len() - self.moved + self.overflow;
         TableStats {
             keys: self.len,
@@ -189,7 +192,7 @@ impl Table {
 
     /// Loads the bucket of `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch_bucket(&self, hash: u64) {
+    pub fn prefetch_bucket(&self, hash: u64) {
         if self.main.len() > 0 {
             prefetch(self.bucket(hash).cast());
         }
@@ -197,7 +200,7 @@ impl Table {
 
     /// Loads the entries that may be the one with `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, hash: u64) {
+    pub fn prefetch_entry(&self, hash: u64) {
         if self.main.len() == 0 {
             return;
         }
@@ -215,7 +218,7 @@ impl Table {
 
     /// Finds the word that `wanted` accepts among those of `hash`'s bucket.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, mut wanted: impl FnMut(Word) -> bool) -> Option<Place> {
+    pub fn find(&self, hash: u64, mut wanted: impl FnMut(Word) -> bool) -> Option<Place> {
         if self.len == 0 {
             return None;
         }
@@ -248,7 +251,7 @@ impl Table {
     }
 
     /// Adds a word that is not in the table yet. `hash_of` gives the hash of words that a resize moves.
-    pub(crate) fn insert(&mut self, hash: u64, word: Word, hash_of: impl Fn(Word) -> u64) {
+    pub fn insert(&mut self, hash: u64, word: Word, hash_of: impl Fn(Word) -> u64) {
         if self.len >= self.grow_at && !self.is_resizing() {
             self.begin_growing();
         }
@@ -259,7 +262,7 @@ impl Table {
     }
 
     /// Takes the word at `place` out.
-    pub(crate) fn remove(&mut self, place: Place, hash_of: impl Fn(Word) -> u64) -> Word {
+    pub fn remove(&mut self, place: Place, hash_of: impl Fn(Word) -> u64) -> Word {
         let word = place.word();
         self.len -= 1;
         // SAFETY: the place comes from a search of this table, unchanged since. The last word of the chain fills the
@@ -343,7 +346,7 @@ impl Table {
     /// Moves one bucket, if a resize is under way. A shrinking table moves three: its new array is the smaller one and
     /// must not fill up before the old one is drained.
     #[inline]
-    pub(crate) fn step(&mut self, hash_of: &impl Fn(Word) -> u64) {
+    pub fn step(&mut self, hash_of: &impl Fn(Word) -> u64) {
         if self.is_resizing() {
             let steps = if self.next.len() < self.main.len() { 3 } else { 1 };
             self.move_buckets(steps, hash_of);
@@ -352,7 +355,7 @@ impl Table {
 
     /// Moves up to `steps` buckets of the resize under way.
     #[cold]
-    pub(crate) fn move_buckets(&mut self, steps: usize, hash_of: &impl Fn(Word) -> u64) {
+    pub fn move_buckets(&mut self, steps: usize, hash_of: &impl Fn(Word) -> u64) {
         for _ in 0..steps {
             if !self.is_resizing() {
                 return;
@@ -409,7 +412,7 @@ impl Table {
 
     /// Visits the words of the bucket at `position` in the hash range (48 bits), and returns the position behind it;
     /// `None` after the last.
-    pub(crate) fn visit(&self, position: u64, mut f: impl FnMut(Word)) -> Option<u64> {
+    pub fn visit(&self, position: u64, mut f: impl FnMut(Word)) -> Option<u64> {
         let n = self.main.len();
         if n == 0 {
             return None;
@@ -429,7 +432,7 @@ impl Table {
     }
 
     /// A word chosen at random, every one with the same chance. `random` gives 64 random bits a call.
-    pub(crate) fn sample(&self, mut random: impl FnMut() -> u64) -> Option<Word> {
+    pub fn sample(&self, mut random: impl FnMut() -> u64) -> Option<Word> {
         if self.len == 0 {
             return None;
         }
@@ -450,9 +453,10 @@ impl Table {
                 self.next.bucket(pick - unmoved)
             };
             // Each position of a long chain has the same chance as each of a short one: a position that is not
-            // filled is thrown back. Chains longer than the range are too rare to matter, and still reachable.
+            // filled is thrown back. Chains longer than the range (one of 10^7 where keys fall by chance) are still
+            // reachable.
             let mut words = 0;
-            let mut reach = SLOTS * 2;
+            let mut reach = SLOTS * 3;
             for_each_in_chain(bucket, &mut |_| words += 1);
             while reach < words {
                 reach *= 2;
@@ -473,7 +477,7 @@ impl Table {
     }
 
     /// Calls `f` with every word.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(Word)) {
+    pub fn for_each(&self, mut f: impl FnMut(Word)) {
         for i in self.moved..self.main.len() {
             for_each_in_chain(self.main.bucket(i), &mut f);
         }
