@@ -99,16 +99,6 @@ impl Element<'_> {
     }
 }
 
-/// Blocks that a list has cut off; freeing them may take a while.
-pub struct Dropped(Sequence<Chunk>);
-
-impl Dropped {
-    /// About the number of allocations.
-    pub fn effort(&self) -> usize {
-        self.0.blocks()
-    }
-}
-
 #[derive(Clone)]
 enum Form {
     One(Block),
@@ -187,13 +177,13 @@ impl List {
                 Incoming::Packed(packed) if limits.admit(block, packed.total()) => {
                     block.push(end, packed);
                 }
-                _ => self.to_many(end).push(end, element, limits),
+                _ => self.make_many(end).push(end, element, limits),
             },
         }
     }
 
     #[cold]
-    fn to_many(&mut self, grows: End) -> &mut Deque {
+    fn make_many(&mut self, grows: End) -> &mut Deque {
         if let Form::One(block) = &mut self.form {
             let block = std::mem::take(block);
             self.form = Form::Many(Box::new(Deque::of(block, grows)));
@@ -269,7 +259,7 @@ impl List {
         {
             return block.replace(index, packed);
         }
-        let deque = self.to_many(End::Back);
+        let deque = self.make_many(End::Back);
         deque.edit(index, |chunk, at, behind| chunk.replace(at, element, limits, behind));
         self.settle(limits);
     }
@@ -285,7 +275,7 @@ impl List {
         {
             return block.insert(index, packed);
         }
-        let deque = self.to_many(End::Back);
+        let deque = self.make_many(End::Back);
         deque.edit(index, |chunk, at, behind| chunk.insert(at, element, limits, behind));
     }
 
@@ -319,8 +309,9 @@ impl List {
         }
     }
 
-    /// Removes `n` elements at an end, or all.
-    pub fn remove(&mut self, end: End, n: usize, limits: ListLimits) -> Dropped {
+    /// Removes `n` elements at an end, or all. Returns blocks that were cut off, as a list of them: freeing it may take a
+    /// while.
+    pub fn remove(&mut self, end: End, n: usize, limits: ListLimits) -> Option<Self> {
         let n = n.min(self.len());
         let dropped = match (&mut self.form, end) {
             (Form::One(block), End::Front) => {
@@ -335,7 +326,10 @@ impl List {
             (Form::Many(deque), End::Back) => deque.remove_back(n),
         };
         self.settle(limits);
-        Dropped(dropped)
+        (!dropped.is_empty()).then(|| {
+            let (head, tail) = Default::default();
+            Self { form: Form::Many(Box::new(Deque { head, middle: dropped, tail })) }
+        })
     }
 
     /// Removes up to `limit` elements that equal `text`, from the given end. Returns how many were.
