@@ -4,6 +4,8 @@
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`, `intset`: the compact encodings of small collections
+//! - `list`: texts in order, growing at both ends
+//! - `stream`: a log of entries with ids, and its consumer groups
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `elements`: the elements of a large set or hash, in such a table that owns them
 //! - `set`, `hashes`, `zset`: sets, hashes and sorted sets
@@ -20,6 +22,7 @@ pub mod hashes;
 pub mod integer;
 pub mod intset;
 pub mod lcs;
+pub mod list;
 pub mod listpack;
 pub mod longdouble;
 mod region;
@@ -27,6 +30,8 @@ mod rounding;
 mod scan;
 #[cfg(test)]
 mod seed;
+mod sequence;
 pub mod set;
+pub mod stream;
 pub mod table;
 pub mod zset;

@@ -93,7 +93,8 @@ impl Shard {
         if self.garbage.is_empty() { Vec::new() } else { std::mem::take(&mut self.garbage) }
     }
 
-    fn discard(&mut self, heap: Option<Heap>) {
+    /// Takes over a value, or a part of one, that was removed.
+    pub fn discard(&mut self, heap: Option<Heap>) {
         if let Some(heap) = heap
             && heap.is_large()
         {
