@@ -453,7 +453,6 @@ impl<T: Copy, const LEAF: usize, const FAN: usize> Tree<T, LEAF, FAN> {
         }
     }
 
-
     /// The items before and behind the one of rank `rank`, if they are in the same leaf as it.
     pub(crate) fn neighbours(&self, rank: usize) -> Option<(&T, &T)> {
         let (items, at) = self.leaf_of(rank)?;
