@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use respire_keyspace::Ticket;
 
 /// The user that a client is until it says otherwise. So far it is the only one.
 pub(crate) const DEFAULT_USER: &[u8] = b"default";
@@ -65,6 +66,8 @@ pub struct ClientInfo {
     pub command: AtomicU32,
     /// Channels, patterns and sharded channels that it listens to.
     pub subscriptions: [AtomicU32; 3],
+    /// The place in the queues of a client that waits.
+    pub(crate) ticket: Mutex<Option<Arc<Ticket>>>,
     pub monitor: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
@@ -101,6 +104,7 @@ impl ClientInfo {
             watching: AtomicU32::new(0),
             command: AtomicU32::new(Self::NO_COMMAND),
             subscriptions: Default::default(),
+            ticket: Mutex::default(),
             monitor: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),

@@ -14,7 +14,6 @@ use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
-use crate::host::Garbage;
 use crate::notify::Classes;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
@@ -29,6 +28,10 @@ pub enum Flow {
     /// The server is paused: the same request is to be executed again at this Unix time (milliseconds), or when the
     /// pause ends.
     Paused(i64),
+    /// The client waits, for this many milliseconds at most, or for ever. Its reply will come as
+    /// [`Message::Unblocked`], or has to be asked for with [`Engine::time_out`]; until then, nothing more of it may be
+    /// executed.
+    Blocked(Option<u64>),
 }
 
 /// The command that a request names.
@@ -214,11 +217,12 @@ impl Engine {
             return flow;
         }
         session.info.command.store(prepared.number(), Ordering::Relaxed);
+        let mut flow = Flow::Done;
         match self.admit(session, &args, prepared) {
             Ok(command) => {
                 let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
                 let keys = KeyHashes::new(command.row, hashes);
-                self.admitted(worker, session, command, args, keys, out);
+                flow = self.admitted(worker, session, command, args, keys, out);
             }
             Err(_) if matches!(prepared.lookup, Lookup::Unknown) && is_http(args.get(0)) => {
                 hang_up(session, out);
@@ -235,7 +239,7 @@ impl Engine {
                 session.reply = ReplyMode::On;
             }
         }
-        Flow::Done
+        flow
     }
 
     #[inline]
@@ -321,12 +325,13 @@ impl Engine {
         args: Args<'_>,
         keys: KeyHashes<'_>,
         out: &mut Out,
-    ) {
+    ) -> Flow {
         let row = command.row;
         if session.transaction.is_open() && !runs_inside_multi(row) {
             session.transaction.queue(command, args);
             session.publish_transaction();
-            return out.simple("QUEUED");
+            out.simple("QUEUED");
+            return Flow::Done;
         }
         let mut held = match (row.lock_for(&args), row.keys, keys.hashes) {
             (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode_of(row)),
@@ -345,31 +350,43 @@ impl Engine {
                 self.keyspace.hold(shards, mode_of(row))
             }
         };
-        let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
-        if held.has_leftovers() {
-            let values = held.take_garbage();
-            drop(held);
-            self.host.discard(Garbage { values, ..Garbage::default() });
-        } else {
-            drop(held);
+        if held.must_widen() {
+            held = held.widened();
         }
+        let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
+        let mut flow = Flow::Done;
+        if row.has(Flags::BLOCKING)
+            && let Some(wait) = session.wait.take()
+        {
+            flow = Flow::Blocked(self.begin_waiting(session, &mut held, command, args, *wait));
+        }
+        if held.has_leftovers() {
+            self.clear_up(worker, &mut held);
+        }
+        drop(held);
         if !worker.emptied.is_empty() {
             worker.emptied = Vec::new();
         }
         if saw_expired && mode_of(row) == Mode::Read {
-            self.delete_expired(session.db, row, &args, worker.now_ms);
+            self.delete_expired(worker, session.db, row, &args);
         }
+        flow
     }
 
     /// Deletes those keys of a read-only command that it found to be past their time.
     #[cold]
-    fn delete_expired(&self, db: usize, row: &Row, args: &Args<'_>, now_ms: i64) {
+    fn delete_expired(&self, worker: &mut Worker, db: usize, row: &Row, args: &Args<'_>) {
         for spec in row.keys {
             for i in spec.positions(args) {
                 let key = self.keyspace.key(args.get(i));
                 let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
-                if held.shard_mut(key.shard).expire_if_due(db, &key, now_ms) {
+                if held.shard_mut(key.shard).expire_if_due(db, &key, worker.now_ms) {
                     self.notify(Classes::EXPIRED, "expired", db, key.bytes);
+                }
+                let leftovers = held.has_leftovers();
+                drop(held);
+                if leftovers {
+                    self.clear_up_shard(worker, key.shard);
                 }
             }
         }
@@ -512,7 +529,7 @@ impl Engine {
 
 #[inline]
 #[allow(clippy::too_many_arguments)] // the whole situation of a call
-fn run<'e>(
+pub(crate) fn run<'e>(
     engine: &'e Engine,
     worker: &mut Worker,
     session: &mut Session,

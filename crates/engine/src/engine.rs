@@ -7,7 +7,7 @@ use respire_keyspace::{Held, Keyspace, Mode, Shard};
 use crate::client::Clients;
 use crate::command::Renames;
 use crate::config::Config;
-use crate::host::{Clock, Garbage, Host};
+use crate::host::{Clock, Host};
 use crate::latency::LatencyMonitor;
 use crate::notify::Classes;
 use crate::pause::Pause;
@@ -52,6 +52,8 @@ pub struct Engine {
     pub(crate) expired_before: AtomicU64,
     /// Keys of databases that were flushed and left to be freed elsewhere.
     pub(crate) lazily_freed: AtomicU64,
+    /// Clients that wait.
+    pub(crate) blocked: AtomicU64,
     pub(crate) samples: Samples,
     /// `rename-command`, fixed at the start.
     pub(crate) renames: Renames,
@@ -83,6 +85,7 @@ impl Engine {
             rejected_connections: AtomicU64::new(0),
             expired_before: AtomicU64::new(0),
             lazily_freed: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
             samples: Samples::default(),
             renames: Renames::new(&settings.rename_command),
             config,
@@ -93,14 +96,14 @@ impl Engine {
     /// moves on resizes that no write moves. Returns whether there is more to do at once.
     ///
     /// The shard is locked for some tens of microseconds at a time.
-    pub fn upkeep(&self, worker: &mut Worker, shard: u32, budget_ns: u64) -> bool {
+    pub fn upkeep(&self, worker: &mut Worker, number: u32, budget_ns: u64) -> bool {
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
         let expire = self.active_expire.load(Ordering::Relaxed);
         let mut rounds = 0;
         loop {
-            let mut held = self.keyspace.hold_one(shard, Mode::Write);
-            let shard = held.shard_mut(shard);
+            let mut held = self.keyspace.hold_one(number, Mode::Write);
+            let shard = held.shard_mut(number);
             let mut more = false;
             if expire && shard.has_expiring() {
                 let tell = worker.settings.notify_keyspace_events.contains(Classes::EXPIRED);
@@ -112,10 +115,10 @@ impl Engine {
                 more = rounds == 0;
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
-            let values = shard.take_garbage();
+            let leftovers = shard.has_leftovers();
             drop(held);
-            if !values.is_empty() {
-                self.host.discard(Garbage { values, ..Garbage::default() });
+            if leftovers {
+                self.clear_up_shard(worker, number);
             }
             let spent = self.clock.monotonic_ns() - start;
             if !more || spent >= budget_ns {

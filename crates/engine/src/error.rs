@@ -39,6 +39,7 @@ impl Error {
     pub const NOT_IN_MULTI: Self = Self::fixed("ERR Command not allowed inside a transaction");
     pub const WRONG_TYPE: Self =
         Self::fixed("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub const UNBLOCKED: Self = Self::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
     pub const INVALID_CURSOR: Self = Self::fixed("ERR invalid cursor");
 
     /// An error with a text that never changes.

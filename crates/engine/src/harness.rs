@@ -98,7 +98,7 @@ impl Harness {
     /// Executes a command of any bytes as a batch of its own. Panics if a pause holds it back: see [`Self::attempt`].
     pub(crate) fn run_bytes(&mut self, client: usize, parts: &[&[u8]]) -> Vec<u8> {
         let (reply, flow) = self.attempt(client, parts);
-        assert_eq!(flow, Flow::Done, "the server is paused");
+        assert_eq!(flow, Flow::Done, "the client would have to wait");
         reply
     }
 
@@ -139,6 +139,12 @@ impl Harness {
     pub(crate) fn deliveries(&mut self) -> Vec<(u64, Option<String>)> {
         let deliveries = self.worker.outbox.drain(..).map(|delivery| match delivery.message {
             Message::Push(bytes) | Message::Monitor(bytes) => {
+                (delivery.client, Some(String::from_utf8_lossy(&bytes).into_owned()))
+            }
+            Message::Unblocked(bytes) => {
+                let mut sessions = self.sessions.iter_mut();
+                let session = sessions.find(|session| session.info.id == delivery.client);
+                session.expect("it waits").unblocked();
                 (delivery.client, Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
             Message::Kill => (delivery.client, None),

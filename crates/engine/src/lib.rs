@@ -2,6 +2,7 @@
 //! replies go out as bytes, time and randomness come with the [`Worker`], and what is meant for other clients leaves
 //! through its outbox. A server drives it, and so can a program or a deterministic test.
 
+mod blocking;
 mod client;
 mod command;
 mod commands;

@@ -123,8 +123,8 @@ impl Session {
 
 impl Engine {
     /// EXEC: runs the queue with every shard held that it, or a watched key, is in.
-    pub(crate) fn exec(
-        &self,
+    pub(crate) fn exec<'e>(
+        &'e self,
         worker: &mut Worker,
         session: &mut Session,
         out: &mut Out,
@@ -137,6 +137,9 @@ impl Engine {
             return Err(Error::EXEC_ABORT);
         }
         let mut held = self.hold_transaction(&session.transaction);
+        if held.must_widen() {
+            held = held.widened();
+        }
         if self.is_stale(&held, &session.transaction, worker.now_ms) {
             drop(held);
             session.discard(self);
@@ -162,6 +165,9 @@ impl Engine {
             self.call(worker, session, &mut held, queued.command, args, keys, out);
         }
         session.in_exec = false;
+        if held.has_leftovers() {
+            self.clear_up(worker, &mut held);
+        }
         session.publish_transaction();
         Ok(())
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use respire_keyspace::Ticket;
 use respire_resp::Proto;
 
+use crate::blocking::Wait;
 use crate::client::{ClientInfo, DEFAULT_USER};
 use crate::engine::Engine;
 use crate::multi::Transaction;
@@ -35,23 +37,39 @@ pub struct Session {
     pub(crate) in_exec: bool,
     /// What the client listens to; `None` while that is nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// The command at hand has to wait.
+    pub(crate) wait: Option<Box<Wait>>,
+    /// The client's place in the queues, while it waits.
+    pub(crate) ticket: Option<Arc<Ticket>>,
+    /// The position of the key that has changed, where a command that was waiting is executed again.
+    pub(crate) ready_key: Option<usize>,
 }
 
 impl Session {
     /// A session for a client that has just come. It needs no password if none is required.
     pub fn new(engine: &Engine, info: Arc<ClientInfo>) -> Self {
         engine.clients.add(&info);
+        let mut session = Self::standing_in(info, Proto::Resp2, 0);
+        session.authenticated = engine.config.load().requirepass.is_empty();
+        session
+    }
+
+    /// A session that executes one command on behalf of a client that is listed already.
+    pub(crate) fn standing_in(info: Arc<ClientInfo>, proto: Proto, db: usize) -> Self {
         Self {
-            authenticated: engine.config.load().requirepass.is_empty(),
+            authenticated: true,
             info,
-            proto: Proto::Resp2,
+            proto,
             closing: false,
-            db: 0,
+            db,
             reply: ReplyMode::On,
             no_touch: false,
             transaction: Transaction::default(),
             in_exec: false,
             subscriptions: None,
+            wait: None,
+            ticket: None,
+            ready_key: None,
         }
     }
 
@@ -63,6 +81,17 @@ impl Session {
             ClientInfo::new(id, NOWHERE.into(), NOWHERE.into(), -1, false, worker.now_ms);
         info.thread = worker.thread;
         Self::new(engine, Arc::new(info))
+    }
+
+    /// Whether the client waits for the reply to its last command, and must not be given another one.
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
+        self.ticket.is_some()
+    }
+
+    /// Takes notice that the reply has come.
+    pub fn unblocked(&mut self) {
+        self.ticket = None;
     }
 
     pub fn db(&self) -> usize {
@@ -143,6 +172,7 @@ impl Session {
 
     /// Takes the client out of everything that it is in. Must be called when the client is gone.
     pub fn end(&mut self, engine: &Engine, worker: &mut Worker) {
+        engine.forget_waiting(self);
         self.unwatch(engine);
         self.unsubscribe_all(engine, &mut worker.listeners);
         engine.clients.remove(&self.info);

@@ -17,6 +17,8 @@ pub enum Message {
     Push(Arc<[u8]>),
     /// A line for a monitor, in wire format. Of no use once the client monitors no more: it would be taken for a reply.
     Monitor(Arc<[u8]>),
+    /// The reply of a command that has waited: see [`Session::unblocked`](crate::Session::unblocked).
+    Unblocked(Arc<[u8]>),
     /// The connection is closed, pending replies dropped.
     Kill,
 }

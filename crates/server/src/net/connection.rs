@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// The peer has closed its side.
     pub(crate) read_closed: bool,
+    /// When its client has waited for long enough, monotonic nanoseconds.
+    pub(crate) timer_ns: Option<u64>,
     /// In the list of connections that messages have been queued for.
     pub(crate) told: bool,
     /// In the list of connections to be read this turn.
@@ -50,6 +52,7 @@ impl Connection {
             paused: false,
             readable: false,
             read_closed: false,
+            timer_ns: None,
             told: false,
             listed: false,
             soft_limit_since: None,

@@ -6,7 +6,7 @@
 //!
 //! Nothing of a connection is shared with other threads but its mailbox and what it publishes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,8 +51,9 @@ const UPKEEP_REST_NS: u64 = 800_000;
 /// A whole request in the read buffer.
 struct Request {
     connection: usize,
-    /// Where it begins in the buffer, and where its connection's bytes end.
+    /// Where it lies in the buffer.
     start: usize,
+    end: usize,
     spans: (u32, u32),
     prepared: Option<Prepared>,
 }
@@ -79,6 +80,8 @@ pub(crate) struct EventLoop {
     /// Connections to be read this turn.
     ready: Vec<usize>,
     paused: Vec<usize>,
+    /// When connections that wait have waited for long enough, monotonic nanoseconds.
+    timers: BTreeSet<(u64, usize)>,
     /// Connections that messages have been queued for.
     told: Vec<usize>,
     buffer: Vec<u8>,
@@ -112,6 +115,7 @@ impl EventLoop {
             by_id: HashMap::new(),
             ready: Vec::new(),
             paused: Vec::new(),
+            timers: BTreeSet::new(),
             told: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             filled: 0,
@@ -157,6 +161,7 @@ impl EventLoop {
                 mail.drain(..).for_each(|letter| self.open_letter(letter));
                 self.send_messages();
             }
+            self.ring_timers();
             self.resume_paused();
             self.serve_ready();
             self.upkeep();
@@ -168,7 +173,8 @@ impl EventLoop {
             return Duration::ZERO;
         }
         let now = self.engine.clock.monotonic_ns();
-        let wait = Duration::from_nanos(self.next_upkeep_ns.saturating_sub(now));
+        let timer = self.timers.first().map_or(u64::MAX, |(at, _)| *at);
+        let wait = Duration::from_nanos(self.next_upkeep_ns.min(timer).saturating_sub(now));
         let wait = wait.max(Duration::from_millis(1));
         if self.paused.is_empty() { wait } else { wait.min(Duration::from_millis(5)) }
     }
@@ -217,11 +223,9 @@ impl EventLoop {
             Message::Monitor(_) if !connection.session.is_monitor() => {}
             Message::Push(bytes) | Message::Monitor(bytes) => {
                 connection.output.push_message(bytes);
-                if !connection.told {
-                    connection.told = true;
-                    self.told.push(i);
-                }
+                self.tell_later(i);
             }
+            Message::Unblocked(reply) => self.unblock(i, reply),
             Message::Kill => self.close(i),
         }
     }
@@ -237,6 +241,15 @@ impl EventLoop {
                 connection.told = true;
                 self.told.push(i);
             }
+        }
+    }
+
+    /// Remembers that something was queued for a connection.
+    fn tell_later(&mut self, i: usize) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        if !connection.told {
+            connection.told = true;
+            self.told.push(i);
         }
     }
 
@@ -311,6 +324,9 @@ impl EventLoop {
         connection.session.end(&self.engine, &mut self.worker);
         self.by_id.remove(&connection.session.info.id);
         self.paused.retain(|p| *p != i);
+        if let Some(at) = connection.timer_ns {
+            self.timers.remove(&(at, i));
+        }
         self.ready.retain(|r| *r != i);
         self.free.push(i);
         self.load.fetch_sub(1, Ordering::Relaxed);
@@ -339,7 +355,10 @@ impl EventLoop {
     fn read(&mut self, i: usize) {
         let Some(connection) = self.connections[i].as_mut() else { return };
         connection.listed = false;
-        if connection.paused || connection.session.closing {
+        if connection.session.is_blocked() && connection.read_closed {
+            return self.close(i);
+        }
+        if connection.paused || connection.session.closing || connection.session.is_blocked() {
             return;
         }
         if connection.output.len() >= UNSENT_MAX {
@@ -413,7 +432,13 @@ impl EventLoop {
                 }
                 Ok(Parsed::Request { end: next }) => {
                     let spans = (first as u32, self.spans.len() as u32);
-                    self.requests.push(Request { connection: i, start: at, spans, prepared: None });
+                    self.requests.push(Request {
+                        connection: i,
+                        start: at,
+                        end: next,
+                        spans,
+                        prepared: None,
+                    });
                     at = next;
                 }
                 Ok(Parsed::Nothing { end: next }) => at = next,
@@ -520,6 +545,13 @@ impl EventLoop {
                 self.deliver();
                 self.connections[i].is_some()
             }
+            Flow::Blocked(timeout_ms) => {
+                self.worker.settle_timing(&self.engine);
+                self.set_timer(i, timeout_ms);
+                self.send(i);
+                self.deliver();
+                false
+            }
             Flow::Paused(_) => {
                 connection.large = Some(large);
                 self.pause(i);
@@ -618,9 +650,13 @@ impl EventLoop {
                 }
             }
             Flow::Paused(_) => {
-                let mut held_back = self.buffer[request.start..portion.end].to_vec();
-                std::mem::swap(&mut connection.pending, &mut held_back);
+                connection.pending = self.buffer[request.start..portion.end].to_vec();
                 self.pause(request.connection);
+                false
+            }
+            Flow::Blocked(timeout_ms) => {
+                connection.pending = self.buffer[request.end..portion.end].to_vec();
+                self.set_timer(request.connection, timeout_ms);
                 false
             }
         }
@@ -677,6 +713,50 @@ impl EventLoop {
             }
         }
         self.send_messages();
+    }
+
+    /// Notes when a client has waited for long enough.
+    fn set_timer(&mut self, i: usize, timeout_ms: Option<u64>) {
+        let Some(timeout_ms) = timeout_ms else { return };
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        let now = self.engine.clock.monotonic_ns();
+        let at = now.saturating_add(timeout_ms.saturating_mul(1_000_000));
+        connection.timer_ns = Some(at);
+        self.timers.insert((at, i));
+    }
+
+    /// Ends the waits whose time is over.
+    fn ring_timers(&mut self) {
+        if self.timers.is_empty() {
+            return;
+        }
+        let now = self.engine.clock.monotonic_ns();
+        while let Some(&(at, i)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            let connection = self.connections[i].as_mut().expect("timers go with connections");
+            connection.timer_ns = None;
+            self.out.clear();
+            if self.engine.time_out(&mut connection.session, &mut self.out) {
+                self.send(i);
+                self.note_readable(i, false);
+            }
+        }
+    }
+
+    /// Passes the reply of a command that has waited on, and lets its client go on.
+    fn unblock(&mut self, i: usize, reply: Arc<[u8]>) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        connection.session.unblocked();
+        if let Some(at) = connection.timer_ns.take() {
+            self.timers.remove(&(at, i));
+        }
+        if !reply.is_empty() {
+            connection.output.push_message(reply);
+            self.tell_later(i);
+        }
+        self.note_readable(i, false);
     }
 
     fn pause(&mut self, i: usize) {
@@ -738,6 +818,7 @@ impl EventLoop {
             let Some(connection) = &mut self.connections[i] else { continue };
             let idle = now_ms - connection.session.info.active_ms.load(Ordering::Relaxed);
             if timeout_ms > 0
+                && !connection.session.is_blocked()
                 && idle > timeout_ms
                 && connection.session.info.kind() == ClientKind::Normal
             {

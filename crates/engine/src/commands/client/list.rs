@@ -104,6 +104,7 @@ fn flags(client: &ClientInfo) -> String {
     let set = [
         ('O', client.monitor.load(Ordering::Relaxed)),
         ('P', client.kind() == ClientKind::Pubsub),
+        ('b', client.ticket.lock().is_some()),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),
         ('U', client.unix_socket),
         ('e', client.no_evict.load(Ordering::Relaxed)),

@@ -12,8 +12,9 @@ use respire_datatypes::integer::parse_i64;
 
 use super::connection::is_printable;
 use super::reply_help;
+use crate::blocking::GivenUp;
 use crate::client::ClientKind;
-use crate::command::{Flags, Group, Handler, Row};
+use crate::command::{Flags, Group, Handler, Lock, Row};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 use crate::pause::PauseKind;
@@ -156,7 +157,8 @@ const SUBCOMMANDS: &[Row] = &[
         ADMIN,
         "5.0.0",
         ["Ends the wait of a blocked client.", "client-id [TIMEOUT | ERROR]"],
-    ),
+    )
+    .lock(Lock::Walk),
     over_all(
         row("unpause", 2, unpause, ADMIN, "6.2.0", ["", ""]),
         ["Ends a pause: waiting commands go on.", ""],
@@ -320,22 +322,24 @@ fn unpause(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-/// No command blocks its client yet, so nobody is ever found waiting.
 fn unblock(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    match ctx.args.try_get(3) {
-        _ if ctx.args.len() > 4 => {
-            return Err(Error::subcommand_syntax("client", ctx.args.get(1)));
-        }
-        Some(reason)
-            if !reason.eq_ignore_ascii_case(b"timeout")
-                && !reason.eq_ignore_ascii_case(b"error") =>
-        {
+    if ctx.args.len() > 4 {
+        return Err(Error::subcommand_syntax("client", ctx.args.get(1)));
+    }
+    let how = match ctx.args.try_get(3) {
+        None => GivenUp::TimedOut,
+        Some(reason) if reason.eq_ignore_ascii_case(b"timeout") => GivenUp::TimedOut,
+        Some(reason) if reason.eq_ignore_ascii_case(b"error") => GivenUp::Unblocked,
+        Some(_) => {
             return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
         }
-        _ => {}
-    }
-    parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
-    ctx.out.int(0);
+    };
+    let id = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    let engine = ctx.engine;
+    let client = u64::try_from(id).ok().and_then(|id| engine.clients.get(id));
+    let done =
+        client.is_some_and(|client| engine.unblock(ctx.data.held, ctx.worker.outbox, &client, how));
+    ctx.out.int(i64::from(done));
     Ok(())
 }
 

@@ -55,13 +55,17 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
     report.field("maxclients", report.ctx.settings.maxclients);
     report.field("client_recent_max_input_buffer", most(|u| u.query.load(Ordering::Relaxed)));
     report.field("client_recent_max_output_buffer", most(|u| u.output.load(Ordering::Relaxed)));
-    report.fields(&["blocked_clients", "tracking_clients"], 0);
+    report.field("blocked_clients", report.ctx.engine.blocked.load(Ordering::Relaxed));
+    report.field("tracking_clients", 0);
     let listening = clients.iter().filter(|client| client.kind() == ClientKind::Pubsub).count();
     report.field("pubsub_clients", listening);
     report.field("watching_clients", watching);
     report.field("clients_in_timeout_table", 0);
     report.field("total_watched_keys", keys);
-    report.fields(&["total_blocking_keys", "total_blocking_keys_on_nokey"], 0);
+    let waited_for =
+        report.ctx.engine.sum_shards(report.ctx.data.held, |shard| shard.waited_for() as u64);
+    report.field("total_blocking_keys", waited_for);
+    report.field("total_blocking_keys_on_nokey", 0);
 }
 
 pub(super) fn persistence(report: &mut Report<'_, '_, '_>) {
