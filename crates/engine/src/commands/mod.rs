@@ -16,6 +16,7 @@ mod server;
 mod slowlog;
 mod strings;
 mod transactions;
+mod zsets;
 
 use crate::command::Row;
 use crate::ctx::Ctx;
@@ -38,6 +39,7 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     latency::ROWS,
     memory::ROWS,
     debug::ROWS,
+    zsets::ROWS,
 ];
 
 /// The reply of a HELP subcommand: `lines` between the usual first and last ones.
