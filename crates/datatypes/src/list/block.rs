@@ -5,7 +5,8 @@
 //! Invariant: `start..end` are `count` valid elements, in the shortest form; there are at most [`Block::MAX_BYTES`]
 //! bytes of them.
 
-use crate::listpack::{Encoded, Item, back_len, decode, encoded_len, read_back, size_class};
+use crate::buffer::size_class;
+use crate::listpack::{Encoded, Item, back_len, decode, encoded_len, read_back};
 use crate::sequence::End;
 
 /// Allocations up to this size are not shrunk.

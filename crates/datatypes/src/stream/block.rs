@@ -12,7 +12,8 @@
 
 use super::StreamId;
 use super::codec::{item, put_item, put_varint, skip, varint};
-use crate::listpack::{Encoded, Item, size_class};
+use crate::buffer::size_class;
+use crate::listpack::{Encoded, Item};
 use crate::sequence::Counted;
 
 const DELETED: u8 = 1;

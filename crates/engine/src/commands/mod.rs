@@ -14,6 +14,7 @@ mod monitor;
 mod pubsub;
 mod server;
 mod slowlog;
+mod streams;
 mod strings;
 mod transactions;
 mod zsets;
@@ -26,6 +27,7 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     strings::ROWS,
     keys::ROWS,
     lists::ROWS,
+    streams::ROWS,
     connection::ROWS,
     client::ROWS,
     command::ROWS,
