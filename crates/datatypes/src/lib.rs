@@ -2,6 +2,7 @@
 //!
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
+//! - `bits`: strings as arrays of bits
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`, `intset`: the compact encodings of small collections
 //! - `list`: texts in order, growing at both ends
@@ -12,6 +13,7 @@
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
+pub mod bits;
 mod buffer;
 pub mod collection;
 pub mod elements;

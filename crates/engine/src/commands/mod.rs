@@ -1,5 +1,6 @@
 //! The commands, one file per group: rows, handlers and their tests side by side.
 
+mod bitmaps;
 mod client;
 mod command;
 mod config;
@@ -25,6 +26,7 @@ use crate::ctx::Ctx;
 /// All groups, in the order in which COMMAND lists them.
 pub(crate) const GROUPS: &[&[Row]] = &[
     strings::ROWS,
+    bitmaps::ROWS,
     keys::ROWS,
     lists::ROWS,
     streams::ROWS,
