@@ -23,6 +23,8 @@ impl Error {
     pub const MUST_BE_POSITIVE: Self = Self::fixed("ERR value is out of range, must be positive");
     pub const NO_SUCH_KEY: Self = Self::fixed("ERR no such key");
     pub const INDEX: Self = Self::fixed("ERR index out of range");
+    pub const TIMEOUT_NEGATIVE: Self = Self::fixed("ERR timeout is negative");
+    pub const TIMEOUT_TOO_LONG: Self = Self::fixed("ERR timeout is out of range");
     pub const STREAM_ID: Self =
         Self::fixed("ERR Invalid stream ID specified as stream command argument");
     pub const OVERFLOW: Self = Self::fixed("ERR increment or decrement would overflow");

@@ -145,17 +145,17 @@ pub(super) fn xadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let now_ms = ctx.data.now_ms;
     let limits = limits(ctx.settings);
-    let editing = if options.make && !too_large {
-        Some(ctx.data.edit_or_create(&key, Stream::new)?)
+    let mut stream = if options.make && !too_large {
+        ctx.data.edit_or_create(&key, Stream::new)?
     } else {
-        ctx.data.edit(&key)?
-    };
-    let Some(mut stream) = editing else {
-        if options.make {
-            return Err(TOO_LARGE);
+        match ctx.data.edit(&key)? {
+            Some(stream) => stream,
+            None if options.make => return Err(TOO_LARGE),
+            None => {
+                ctx.out.null();
+                return Ok(());
+            }
         }
-        ctx.out.null();
-        return Ok(());
     };
     if stream.last_id() == StreamId::MAX {
         return Err(Error::fixed(

@@ -137,6 +137,8 @@ pub(super) fn destroy(ctx: &mut Ctx<'_, '_>) -> Outcome {
     stream.finish(false);
     if removed {
         ctx.notify(Classes::STREAM, "xgroup-destroy", &key);
+        // Those who wait for entries of the group wait for nothing now.
+        ctx.data.held.shard_mut(key.shard).wake(ctx.data.db, key.bytes);
     }
     ctx.out.int(removed.into());
     Ok(())

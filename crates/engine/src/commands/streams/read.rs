@@ -9,7 +9,7 @@ use respire_resp::{Args, Out, OwnedArgs, Proto};
 
 use super::range::{reply_one, reply_range};
 use super::{reply_entry, reply_id, strict_id};
-use crate::blocking::{Nothing, Wait, Wants};
+use crate::blocking::{Nothing, Wait, Wants, timeout_of_millis};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -17,8 +17,8 @@ use crate::error::{Error, Outcome};
 struct Request {
     /// Entries of each stream at most.
     count: usize,
-    /// Milliseconds, 0 for ever; `None` does not wait.
-    block: Option<u64>,
+    /// Whether to wait, and how many milliseconds if not for ever.
+    block: Option<Option<u64>>,
     /// The positions of the group and the consumer.
     group: Option<usize>,
     /// Entries do not become pending.
@@ -57,7 +57,7 @@ fn request(ctx: &Ctx<'_, '_>, grouped: bool) -> Result<Request, Error> {
         let value = args.try_get(i + 1);
         match value {
             Some(value) if is(b"BLOCK") => {
-                found.block = Some(timeout(value)?);
+                found.block = Some(timeout_of_millis(value, ctx.data.now_ms)?);
                 i += 1;
             }
             Some(value) if is(b"COUNT") => {
@@ -97,12 +97,6 @@ fn request(ctx: &Ctx<'_, '_>, grouped: bool) -> Result<Request, Error> {
     }
     found.keys = first..first + count / 2;
     Ok(found)
-}
-
-fn timeout(text: &[u8]) -> Result<u64, Error> {
-    const NO_NUMBER: Error = Error::fixed("ERR timeout is not an integer or out of range");
-    let number = parse_i64(text).ok_or(NO_NUMBER)?;
-    u64::try_from(number).map_err(|_| Error::fixed("ERR timeout is negative"))
 }
 
 impl Request {
@@ -184,7 +178,7 @@ fn wait(
     wants: Wants,
     since: Option<&[StreamId]>,
 ) -> Outcome {
-    let Some(block) = request.block else {
+    let Some(timeout_ms) = request.block else {
         ctx.out.null_array();
         return Ok(());
     };
@@ -197,7 +191,7 @@ fn wait(
     ctx.block(Wait {
         keys: request.keys.clone().collect(),
         wants,
-        timeout_ms: (block > 0).then_some(block),
+        timeout_ms,
         nothing: Nothing::NullArray,
         args,
     })

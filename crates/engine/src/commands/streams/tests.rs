@@ -76,3 +76,29 @@ fn a_group_or_consumer_may_be_called_streams() {
         "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n"
     );
 }
+
+#[test]
+fn readers_wait_for_what_comes() {
+    let mut h = Harness::new();
+    let (reader, member) = (h.connect(), h.connect());
+    h.line("XGROUP CREATE t g $ MKSTREAM");
+    h.line("XADD s 1-1 a old");
+    h.attempt(reader, &[b"XREAD", b"BLOCK", b"0", b"STREAMS", b"s", b"t", b"$", b"$"]);
+    h.attempt(
+        member,
+        &[b"XREADGROUP", b"GROUP", b"g", b"c", b"BLOCK", b"0", b"STREAMS", b"t", b">"],
+    );
+    assert!(h.deliveries().is_empty());
+    h.line("XADD t 5-5 a new");
+    let reply = "*1\r\n*2\r\n$1\r\nt\r\n*1\r\n*2\r\n$3\r\n5-5\r\n*2\r\n$1\r\na\r\n$3\r\nnew\r\n";
+    let replies: Vec<Option<String>> = h.deliveries().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(replies, [Some(reply.into()), Some(reply.into())]);
+    assert_eq!(h.line("XACK t g 5-5"), ":1\r\n");
+    h.attempt(
+        member,
+        &[b"XREADGROUP", b"GROUP", b"g", b"c", b"BLOCK", b"0", b"STREAMS", b"t", b">"],
+    );
+    h.line("XGROUP DESTROY t g");
+    let replies = h.deliveries();
+    assert!(replies[0].1.as_deref().unwrap_or_default().starts_with("-NOGROUP"), "{replies:?}");
+}
