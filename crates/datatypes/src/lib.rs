@@ -3,6 +3,7 @@
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `bits`: strings as arrays of bits
+//! - `hyperloglog`: how many different elements there were, estimated
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`, `intset`: the compact encodings of small collections
 //! - `list`: texts in order, growing at both ends
@@ -21,6 +22,7 @@ pub mod float;
 pub mod glob;
 pub mod hash;
 pub mod hashes;
+pub mod hyperloglog;
 pub mod integer;
 pub mod intset;
 pub mod lcs;

@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod connection;
 mod debug;
+mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
@@ -27,6 +28,7 @@ use crate::ctx::Ctx;
 pub(crate) const GROUPS: &[&[Row]] = &[
     strings::ROWS,
     bitmaps::ROWS,
+    hyperloglog::ROWS,
     keys::ROWS,
     lists::ROWS,
     streams::ROWS,
