@@ -1,6 +1,10 @@
 //! What a key can hold besides a string: one enum over all collection types, so that the keyspace can keep, free and
 //! copy them without knowing what they are.
 
+use crate::hashes::Hash;
+use crate::list::List;
+use crate::set::Set;
+use crate::stream::Stream;
 use crate::zset::ZSet;
 
 /// A collection type.
@@ -80,5 +84,9 @@ macro_rules! collections {
 }
 
 collections! {
+    List(List), "list";
+    Set(Set), "set";
+    Hash(Hash), "hash";
     ZSet(ZSet), "zset";
+    Stream(Stream), "stream";
 }

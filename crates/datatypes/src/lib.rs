@@ -3,18 +3,26 @@
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `lcs`: the longest common subsequence of two strings
-//! - `listpack`: the compact encoding of small collections
+//! - `listpack`, `intset`: the compact encodings of small collections
+//! - `list`: texts in order, growing at both ends
+//! - `stream`: a log of entries with ids, and its consumer groups
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
-//! - `zset`: sorted sets
+//! - `elements`: the elements of a large set or hash, in such a table that owns them
+//! - `set`, `hashes`, `zset`: sets, hashes and sorted sets
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
+mod buffer;
 pub mod collection;
+pub mod elements;
 pub mod float;
 pub mod glob;
 pub mod hash;
+pub mod hashes;
 pub mod integer;
+pub mod intset;
 pub mod lcs;
+pub mod list;
 pub mod listpack;
 pub mod longdouble;
 mod region;
@@ -22,5 +30,8 @@ mod rounding;
 mod scan;
 #[cfg(test)]
 mod seed;
+mod sequence;
+pub mod set;
+pub mod stream;
 pub mod table;
 pub mod zset;

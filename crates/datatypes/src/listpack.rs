@@ -11,6 +11,7 @@
 //! of bytes. Invariant: the bytes are a valid listpack of at most [`Listpack::MAX_BYTES`] bytes in that form;
 //! [`Listpack::from_bytes`] checks what comes from outside, and rewrites what is valid but not in the shortest form.
 
+use crate::buffer::{reallocate, size_class};
 use crate::integer::{self, MAX_LEN};
 
 const HEADER: usize = 6;
@@ -82,14 +83,14 @@ impl<'a> Item<'a> {
 pub struct Corrupt;
 
 /// An element as it is stored, its length at the end aside: a few bytes of encoding, then a string's text.
-struct Encoded<'a> {
+pub(crate) struct Encoded<'a> {
     head: [u8; 9],
     head_len: usize,
     text: &'a [u8],
 }
 
 impl<'a> Encoded<'a> {
-    fn new(item: Item<'a>) -> Self {
+    pub(crate) fn new(item: Item<'a>) -> Self {
         match item {
             Item::Int(value) => Self::int(value),
             Item::Bytes(text) => Self::string(text),
@@ -131,11 +132,11 @@ impl<'a> Encoded<'a> {
     }
 
     /// Bytes of the whole element.
-    fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.len() + back_len(self.len())
     }
 
-    fn write(&self, target: &mut [u8]) {
+    pub(crate) fn write(&self, target: &mut [u8]) {
         let (head, rest) = target.split_at_mut(self.head_len);
         head.copy_from_slice(&self.head[..self.head_len]);
         let (text, back) = rest.split_at_mut(self.text.len());
@@ -143,14 +144,14 @@ impl<'a> Encoded<'a> {
         write_back(self.len(), back);
     }
 
-    fn starts(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn starts(&self, bytes: &[u8]) -> bool {
         bytes.starts_with(&self.head[..self.head_len])
             && bytes[self.head_len..].starts_with(self.text)
     }
 }
 
 /// Bytes that the length behind an element of `len` bytes takes. The odd limits are the format's.
-fn back_len(len: usize) -> usize {
+pub(crate) fn back_len(len: usize) -> usize {
     match len {
         0..=127 => 1,
         128..16383 => 2,
@@ -170,7 +171,7 @@ fn write_back(len: usize, target: &mut [u8]) {
 }
 
 /// Reads the length that ends in front of `end`; `None` when it has more than five bytes or starts before the first.
-fn read_back(bytes: &[u8], end: usize) -> Option<usize> {
+pub(crate) fn read_back(bytes: &[u8], end: usize) -> Option<usize> {
     let mut len = 0;
     for i in 0..5 {
         let byte = *bytes.get(end.checked_sub(i + 1)?)?;
@@ -184,7 +185,7 @@ fn read_back(bytes: &[u8], end: usize) -> Option<usize> {
 
 /// Bytes of encoding and data of the element at the start of `bytes`; `None` when the encoding is unknown or incomplete.
 #[inline]
-fn encoded_len(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn encoded_len(bytes: &[u8]) -> Option<usize> {
     let first = *bytes.first()?;
     Some(match first {
         0..0x80 => 1,
@@ -202,7 +203,7 @@ fn encoded_len(bytes: &[u8]) -> Option<usize> {
 
 /// The element whose encoding and data are exactly `bytes`.
 #[inline]
-fn decode(bytes: &[u8]) -> Item<'_> {
+pub(crate) fn decode(bytes: &[u8]) -> Item<'_> {
     let first = bytes[0];
     match first {
         0..0x80 => Item::Int(i64::from(first)),
@@ -220,11 +221,6 @@ fn decode(bytes: &[u8]) -> Item<'_> {
             Item::Int(i64::from_le_bytes(wide))
         }
     }
-}
-
-/// The bytes that the allocator hands out for a request of `n`: steps of 8 up to 64, then four for each doubling.
-pub(crate) fn size_class(n: usize) -> usize {
-    n.next_multiple_of((n.next_power_of_two() / 8).max(8))
 }
 
 /// A sequence of short strings and integers.
@@ -516,7 +512,7 @@ impl Listpack {
         let total = used - old + new;
         assert!(total <= Self::MAX_BYTES, "a listpack of {total} bytes");
         if total > self.buffer.len() {
-            self.reallocate(size_class(total));
+            reallocate(&mut self.buffer, size_class(total));
         }
         if old != new {
             self.buffer.copy_within(offset + old..used, offset + new);
@@ -528,20 +524,8 @@ impl Listpack {
     fn shrink(&mut self) {
         let used = self.bytes();
         if size_class(used + used / 8) < self.buffer.len() {
-            self.reallocate(size_class(used));
+            reallocate(&mut self.buffer, size_class(used));
         }
-    }
-
-    fn reallocate(&mut self, capacity: usize) {
-        let mut buffer = std::mem::take(&mut self.buffer).into_vec();
-        if capacity < buffer.len() {
-            buffer.truncate(capacity);
-            buffer.shrink_to_fit();
-        } else {
-            buffer.reserve_exact(capacity - buffer.len());
-            buffer.resize(capacity, 0);
-        }
-        self.buffer = buffer.into_boxed_slice();
     }
 }
 

@@ -120,6 +120,12 @@ unsafe impl Send for Table {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for Table {}
 
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The bucket of `n` that `hash` falls in.
 #[inline]
 fn index(hash: u64, n: usize) -> usize {
@@ -160,6 +166,10 @@ impl Table {
     #[inline]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     pub fn is_resizing(&self) -> bool {
@@ -472,6 +482,19 @@ impl Table {
                     at += 1;
                 });
                 return found;
+            }
+        }
+    }
+
+    /// Calls `f` with every word until it says `false`.
+    pub fn each_while(&self, mut f: impl FnMut(Word) -> bool) {
+        let old = (self.moved..self.main.len()).map(|i| self.main.bucket(i));
+        let new = (0..self.next.len()).map(|i| self.next.bucket(i));
+        let mut go_on = true;
+        for bucket in old.chain(new) {
+            for_each_in_chain(bucket, &mut |word| go_on = go_on && f(word));
+            if !go_on {
+                return;
             }
         }
     }

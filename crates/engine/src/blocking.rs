@@ -175,10 +175,10 @@ impl Engine {
         self.blocked.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Serves those who wait for keys that have changed, and sets aside what takes long to free. The shards must be held
+    /// Serves those who wait for keys that `writer` (a client, 0 for nobody) has changed, tells those who track them, and sets aside what takes long to free. The shards must be held
     /// for writing, and widened.
     #[cold]
-    pub(crate) fn clear_up<'e>(&'e self, worker: &mut Worker, held: &mut Held<'e>) {
+    pub(crate) fn clear_up<'e>(&'e self, worker: &mut Worker, held: &mut Held<'e>, writer: u64) {
         loop {
             let ready = held.take_ready();
             if ready.is_empty() {
@@ -187,6 +187,10 @@ impl Engine {
             for key in ready {
                 self.serve(worker, held, &key);
             }
+        }
+        let changed = held.take_reported();
+        if !changed.is_empty() {
+            self.invalidate(&mut worker.outbox, &changed, writer);
         }
         let values = held.take_garbage();
         if !values.is_empty() {
@@ -198,7 +202,7 @@ impl Engine {
     #[cold]
     pub(crate) fn clear_up_shard(&self, worker: &mut Worker, shard: u32) {
         let mut held = self.keyspace.hold_one(shard, Mode::Write).widened();
-        self.clear_up(worker, &mut held);
+        self.clear_up(worker, &mut held, 0);
     }
 
     fn serve<'e>(&'e self, worker: &mut Worker, held: &mut Held<'e>, ready: &ReadyKey) {

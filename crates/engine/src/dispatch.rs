@@ -361,7 +361,7 @@ impl Engine {
             flow = Flow::Blocked(self.begin_waiting(session, &mut held, command, args, *wait));
         }
         if held.has_leftovers() {
-            self.clear_up(worker, &mut held);
+            self.clear_up(worker, &mut held, session.info.id);
         }
         drop(held);
         if !worker.emptied.is_empty() {
@@ -420,6 +420,9 @@ impl Engine {
         } else {
             run(self, worker, session, held, command, args, keys, out)
         };
+        if session.tracking.is_some() {
+            self.after_tracked(worker, session, row, &args);
+        }
         if let Err(error) = outcome {
             out.rewind(mark);
             out.error(error.as_bytes());
@@ -437,6 +440,27 @@ impl Engine {
             self.tell_monitors(worker, session, row, &args, out);
         }
         saw_expired
+    }
+
+    /// What follows a command of a client that tracks.
+    #[cold]
+    fn after_tracked(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        row: &Row,
+        args: &Args<'_>,
+    ) {
+        self.remember_keys(session, &mut worker.outbox, row, args);
+        let just_set = std::mem::take(&mut session.caching_just_set);
+        // Inside a transaction it counts until the end.
+        if let Some(mode) = &mut session.tracking
+            && !just_set
+            && !session.in_exec
+            && row.lock != Lock::Exec
+        {
+            mode.caching = false;
+        }
     }
 
     /// Accounts for a command that was measured by itself.

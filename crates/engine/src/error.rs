@@ -16,11 +16,13 @@ impl Error {
     pub const NOT_INT32: Self =
         Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const NOT_FLOAT: Self = Self::fixed("ERR value is not a valid float");
+    pub const NOT_POSITIVE: Self = Self::fixed("ERR value is out of range, must be positive");
     pub const OUT_OF_RANGE: Self = Self::fixed("ERR value is out of range");
     pub const NOT_32_BITS: Self =
         Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const MUST_BE_POSITIVE: Self = Self::fixed("ERR value is out of range, must be positive");
     pub const NO_SUCH_KEY: Self = Self::fixed("ERR no such key");
+    pub const INDEX: Self = Self::fixed("ERR index out of range");
     pub const OVERFLOW: Self = Self::fixed("ERR increment or decrement would overflow");
     pub const DECREMENT_OVERFLOW: Self = Self::fixed("ERR decrement would overflow");
     pub const NAN_OR_INFINITY: Self = Self::fixed("ERR increment would produce NaN or Infinity");

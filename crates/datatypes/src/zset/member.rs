@@ -11,7 +11,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use crate::listpack::size_class;
+use crate::buffer::size_class;
 use crate::table::Word;
 
 const LEN_AT: usize = size_of::<f64>();

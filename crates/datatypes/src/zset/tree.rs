@@ -9,7 +9,7 @@
 //! neighbour if both fill three quarters of a node at most; any two neighbours of which one has shrunk therefore hold
 //! more than three quarters of a node together. No operation touches more nodes than the tree is high, twice.
 
-use crate::listpack::size_class;
+use crate::buffer::size_class;
 
 /// A tree with up to `LEAF` items in a leaf and up to `FAN` children in an inner node.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ mod debug;
 mod info;
 mod keys;
 mod latency;
+mod lists;
 mod memory;
 mod monitor;
 mod pubsub;
@@ -25,6 +26,7 @@ use crate::error::Error;
 pub(crate) const GROUPS: &[&[Row]] = &[
     strings::ROWS,
     keys::ROWS,
+    lists::ROWS,
     connection::ROWS,
     client::ROWS,
     command::ROWS,

@@ -242,7 +242,7 @@ fn with_sources<R>(
         let same_as = keys.iter().position(|other| other.bytes == key.bytes).unwrap_or(i);
         let set = match ctx.data.peek(key).and_then(|entry| entry.collection()) {
             Some(Collection::ZSet(set)) => Some(set),
-            None => None,
+            _ => None,
         };
         sources.push(Source { set, weight: query.weights[i], same_as });
     }
@@ -260,7 +260,7 @@ fn check_types(ctx: &mut Ctx<'_, '_>, keys: std::ops::Range<usize>) -> Result<()
         if let Some(entry) = ctx.data.read(&key) {
             match entry.collection() {
                 Some(Collection::ZSet(_)) => {}
-                None => return Err(Error::WRONG_TYPE),
+                _ => return Err(Error::WRONG_TYPE),
             }
         }
     }

@@ -1,0 +1,43 @@
+//! Byte buffers that are allocated in the sizes that the allocator hands out anyway, so that growing within one costs
+//! nothing and the bytes counted are the bytes held.
+
+/// The bytes that the allocator hands out for a request of `n`: steps of 8 up to 64, then four for each doubling.
+pub(crate) fn size_class(n: usize) -> usize {
+    n.next_multiple_of((n.next_power_of_two() / 8).max(8))
+}
+
+/// Cuts the buffer to `capacity` bytes or extends it with zeros.
+pub(crate) fn reallocate(buffer: &mut Box<[u8]>, capacity: usize) {
+    let mut bytes = std::mem::take(buffer).into_vec();
+    if capacity < bytes.len() {
+        bytes.truncate(capacity);
+        bytes.shrink_to_fit();
+    } else {
+        bytes.reserve_exact(capacity - bytes.len());
+        bytes.resize(capacity, 0);
+    }
+    *buffer = bytes.into_boxed_slice();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_those_of_the_allocator() {
+        for (n, class) in [
+            (0, 0),
+            (1, 8),
+            (8, 8),
+            (9, 16),
+            (57, 64),
+            (65, 80),
+            (128, 128),
+            (129, 160),
+            (1025, 1280),
+            (4097, 5120),
+        ] {
+            assert_eq!(size_class(n), class, "{n}");
+        }
+    }
+}
