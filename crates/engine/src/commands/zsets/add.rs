@@ -29,8 +29,8 @@ pub(crate) struct Options {
 
 impl Options {
     /// Reads options from argument 2 on. Also returns where they end.
-    fn parse(ctx: &Ctx<'_, '_>) -> (Self, usize) {
-        let mut options = Self::default();
+    fn parse(self, ctx: &Ctx<'_, '_>) -> (Self, usize) {
+        let mut options = self;
         for (i, arg) in ctx.args.iter_from(2).enumerate() {
             let flag = match arg {
                 _ if arg.len() > 4 => return (options, i + 2),
@@ -79,7 +79,16 @@ impl Options {
 }
 
 pub(super) fn zadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (options, first) = Options::parse(ctx);
+    add(ctx, Options::default())
+}
+
+/// Takes options in the place of the increment, as Redis does, but then lacks a member.
+pub(super) fn zincrby(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    add(ctx, Options { incr: true, ..Options::default() })
+}
+
+fn add(ctx: &mut Ctx<'_, '_>, options: Options) -> Outcome {
+    let (options, first) = options.parse(ctx);
     let rest = ctx.args.len() - first;
     if rest == 0 || !rest.is_multiple_of(2) {
         return Err(Error::SYNTAX);
@@ -87,20 +96,14 @@ pub(super) fn zadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     options.check(rest / 2)?;
     let scores: Result<SmallVec<[f64; 8]>, Error> =
         (first..ctx.args.len()).step_by(2).map(|i| parse_score(ctx.args.get(i))).collect();
-    put(ctx, options, first + 1, 2, &scores?)
+    put(ctx, options, first + 1, &scores?)
 }
 
-pub(super) fn zincrby(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let increment = parse_score(ctx.args.get(2))?;
-    put(ctx, Options { incr: true, ..Options::default() }, 3, 1, &[increment])
-}
-
-/// Gives members their scores. The members are the arguments from `first` on, every `step`.
+/// Gives members their scores. The members are the arguments from `first` on, every second one.
 pub(crate) fn put(
     ctx: &mut Ctx<'_, '_>,
     options: Options,
     first: usize,
-    step: usize,
     scores: &[f64],
 ) -> Outcome {
     let limits = limits(ctx);
@@ -110,7 +113,7 @@ pub(crate) fn put(
     let mut add = |editing: &mut ZSet| -> Result<bool, Error> {
         for (i, score) in scores.iter().enumerate() {
             let mut decided = Ok(None);
-            let member = args.get(first + i * step);
+            let member = args.get(first + i * 2);
             let (old, _) = editing.update(member, &limits, |old| {
                 decided = options.decide(old, *score);
                 *decided.as_ref().unwrap_or(&None)

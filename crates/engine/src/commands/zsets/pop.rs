@@ -40,8 +40,8 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         _ if ctx.args.len() > 3 => return Err(Error::SYNTAX),
         None => None,
         Some(text) => {
-            let count = parse_i64(text).ok_or(Error::NOT_INTEGER)?;
-            Some(usize::try_from(count).map_err(|_| Error::MUST_BE_POSITIVE)?)
+            let count = parse_i64(text).and_then(|count| usize::try_from(count).ok());
+            Some(count.ok_or(Error::MUST_BE_POSITIVE)?)
         }
     };
     let key = ctx.key(1);

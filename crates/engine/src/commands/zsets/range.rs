@@ -73,11 +73,11 @@ impl<'a> Query<'a> {
                 offset = parse_i64(args.get(i + 1)).ok_or(Error::NOT_INTEGER)?;
                 limit = parse_i64(args.get(i + 2)).ok_or(Error::NOT_INTEGER)?;
                 i += 2;
-            } else if reversed.is_none() && option.eq_ignore_ascii_case(b"rev") {
+            } else if found_reversed.is_none() && option.eq_ignore_ascii_case(b"rev") {
                 found_reversed = Some(true);
-            } else if by.is_none() && option.eq_ignore_ascii_case(b"bylex") {
+            } else if found_by.is_none() && option.eq_ignore_ascii_case(b"bylex") {
                 found_by = Some(By::Lex);
-            } else if by.is_none() && option.eq_ignore_ascii_case(b"byscore") {
+            } else if found_by.is_none() && option.eq_ignore_ascii_case(b"byscore") {
                 found_by = Some(By::Score);
             } else {
                 return Err(Error::SYNTAX);

@@ -2,11 +2,12 @@
 
 use respire_datatypes::float::with_f64_text;
 use respire_datatypes::glob;
-use respire_datatypes::integer::{self, parse_i64, parse_u64};
+use respire_datatypes::integer::{self, parse_i64};
 use respire_datatypes::zset::ZSet;
 
 use super::range::{lex_range, score_range};
 use super::{reply_entry, reply_member, reply_members_head, reply_score};
+use crate::commands::parse_cursor;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -104,7 +105,9 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     let count = parse_i64(count).ok_or(Error::NOT_INTEGER)?;
     if count == i64::MIN {
-        return Err(Error::OUT_OF_RANGE);
+        return Err(Error::fixed(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
     }
     let with_scores = match ctx.args.try_get(3) {
         None => false,
@@ -165,7 +168,7 @@ fn distinct(count: usize, len: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
 }
 
 pub(super) fn zscan(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let cursor = parse_u64(ctx.args.get(2)).ok_or(Error::INVALID_CURSOR)?;
+    let cursor = parse_cursor(ctx.args.get(2))?;
     let key = ctx.key(1);
     let args = ctx.args;
     let set = ctx.data.read_as::<ZSet>(&key)?;
@@ -189,8 +192,7 @@ pub(super) fn zscan(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let mut found: Vec<(Vec<u8>, f64)> = Vec::new();
     let mut seen = 0;
-    // Positions have 48 bits: what is beyond them is behind the end.
-    let mut position = (cursor >> 48 == 0).then_some(cursor);
+    let mut position = Some(cursor);
     let mut visits = count.saturating_mul(10);
     while let Some(at) = position
         && seen < count
