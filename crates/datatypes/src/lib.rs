@@ -2,6 +2,8 @@
 //!
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
+//! - `bits`: strings as arrays of bits
+//! - `hyperloglog`: how many different elements there were, estimated
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`, `intset`: the compact encodings of small collections
 //! - `list`: texts in order, growing at both ends
@@ -12,6 +14,7 @@
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
+pub mod bits;
 mod buffer;
 pub mod collection;
 pub mod elements;
@@ -19,6 +22,7 @@ pub mod float;
 pub mod glob;
 pub mod hash;
 pub mod hashes;
+pub mod hyperloglog;
 pub mod integer;
 pub mod intset;
 pub mod lcs;

@@ -124,6 +124,13 @@ impl Shard {
         }
     }
 
+    /// Those who wait for a key are to look at it again, though nobody else is told of a change.
+    pub fn wake(&mut self, db: usize, key: &[u8]) {
+        if !self.waiting.is_empty() {
+            self.waiting.changed(db, key);
+        }
+    }
+
     fn note_observers(&mut self) {
         self.observed = self.reports || !self.watches.is_empty() || !self.waiting.is_empty();
     }

@@ -296,59 +296,98 @@ impl Stream {
         self.state.groups.remove(name).is_some()
     }
 
-    /// Whether an entry from `start` on was deleted from among the others, as far as that is known.
-    pub fn has_gap_from(&self, start: StreamId) -> bool {
-        let deleted = self.max_deleted();
-        !self.is_empty() && deleted != StreamId::MIN && start <= deleted
+    /// The id of the last entry; that of no entry, 0-0, if there is none.
+    pub fn last_entry_id(&self) -> StreamId {
+        let last = self.state.blocks.edge(End::Back).and_then(|block| block.iter().last());
+        last.map_or(StreamId::MIN, |entry| entry.id)
     }
 
-    /// How many entries were ever added up to `id`, that included, if that can be told.
-    pub fn rank(&self, id: StreamId) -> Option<u64> {
-        if self.added() == 0 {
-            return Some(0);
+    fn extent(&self) -> Extent {
+        Extent {
+            len: self.len() as u64,
+            first: self.first_id(),
+            last: self.last_id(),
+            max_deleted: self.max_deleted(),
+            added: self.added(),
         }
-        if self.is_empty() && id <= self.last_id() || id == self.last_id() {
-            return Some(self.added());
-        }
-        if id > self.last_id() {
-            return None;
-        }
-        let first = self.first_id();
-        if self.max_deleted() == StreamId::MIN || self.max_deleted() < first {
-            let before = self.added().wrapping_sub(self.len() as u64);
-            if id < first {
-                return Some(before);
-            }
-            if id == first {
-                return Some(before.wrapping_add(1));
-            }
-        }
-        None
     }
 
     /// How many entries a group has still to read, if that can be told.
     pub fn lag(&self, group: &Group) -> Option<i64> {
-        if self.added() == 0 {
+        let extent = self.extent();
+        if extent.added == 0 {
             return Some(0);
         }
         let read = match group.entries_read {
-            Some(read) if !self.has_gap_from(group.last_id) => Some(read),
-            _ => self.rank(group.last_id),
+            Some(read) if extent.is_whole_from(group.last_id) => Some(read),
+            _ => extent.rank(group.last_id),
         };
-        read.map(|read| self.added().wrapping_sub(read) as i64)
+        read.map(|read| extent.added.wrapping_sub(read) as i64)
     }
 
-    /// Notes in the group `name` that the entry `id`, beyond those that it has read, was delivered to it.
-    pub fn note_read(&mut self, name: &[u8], id: StreamId) {
-        let Some(group) = self.group(name) else { return };
-        let read = match group.entries_read {
-            Some(read) if !self.has_gap_from(id) => Some(read + 1),
-            _ if self.added() > 0 => self.rank(id),
-            other => other,
-        };
-        if let Some(group) = self.group_mut(name) {
-            group.entries_read = read;
-            group.last_id = id;
+    /// Notes that entries, in order, were delivered to a consumer of the group `name`: how far the group has read, and,
+    /// unless that is not wanted, that they are pending.
+    pub fn deliver(
+        &mut self,
+        name: &[u8],
+        consumer: ConsumerId,
+        ids: &[StreamId],
+        pending: Option<Pending>,
+    ) {
+        let extent = self.extent();
+        let Some(group) = self.group_mut(name) else { return };
+        for id in ids {
+            if *id > group.last_id {
+                group.entries_read = match group.entries_read {
+                    Some(read) if extent.is_whole_from(group.last_id) => Some(read + 1),
+                    _ => extent.rank(*id),
+                };
+                group.last_id = *id;
+            }
+            if let Some(pending) = pending {
+                group.set_pending(*id, Pending { consumer, ..pending });
+            }
         }
+    }
+}
+
+/// What is known of the entries of a stream without looking at them.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    len: u64,
+    first: StreamId,
+    last: StreamId,
+    max_deleted: StreamId,
+    added: u64,
+}
+
+impl Extent {
+    /// Whether it is certain that no entry behind `id` was deleted but from the front.
+    fn is_whole_from(&self, id: StreamId) -> bool {
+        let has_gap = self.len > 0 && self.max_deleted != StreamId::MIN && id <= self.max_deleted;
+        id >= self.first && !has_gap
+    }
+
+    /// How many entries were ever added up to `id`, that included, if that can be told.
+    fn rank(&self, id: StreamId) -> Option<u64> {
+        if self.added == 0 {
+            return Some(0);
+        }
+        if self.len == 0 && id <= self.last || id == self.last {
+            return Some(self.added);
+        }
+        if id > self.last {
+            return None;
+        }
+        if self.max_deleted == StreamId::MIN || self.max_deleted < self.first {
+            let before = self.added.wrapping_sub(self.len);
+            if id < self.first {
+                return Some(before);
+            }
+            if id == self.first {
+                return Some(before.wrapping_add(1));
+            }
+        }
+        None
     }
 }

@@ -1,10 +1,12 @@
 //! The commands, one file per group: rows, handlers and their tests side by side.
 
+mod bitmaps;
 mod client;
 mod command;
 mod config;
 mod connection;
 mod debug;
+mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
@@ -14,6 +16,7 @@ mod monitor;
 mod pubsub;
 mod server;
 mod slowlog;
+mod streams;
 mod strings;
 mod transactions;
 mod zsets;
@@ -25,8 +28,11 @@ use crate::error::Error;
 /// All groups, in the order in which COMMAND lists them.
 pub(crate) const GROUPS: &[&[Row]] = &[
     strings::ROWS,
+    bitmaps::ROWS,
+    hyperloglog::ROWS,
     keys::ROWS,
     lists::ROWS,
+    streams::ROWS,
     connection::ROWS,
     client::ROWS,
     command::ROWS,

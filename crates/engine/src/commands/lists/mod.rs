@@ -1,5 +1,6 @@
 //! Commands on lists: the rows, and what their handlers share.
 
+mod blocking;
 mod elements;
 mod ends;
 mod moving;
@@ -23,11 +24,13 @@ const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE.union(Flags::DENYOOM);
 const REMOVE: Flags = Flags::WRITE;
 const FAST: Flags = Flags::FAST;
+const WAITS: Flags = Flags::BLOCKING.union(Flags::NOSCRIPT);
 
 const READS: &[KeySpec] = &[KeySpec::one(1, "RO access")];
 const INSERTS: &[KeySpec] = &[KeySpec::one(1, "RW insert")];
 const DELETES: &[KeySpec] = &[KeySpec::one(1, "RW delete")];
 const TAKES: &[KeySpec] = &[KeySpec::one(1, "RW access delete")];
+const TAKES_ANY: &[KeySpec] = &[KeySpec::range(1, -2, 1, "RW access delete")];
 const MOVES: &[KeySpec] = &[KeySpec::one(1, "RW access delete"), KeySpec::one(2, "RW insert")];
 
 /// A row of this group.
@@ -47,6 +50,54 @@ const fn docs(row: Row, since: &'static str, cost: &'static str, text: [&'static
 }
 
 pub(crate) const ROWS: &[Row] = &[
+    docs(
+        row("blmove", 6, blocking::blmove, WRITE.union(WAITS), MOVES),
+        "6.2.0",
+        "O(1)",
+        [
+            "As LMOVE; waits while there is no element.",
+            "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+        ],
+    ),
+    docs(
+        row(
+            "blmpop",
+            -5,
+            blocking::blmpop,
+            REMOVE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
+            &[KeySpec::counted(2, "RW access delete")],
+        ),
+        "7.0.0",
+        "O(N+M) with the numbers of keys and of elements returned",
+        [
+            "As LMPOP; waits while there is no element.",
+            "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+        ],
+    ),
+    docs(
+        row("blpop", -3, blocking::blpop, REMOVE.union(WAITS), TAKES_ANY),
+        "2.0.0",
+        "O(N) with the number of keys",
+        [
+            "Takes the first element off the first of several lists that has any; waits while none has.",
+            "key [key ...] timeout",
+        ],
+    ),
+    docs(
+        row("brpop", -3, blocking::brpop, REMOVE.union(WAITS), TAKES_ANY),
+        "2.0.0",
+        "O(N) with the number of keys",
+        [
+            "Takes the last element off the first of several lists that has any; waits while none has.",
+            "key [key ...] timeout",
+        ],
+    ),
+    docs(
+        row("brpoplpush", 4, blocking::brpoplpush, WRITE.union(WAITS), MOVES),
+        "2.2.0",
+        "O(1)",
+        ["As RPOPLPUSH; waits while there is no element.", "source destination timeout"],
+    ),
     docs(
         row("lindex", 3, elements::lindex, READ, READS),
         "1.0.0",

@@ -110,3 +110,38 @@ fn long_lists_keep_their_order() {
     assert_eq!(h.line("LRANGE l 0 -1"), "*2\r\n$12\r\nelement:2000\r\n$12\r\nelement:2001\r\n");
     assert_eq!(h.line("OBJECT ENCODING l"), "$8\r\nlistpack\r\n");
 }
+
+#[test]
+fn waiting_in_a_transaction_is_no_waiting() {
+    let mut h = Harness::new();
+    lines(
+        &mut h,
+        &[
+            ("MULTI", "+OK"),
+            ("BLPOP a b 0", "+QUEUED"),
+            ("BLMOVE a b LEFT LEFT 0", "+QUEUED"),
+            ("BLMPOP 0 1 a LEFT", "+QUEUED"),
+            ("EXEC", "*3 *-1 $-1 *-1"),
+            ("RPUSH b 1 2 3", ":3"),
+            ("BLPOP a b 0", "*2 $1 b $1 1"),
+            ("BRPOPLPUSH b a 0", "$1 3"),
+            ("BLMPOP 0 2 none b LEFT COUNT 9", "*2 $1 b *1 $1 2"),
+        ],
+    );
+    assert!(h.line("BLPOP a -1").starts_with("-ERR timeout is negative"));
+    assert!(h.line("BLPOP a x").starts_with("-ERR timeout is not a float"));
+    assert!(h.line("BLPOP a 1e30").starts_with("-ERR timeout is out of range"));
+}
+
+#[test]
+fn the_longest_waiter_is_served_first() {
+    let mut h = Harness::new();
+    let (first, second) = (h.connect(), h.connect());
+    h.attempt(first, &[b"BLPOP", b"a", b"b", b"0"]);
+    h.attempt(second, &[b"BLMOVE", b"b", b"c", b"LEFT", b"LEFT", b"0"]);
+    h.line("RPUSH b 1 2 3");
+    let replies: Vec<Option<String>> = h.deliveries().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(replies, [Some("*2\r\n$1\r\nb\r\n$1\r\n1\r\n".into()), Some("$1\r\n2\r\n".into())]);
+    assert_eq!(h.line("LRANGE b 0 -1"), "*1\r\n$1\r\n3\r\n");
+    assert_eq!(h.line("LRANGE c 0 -1"), "*1\r\n$1\r\n2\r\n");
+}
