@@ -13,6 +13,12 @@ pub enum Norm {
     Within(i64),
     /// The same elements in any order.
     Unordered,
+    /// A map, or a flat list of its keys and values in turn: the same pairs in any order.
+    UnorderedPairs,
+    /// The same type, and as many elements of the same types; which ones, chance decides.
+    SameCount,
+    /// The name of an encoding: small sets are listpacks since Redis 7.2, and hash tables before.
+    Encoding,
     /// The same type; what is inside is the server's own.
     SameShape,
     /// A map of facts about server and connection: version and identity may differ.
@@ -21,6 +27,8 @@ pub enum Norm {
     AnyKey,
     /// A cursor and some keys. The runner follows both scans to their ends and compares what they found.
     Scan,
+    /// As [`Self::Scan`], of the elements of a key: the cursor is the second argument.
+    ElementScan,
 }
 
 /// Whether the reply of the server under test is as good as that of the oracle.
@@ -41,10 +49,17 @@ pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
             _ => false,
         },
         Norm::Unordered => same_shape(oracle, subject) && sorted(oracle) == sorted(subject),
+        Norm::UnorderedPairs => {
+            same_shape(oracle, subject) && sorted_pairs(oracle) == sorted_pairs(subject)
+        }
+        Norm::Encoding => {
+            (oracle.text(), subject.text()) == (Some(b"hashtable".as_slice()), Some(b"listpack"))
+        }
+        Norm::SameCount => same_count(oracle, subject),
         Norm::SameShape => same_shape(oracle, subject),
         Norm::Hello => same_hello(oracle, subject),
         Norm::AnyKey => matches!((oracle, subject), (Value::Bulk(_), Value::Bulk(_))),
-        Norm::Scan => [oracle, subject]
+        Norm::Scan | Norm::ElementScan => [oracle, subject]
             .iter()
             .all(|reply| matches!(reply.elements(), Some([Value::Bulk(_), Value::Array(_)]))),
     }
@@ -75,6 +90,30 @@ fn sorted(value: &Value) -> Vec<Value> {
     };
     elements.sort();
     elements
+}
+
+/// The pairs of a map or a flat list; of anything else, itself.
+fn sorted_pairs(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(flat) if flat.len() % 2 == 0 => {
+            let mut pairs: Vec<Value> =
+                flat.chunks(2).map(|pair| Value::Array(pair.to_vec())).collect();
+            pairs.sort();
+            pairs
+        }
+        _ => sorted(value),
+    }
+}
+
+fn same_count(a: &Value, b: &Value) -> bool {
+    same_shape(a, b)
+        && match (a.elements(), b.elements()) {
+            (Some(a), Some(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_count(a, b))
+            }
+            (None, None) => true,
+            _ => false,
+        }
 }
 
 /// The same fields in the same order, and the same values but for version and id.
@@ -128,10 +167,13 @@ mod tests {
             Norm::Exact,
             Norm::Within(9),
             Norm::Unordered,
+            Norm::UnorderedPairs,
+            Norm::SameCount,
             Norm::SameShape,
             Norm::Hello,
             Norm::AnyKey,
             Norm::Scan,
+            Norm::ElementScan,
         ];
         for norm in all {
             assert!(!equal(norm, &wrong, &other), "{norm:?}");
@@ -149,6 +191,23 @@ mod tests {
         assert!(!equal(Norm::Unordered, &ab, &aa));
         assert!(!equal(Norm::Exact, &ab, &ba));
         assert!(!equal(Norm::Unordered, &ab, &Value::Set(vec![bulk("a"), bulk("b")])));
+    }
+
+    #[test]
+    fn pairs_stay_together() {
+        let flat = |texts: [&str; 4]| Value::Array(texts.map(bulk).to_vec());
+        let norm = Norm::UnorderedPairs;
+        assert!(equal(norm, &flat(["a", "1", "b", "2"]), &flat(["b", "2", "a", "1"])));
+        assert!(!equal(norm, &flat(["a", "1", "b", "2"]), &flat(["b", "1", "a", "2"])));
+    }
+
+    #[test]
+    fn chance_decides_what_but_not_how_many() {
+        let (ab, aa) = (Value::Array(vec![bulk("a"), bulk("b")]), Value::Array(vec![bulk("a"); 2]));
+        assert!(equal(Norm::SameCount, &ab, &aa));
+        assert!(!equal(Norm::SameCount, &ab, &Value::Array(vec![bulk("a")])));
+        assert!(!equal(Norm::SameCount, &ab, &Value::Array(vec![bulk("a"), int(1)])));
+        assert!(!equal(Norm::SameCount, &bulk("a"), &Value::NullBulk));
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod command;
 mod config;
 mod connection;
 mod debug;
+mod elements;
+mod hashes;
 mod info;
 mod keys;
 mod latency;
@@ -12,6 +14,7 @@ mod memory;
 mod monitor;
 mod pubsub;
 mod server;
+mod sets;
 mod slowlog;
 mod strings;
 mod transactions;
@@ -36,6 +39,8 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     latency::ROWS,
     memory::ROWS,
     debug::ROWS,
+    sets::ROWS,
+    hashes::ROWS,
 ];
 
 /// The reply of a HELP subcommand: `lines` between the usual first and last ones.
