@@ -2,7 +2,9 @@
 //! copy them without knowing what they are.
 
 use crate::hashes::Hash;
+use crate::list::List;
 use crate::set::Set;
+use crate::stream::Stream;
 use crate::zset::ZSet;
 
 /// A collection type.
@@ -93,7 +95,9 @@ macro_rules! collections {
 }
 
 collections! {
+    List(List), "list";
     Set(Set), "set";
     Hash(Hash), "hash";
     ZSet(ZSet), "zset";
+    Stream(Stream), "stream";
 }

@@ -2,14 +2,19 @@
 //!
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
+//! - `bits`: strings as arrays of bits
+//! - `hyperloglog`: how many different elements there were, estimated
 //! - `lcs`: the longest common subsequence of two strings
 //! - `listpack`, `intset`: the compact encodings of small collections
+//! - `list`: texts in order, growing at both ends
+//! - `stream`: a log of entries with ids, and its consumer groups
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `elements`: the elements of a large set or hash, in such a table that owns them
 //! - `set`, `hashes`, `zset`: sets, hashes and sorted sets
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
+pub mod bits;
 mod buffer;
 pub mod collection;
 pub mod elements;
@@ -17,9 +22,11 @@ pub mod float;
 pub mod glob;
 pub mod hash;
 pub mod hashes;
+pub mod hyperloglog;
 pub mod integer;
 pub mod intset;
 pub mod lcs;
+pub mod list;
 pub mod listpack;
 pub mod longdouble;
 mod region;
@@ -27,6 +34,8 @@ mod rounding;
 mod scan;
 #[cfg(test)]
 mod seed;
+mod sequence;
 pub mod set;
+pub mod stream;
 pub mod table;
 pub mod zset;

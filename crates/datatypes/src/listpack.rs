@@ -83,14 +83,14 @@ impl<'a> Item<'a> {
 pub struct Corrupt;
 
 /// An element as it is stored, its length at the end aside: a few bytes of encoding, then a string's text.
-struct Encoded<'a> {
+pub(crate) struct Encoded<'a> {
     head: [u8; 9],
     head_len: usize,
     text: &'a [u8],
 }
 
 impl<'a> Encoded<'a> {
-    fn new(item: Item<'a>) -> Self {
+    pub(crate) fn new(item: Item<'a>) -> Self {
         match item {
             Item::Int(value) => Self::int(value),
             Item::Bytes(text) => Self::string(text),
@@ -132,11 +132,11 @@ impl<'a> Encoded<'a> {
     }
 
     /// Bytes of the whole element.
-    fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.len() + back_len(self.len())
     }
 
-    fn write(&self, target: &mut [u8]) {
+    pub(crate) fn write(&self, target: &mut [u8]) {
         let (head, rest) = target.split_at_mut(self.head_len);
         head.copy_from_slice(&self.head[..self.head_len]);
         let (text, back) = rest.split_at_mut(self.text.len());
@@ -144,14 +144,14 @@ impl<'a> Encoded<'a> {
         write_back(self.len(), back);
     }
 
-    fn starts(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn starts(&self, bytes: &[u8]) -> bool {
         bytes.starts_with(&self.head[..self.head_len])
             && bytes[self.head_len..].starts_with(self.text)
     }
 }
 
 /// Bytes that the length behind an element of `len` bytes takes. The odd limits are the format's.
-fn back_len(len: usize) -> usize {
+pub(crate) fn back_len(len: usize) -> usize {
     match len {
         0..=127 => 1,
         128..16383 => 2,
@@ -171,7 +171,7 @@ fn write_back(len: usize, target: &mut [u8]) {
 }
 
 /// Reads the length that ends in front of `end`; `None` when it has more than five bytes or starts before the first.
-fn read_back(bytes: &[u8], end: usize) -> Option<usize> {
+pub(crate) fn read_back(bytes: &[u8], end: usize) -> Option<usize> {
     let mut len = 0;
     for i in 0..5 {
         let byte = *bytes.get(end.checked_sub(i + 1)?)?;
@@ -185,7 +185,7 @@ fn read_back(bytes: &[u8], end: usize) -> Option<usize> {
 
 /// Bytes of encoding and data of the element at the start of `bytes`; `None` when the encoding is unknown or incomplete.
 #[inline]
-fn encoded_len(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn encoded_len(bytes: &[u8]) -> Option<usize> {
     let first = *bytes.first()?;
     Some(match first {
         0..0x80 => 1,
@@ -203,7 +203,7 @@ fn encoded_len(bytes: &[u8]) -> Option<usize> {
 
 /// The element whose encoding and data are exactly `bytes`.
 #[inline]
-fn decode(bytes: &[u8]) -> Item<'_> {
+pub(crate) fn decode(bytes: &[u8]) -> Item<'_> {
     let first = bytes[0];
     match first {
         0..0x80 => Item::Int(i64::from(first)),

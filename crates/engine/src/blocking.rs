@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use respire_datatypes::float::parse_f64;
+use respire_datatypes::integer::parse_i64;
 use respire_keyspace::{EntryRef, Found, Held, Mode, ReadyKey, Ticket};
 use respire_resp::{Args, Out, OwnedArgs, Proto};
 use smallvec::SmallVec;
@@ -73,6 +75,29 @@ pub(crate) struct Wait {
     pub(crate) nothing: Nothing,
     /// What is executed when a key changes, if it is not the command as it came: relative positions made absolute.
     pub(crate) args: Option<OwnedArgs>,
+}
+
+/// A timeout in seconds, decimal, as milliseconds, rounded up; `None` for 0, which is for ever.
+pub(crate) fn timeout_of_seconds(text: &[u8]) -> Result<Option<u64>, Error> {
+    const NO_NUMBER: Error = Error::fixed("ERR timeout is not a float or out of range");
+    let ms = (parse_f64(text).ok_or(NO_NUMBER)? * 1000.0).ceil();
+    if ms < 0.0 {
+        return Err(Error::TIMEOUT_NEGATIVE);
+    }
+    // More than fits makes no difference to who asks, but must not wrap around.
+    if ms >= i64::MAX as f64 {
+        return Err(Error::TIMEOUT_TOO_LONG);
+    }
+    Ok((ms > 0.0).then_some(ms as u64))
+}
+
+/// A timeout in milliseconds; `None` for 0, which is for ever.
+pub(crate) fn timeout_of_millis(text: &[u8], now_ms: i64) -> Result<Option<u64>, Error> {
+    const NO_NUMBER: Error = Error::fixed("ERR timeout is not an integer or out of range");
+    let ms = parse_i64(text).ok_or(NO_NUMBER)?;
+    let positive = u64::try_from(ms).map_err(|_| Error::TIMEOUT_NEGATIVE)?;
+    ms.checked_add(now_ms).ok_or(Error::TIMEOUT_TOO_LONG)?;
+    Ok((positive > 0).then_some(positive))
 }
 
 /// What is kept of a client that waits.
@@ -175,10 +200,10 @@ impl Engine {
         self.blocked.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Serves those who wait for keys that have changed, and sets aside what takes long to free. The shards must be held
+    /// Serves those who wait for keys that `writer` (a client, 0 for nobody) has changed, tells those who track them, and sets aside what takes long to free. The shards must be held
     /// for writing, and widened.
     #[cold]
-    pub(crate) fn clear_up<'e>(&'e self, worker: &mut Worker, held: &mut Held<'e>) {
+    pub(crate) fn clear_up<'e>(&'e self, worker: &mut Worker, held: &mut Held<'e>, writer: u64) {
         loop {
             let ready = held.take_ready();
             if ready.is_empty() {
@@ -187,6 +212,10 @@ impl Engine {
             for key in ready {
                 self.serve(worker, held, &key);
             }
+        }
+        let changed = held.take_reported();
+        if !changed.is_empty() {
+            self.invalidate(&mut worker.outbox, &changed, writer);
         }
         let values = held.take_garbage();
         if !values.is_empty() {
@@ -198,7 +227,7 @@ impl Engine {
     #[cold]
     pub(crate) fn clear_up_shard(&self, worker: &mut Worker, shard: u32) {
         let mut held = self.keyspace.hold_one(shard, Mode::Write).widened();
-        self.clear_up(worker, &mut held);
+        self.clear_up(worker, &mut held, 0);
     }
 
     fn serve<'e>(&'e self, worker: &mut Worker, held: &mut Held<'e>, ready: &ReadyKey) {

@@ -68,6 +68,7 @@ pub struct ClientInfo {
     pub subscriptions: [AtomicU32; 3],
     /// The place in the queues of a client that waits.
     pub(crate) ticket: Mutex<Option<Arc<Ticket>>>,
+    pub tracking: AtomicBool,
     pub monitor: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
@@ -105,6 +106,7 @@ impl ClientInfo {
             command: AtomicU32::new(Self::NO_COMMAND),
             subscriptions: Default::default(),
             ticket: Mutex::default(),
+            tracking: AtomicBool::new(false),
             monitor: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),

@@ -333,21 +333,23 @@ impl Engine {
             out.simple("QUEUED");
             return Flow::Done;
         }
-        let mut held = match (row.lock_for(&args), row.keys, keys.hashes) {
-            (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode_of(row)),
+        let lock = row.lock_for(&args);
+        let mode = mode_of(row, lock);
+        let mut held = match (lock, row.keys, keys.hashes) {
+            (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode),
             (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
                 self.keyspace.hold_nothing()
             }
             (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
             (Lock::AllShared, ..) => self.keyspace.hold_all(Mode::Read),
-            (Lock::Keys | Lock::KeysExclusive | Lock::KeysOrAll, specs, hashes) => {
+            (_, specs, hashes) => {
                 let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
                 shards.extend(hashes.iter().map(|key| key.shard));
                 for spec in &specs[usize::from(hashed_spec(row).is_some())..] {
                     let positions = spec.positions(&args);
                     shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
                 }
-                self.keyspace.hold(shards, mode_of(row))
+                self.keyspace.hold(shards, mode)
             }
         };
         if held.must_widen() {
@@ -361,13 +363,13 @@ impl Engine {
             flow = Flow::Blocked(self.begin_waiting(session, &mut held, command, args, *wait));
         }
         if held.has_leftovers() {
-            self.clear_up(worker, &mut held);
+            self.clear_up(worker, &mut held, session.info.id);
         }
         drop(held);
         if !worker.emptied.is_empty() {
             worker.emptied = Vec::new();
         }
-        if saw_expired && mode_of(row) == Mode::Read {
+        if saw_expired && mode == Mode::Read {
             self.delete_expired(worker, session.db, row, &args);
         }
         flow
@@ -420,6 +422,9 @@ impl Engine {
         } else {
             run(self, worker, session, held, command, args, keys, out)
         };
+        if session.tracking.is_some() {
+            self.after_tracked(worker, session, row, &args);
+        }
         if let Err(error) = outcome {
             out.rewind(mark);
             out.error(error.as_bytes());
@@ -437,6 +442,27 @@ impl Engine {
             self.tell_monitors(worker, session, row, &args, out);
         }
         saw_expired
+    }
+
+    /// What follows a command of a client that tracks.
+    #[cold]
+    fn after_tracked(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        row: &Row,
+        args: &Args<'_>,
+    ) {
+        self.remember_keys(session, &mut worker.outbox, row, args);
+        let just_set = std::mem::take(&mut session.caching_just_set);
+        // Inside a transaction it counts until the end.
+        if let Some(mode) = &mut session.tracking
+            && !just_set
+            && !session.in_exec
+            && row.lock != Lock::Exec
+        {
+            mode.caching = false;
+        }
     }
 
     /// Accounts for a command that was measured by itself.
@@ -587,8 +613,8 @@ fn measures_every_command(settings: &Settings) -> bool {
         || settings.latency_monitor_threshold > 0
 }
 
-fn mode_of(row: &Row) -> Mode {
-    if row.has(Flags::WRITE) || row.lock == Lock::KeysExclusive { Mode::Write } else { Mode::Read }
+fn mode_of(row: &Row, lock: Lock) -> Mode {
+    if row.has(Flags::WRITE) || lock == Lock::KeysExclusive { Mode::Write } else { Mode::Read }
 }
 
 /// Commands that act at once even while a transaction is being queued.

@@ -15,6 +15,7 @@ use crate::pubsub::PubSub;
 use crate::samples::Samples;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
+use crate::tracking::Tracking;
 use crate::worker::Worker;
 
 /// Buckets of expiring keys that one step of the active cycle looks at under one lock.
@@ -38,6 +39,7 @@ pub struct Engine {
     pub latency: LatencyMonitor,
     pub pause: Pause,
     pub pubsub: PubSub,
+    pub(crate) tracking: Tracking,
     pub clock: Box<dyn Clock>,
     pub host: Box<dyn Host>,
     /// Unix time, milliseconds.
@@ -77,6 +79,7 @@ impl Engine {
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             started_ms: clock.unix_us() / 1000,
             clock,
             host,

@@ -16,6 +16,7 @@ impl Error {
     pub const NOT_INT32: Self =
         Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const NOT_FLOAT: Self = Self::fixed("ERR value is not a valid float");
+    pub const NOT_POSITIVE: Self = Self::fixed("ERR value is out of range, must be positive");
     pub const OUT_OF_RANGE: Self = Self::fixed("ERR value is out of range");
     pub const NOT_32_BITS: Self =
         Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
@@ -24,6 +25,11 @@ impl Error {
         "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
     );
     pub const NO_SUCH_KEY: Self = Self::fixed("ERR no such key");
+    pub const INDEX: Self = Self::fixed("ERR index out of range");
+    pub const TIMEOUT_NEGATIVE: Self = Self::fixed("ERR timeout is negative");
+    pub const TIMEOUT_TOO_LONG: Self = Self::fixed("ERR timeout is out of range");
+    pub const STREAM_ID: Self =
+        Self::fixed("ERR Invalid stream ID specified as stream command argument");
     pub const OVERFLOW: Self = Self::fixed("ERR increment or decrement would overflow");
     pub const DECREMENT_OVERFLOW: Self = Self::fixed("ERR decrement would overflow");
     pub const NAN_OR_INFINITY: Self = Self::fixed("ERR increment would produce NaN or Infinity");
@@ -100,6 +106,27 @@ impl Error {
         let mut text = before.as_bytes().to_vec();
         text.extend_from_slice(shown(arg, arg.len()));
         text.extend_from_slice(after.as_bytes());
+        Self::bytes(text)
+    }
+
+    /// A stream or its group is not there, as most commands on groups say it; `what` goes on behind.
+    pub fn no_group_at(key: &[u8], group: &[u8], what: &str) -> Self {
+        let mut text = b"NOGROUP No such key '".to_vec();
+        text.extend_from_slice(shown(key, key.len()));
+        text.extend_from_slice(b"' or consumer group '");
+        text.extend_from_slice(shown(group, group.len()));
+        text.push(b'\'');
+        text.extend_from_slice(what.as_bytes());
+        Self::bytes(text)
+    }
+
+    /// A stream has no such group, as XGROUP and XINFO say it.
+    pub fn no_group(key: &[u8], group: &[u8]) -> Self {
+        let mut text = b"NOGROUP No such consumer group '".to_vec();
+        text.extend_from_slice(shown(group, group.len()));
+        text.extend_from_slice(b"' for key name '");
+        text.extend_from_slice(shown(key, key.len()));
+        text.push(b'\'');
         Self::bytes(text)
     }
 

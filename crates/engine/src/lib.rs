@@ -25,6 +25,7 @@ mod samples;
 mod session;
 mod slowlog;
 mod stats;
+mod tracking;
 mod worker;
 
 /// The version of Redis whose behaviour the commands have; clients that look for one find this.

@@ -166,7 +166,7 @@ impl Engine {
         }
         session.in_exec = false;
         if held.has_leftovers() {
-            self.clear_up(worker, &mut held);
+            self.clear_up(worker, &mut held, session.info.id);
         }
         session.publish_transaction();
         Ok(())

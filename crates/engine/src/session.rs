@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use respire_keyspace::Ticket;
+use respire_keyspace::{Held, Mode, Ticket};
 use respire_resp::Proto;
 
 use crate::blocking::Wait;
@@ -11,6 +11,7 @@ use crate::client::{ClientInfo, DEFAULT_USER};
 use crate::engine::Engine;
 use crate::multi::Transaction;
 use crate::pubsub::{Listeners, Subscriptions, Topic};
+use crate::tracking::TrackingMode;
 use crate::worker::Worker;
 
 /// What CLIENT REPLY asked for.
@@ -37,6 +38,10 @@ pub struct Session {
     pub(crate) in_exec: bool,
     /// What the client listens to; `None` while that is nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// How the client's keys are tracked, if they are.
+    pub(crate) tracking: Option<Box<TrackingMode>>,
+    /// CLIENT CACHING is the command at hand.
+    pub(crate) caching_just_set: bool,
     /// The command at hand has to wait.
     pub(crate) wait: Option<Box<Wait>>,
     /// The client's place in the queues, while it waits.
@@ -67,6 +72,8 @@ impl Session {
             transaction: Transaction::default(),
             in_exec: false,
             subscriptions: None,
+            tracking: None,
+            caching_just_set: false,
             wait: None,
             ticket: None,
             ready_key: None,
@@ -117,6 +124,7 @@ impl Session {
     pub(crate) fn reset(&mut self, engine: &Engine, listeners: &mut Listeners) {
         self.discard(engine);
         self.unsubscribe_all(engine, listeners);
+        self.leave_tracking(engine);
         engine.clients.set_monitor(&self.info, false);
         self.select(0);
         self.set_proto(Proto::Resp2);
@@ -160,6 +168,26 @@ impl Session {
         }
     }
 
+    /// As [`Self::track_no_longer`]. The caller must hold no shard.
+    fn leave_tracking(&mut self, engine: &Engine) {
+        if self.tracking.is_some() {
+            self.track_no_longer(engine, &mut engine.keyspace.hold_all(Mode::Write));
+        }
+    }
+
+    /// Tracks keys no longer. `held` holds all shards, for writing.
+    pub(crate) fn track_no_longer(&mut self, engine: &Engine, held: &mut Held<'_>) {
+        if self.tracking.take().is_none() {
+            return;
+        }
+        self.info.tracking.store(false, Ordering::Relaxed);
+        if engine.tracking.unfollow(self.info.id) {
+            for shard in 0..engine.keyspace.shard_count() as u32 {
+                held.shard_mut(shard).report_changes(false);
+            }
+        }
+    }
+
     fn unsubscribe_all(&mut self, engine: &Engine, listeners: &mut Listeners) {
         for topic in Topic::ALL {
             let names = self.subscriptions.as_ref().map_or_else(Vec::new, |own| own.names(topic));
@@ -173,6 +201,7 @@ impl Session {
     /// Takes the client out of everything that it is in. Must be called when the client is gone.
     pub fn end(&mut self, engine: &Engine, worker: &mut Worker) {
         engine.forget_waiting(self);
+        self.leave_tracking(engine);
         self.unwatch(engine);
         self.unsubscribe_all(engine, &mut worker.listeners);
         engine.clients.remove(&self.info);

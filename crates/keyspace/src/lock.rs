@@ -228,6 +228,17 @@ impl<'k> Held<'k> {
         }
     }
 
+    /// The names of changed keys of held shards, each once: see [`Shard::report_changes`].
+    pub fn take_reported(&mut self) -> Vec<Box<[u8]>> {
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        for shard in self.held_shards() {
+            names.append(&mut self.shard_mut(shard).take_reported());
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The keys of held shards that have changed since the last call, and that somebody waits for, in the order of
     /// their changes.
     pub fn take_ready(&mut self) -> Vec<ReadyKey> {

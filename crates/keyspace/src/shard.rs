@@ -29,6 +29,10 @@ pub struct Shard {
     pub(crate) watches: Watches,
     pub(crate) waiting: Waiting,
     garbage: Vec<Heap>,
+    /// Whether anybody wants to know of changes: all that a change pays when nobody does.
+    observed: bool,
+    reports: bool,
+    reported: Vec<Box<[u8]>>,
     changes: u64,
     expired: u64,
     pub(crate) hasher: Hasher,
@@ -48,6 +52,9 @@ impl Shard {
             watches: Watches::default(),
             waiting: Waiting::new(order),
             garbage: Vec::new(),
+            observed: false,
+            reports: false,
+            reported: Vec::new(),
             changes: 0,
             expired: 0,
             hasher: hasher.clone(),
@@ -86,7 +93,8 @@ impl Shard {
         if self.garbage.is_empty() { Vec::new() } else { std::mem::take(&mut self.garbage) }
     }
 
-    fn discard(&mut self, heap: Option<Heap>) {
+    /// Takes over a value, or a part of one, that was removed.
+    pub fn discard(&mut self, heap: Option<Heap>) {
         if let Some(heap) = heap
             && heap.is_large()
         {
@@ -97,22 +105,58 @@ impl Shard {
     #[inline]
     fn changed(&mut self, db: usize, key: &[u8]) {
         self.changes += 1;
+        if self.observed {
+            self.tell_changed(db, key);
+        }
+    }
+
+    /// Tells those who want to know of a change.
+    #[cold]
+    fn tell_changed(&mut self, db: usize, key: &[u8]) {
         if !self.watches.is_empty() {
             self.watches.changed(db, key);
         }
         if !self.waiting.is_empty() {
             self.waiting.changed(db, key);
         }
+        if self.reports && self.reported.last().is_none_or(|last| **last != *key) {
+            self.reported.push(key.into());
+        }
+    }
+
+    /// Those who wait for a key are to look at it again, though nobody else is told of a change.
+    pub fn wake(&mut self, db: usize, key: &[u8]) {
+        if !self.waiting.is_empty() {
+            self.waiting.changed(db, key);
+        }
+    }
+
+    fn note_observers(&mut self) {
+        self.observed = self.reports || !self.watches.is_empty() || !self.waiting.is_empty();
+    }
+
+    /// Whether the names of changed keys are kept for [`Self::take_reported`].
+    pub fn report_changes(&mut self, on: bool) {
+        self.reports = on;
+        self.reported = Vec::new();
+        self.note_observers();
+    }
+
+    /// The names of the keys that have changed since the last call, some perhaps more than once.
+    pub fn take_reported(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.reported)
     }
 
     /// Puts a ticket in the queue of a key.
     pub fn wait(&mut self, db: usize, key: &[u8], ticket: &Arc<Ticket>) {
         self.waiting.add(db, key, ticket);
+        self.note_observers();
     }
 
     /// Takes a ticket out of the queue of a key.
     pub fn wait_no_longer(&mut self, db: usize, key: &[u8], ticket: &Arc<Ticket>) {
         self.waiting.remove(db, key, ticket);
+        self.note_observers();
     }
 
     /// Those who wait for a key, the longest first.
@@ -134,7 +178,12 @@ impl Shard {
     /// that wait for what has changed.
     #[inline]
     pub fn has_leftovers(&self) -> bool {
-        self.has_garbage() || self.waiting.has_ready()
+        self.has_garbage() || (self.observed && self.owes())
+    }
+
+    #[cold]
+    fn owes(&self) -> bool {
+        self.waiting.has_ready() || !self.reported.is_empty()
     }
 
     /// Whether somebody waits whose command needs other shards, too.
@@ -250,10 +299,12 @@ impl Shard {
     /// Tells `flag` when `key` changes, or is deleted, from now on.
     pub fn watch(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
         self.watches.add(db, key, flag);
+        self.note_observers();
     }
 
     pub fn unwatch(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
         self.watches.remove(db, key, flag);
+        self.note_observers();
     }
 
     /// Empties a database. The old tables are returned, to be dropped where that disturbs nobody.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
-use super::{admin, connection, hashes, keys, sets, strings};
+use super::{admin, connection, hashes, keys, sets, strings, zsets};
 
 #[derive(Debug)]
 pub struct Generator {
@@ -24,7 +24,16 @@ pub struct Generator {
 
 /// All rows of all groups.
 pub fn rows() -> Vec<Row> {
-    [strings::ROWS, sets::ROWS, hashes::ROWS, keys::ROWS, connection::ROWS, admin::ROWS].concat()
+    [
+        strings::ROWS,
+        keys::ROWS,
+        connection::ROWS,
+        admin::ROWS,
+        sets::ROWS,
+        hashes::ROWS,
+        zsets::ROWS,
+    ]
+    .concat()
 }
 
 impl Generator {
@@ -317,6 +326,38 @@ mod tests {
         "DISCARD",
         "WATCH",
         "UNWATCH",
+        "ZADD",
+        "ZCARD",
+        "ZCOUNT",
+        "ZDIFF",
+        "ZDIFFSTORE",
+        "ZINCRBY",
+        "ZINTER",
+        "ZINTERCARD",
+        "ZINTERSTORE",
+        "ZLEXCOUNT",
+        "ZMPOP",
+        "ZMSCORE",
+        "ZPOPMAX",
+        "ZPOPMIN",
+        "ZRANDMEMBER",
+        "ZRANGE",
+        "ZRANGEBYLEX",
+        "ZRANGEBYSCORE",
+        "ZRANGESTORE",
+        "ZRANK",
+        "ZREM",
+        "ZREMRANGEBYLEX",
+        "ZREMRANGEBYRANK",
+        "ZREMRANGEBYSCORE",
+        "ZREVRANGE",
+        "ZREVRANGEBYLEX",
+        "ZREVRANGEBYSCORE",
+        "ZREVRANK",
+        "ZSCAN",
+        "ZSCORE",
+        "ZUNION",
+        "ZUNIONSTORE",
     ];
 
     #[test]

@@ -71,7 +71,7 @@ fn many(w: &mut Words, name: &'static str) -> Vec<Step> {
 }
 
 fn hrandfield(w: &mut Words) -> Vec<Step> {
-    let step = Step::new(w, "HRANDFIELD").arg(key(w)).norm(Norm::SameCount);
+    let step = Step::new(w, "HRANDFIELD").arg(key(w)).norm(Norm::SameLength);
     let step = match w.below(4) {
         0 => return vec![step],
         // All of them: names alone, so that their order is all that may differ.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 
-use super::compare::{Norm, equal, equal_exec};
+use super::compare::{Norm, equal, equal_exec, with_plain_doubles};
 use super::exclusions;
 use super::generate::Generator;
 use super::keys::MILLIS;
@@ -257,9 +257,7 @@ impl Pair {
         }
         let refused = oracle.is_error();
         match step.norm {
-            Norm::Scan | Norm::ElementScan if !refused => {
-                self.follow_scans(step, oracle, subject)?;
-            }
+            Norm::Scan if !refused => self.follow_scans(step, oracle, subject)?,
             Norm::AnyKey => self.check_key(&oracle, &subject)?,
             _ => {}
         }
@@ -328,13 +326,12 @@ fn follow_scan(client: &mut Client, step: &Step, first: Value) -> io::Result<BTr
         let Some([Value::Bulk(cursor), Value::Array(keys)]) = reply.elements() else {
             return Err(wrong(&reply));
         };
-        found.extend(keys.iter().cloned());
+        found.extend(keys.iter().map(with_plain_doubles));
         if cursor == b"0" {
             return Ok(found);
         }
         let mut args = step.args.clone();
-        let at = if step.norm == Norm::ElementScan { 2 } else { 1 };
-        args[at] = cursor.clone();
+        args[usize::from(step.name != "SCAN") + 1] = cursor.clone();
         reply = client.roundtrip(&args)?;
     }
     Err(io::Error::other("the scan does not end"))
@@ -343,12 +340,13 @@ fn follow_scan(client: &mut Client, step: &Step, first: Value) -> io::Result<BTr
 /// A key as `DB/key` and the replies to the questions about it.
 type Dump = BTreeMap<String, Vec<Value>>;
 
-/// The questions asked about every key; times are compared loosely.
+/// The questions asked about every key, which comes last or in the place of `{}`; times are compared loosely.
 const QUESTIONS: &[(&[&str], Norm)] = &[
     (&["TYPE"], Norm::Exact),
     (&["GET"], Norm::Exact),
     (&["SMEMBERS"], Norm::Unordered),
     (&["HGETALL"], Norm::UnorderedPairs),
+    (&["ZRANGE", "{}", "0", "-1", "WITHSCORES"], Norm::Doubles),
     (&["OBJECT", "ENCODING"], Norm::Exact),
     (&["PEXPIRETIME"], MILLIS),
 ];
@@ -364,8 +362,11 @@ fn dump(server: &Server) -> io::Result<Dump> {
         let mut bytes = Vec::new();
         for key in &keys {
             for (question, _) in QUESTIONS {
-                let mut args: Vec<&[u8]> = question.iter().map(|word| word.as_bytes()).collect();
-                args.push(key);
+                let word = |word: &&'static str| if *word == "{}" { *key } else { word.as_bytes() };
+                let mut args: Vec<&[u8]> = question.iter().map(word).collect();
+                if !question.contains(&"{}") {
+                    args.push(key);
+                }
                 encode(&mut bytes, &args);
             }
         }

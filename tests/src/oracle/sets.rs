@@ -131,7 +131,7 @@ fn spop(w: &mut Words) -> Vec<Step> {
 }
 
 fn srandmember(w: &mut Words) -> Vec<Step> {
-    let step = Step::new(w, "SRANDMEMBER").arg(key(w)).norm(Norm::SameCount);
+    let step = Step::new(w, "SRANDMEMBER").arg(key(w)).norm(Norm::SameLength);
     vec![match w.below(4) {
         0 => step,
         1 => step.arg("1000000").norm(Norm::Unordered),
@@ -167,5 +167,5 @@ pub fn scan(w: &mut Words, name: &'static str, key: fn(&mut Words) -> Vec<u8>) -
             step.arg(w.cased("COUNT")).arg(count)
         };
     }
-    vec![step.norm(Norm::ElementScan).last()]
+    vec![step.norm(Norm::Scan).last()]
 }

@@ -196,6 +196,10 @@ impl Large {
 
     /// See `ZSet::scan`.
     pub(super) fn scan(&self, position: u64, mut f: impl FnMut(&[u8], f64)) -> Option<u64> {
+        // Positions have 48 bits: what is beyond them is behind the end.
+        if position >> 48 != 0 {
+            return None;
+        }
         self.index.visit(position, |word| {
             let member = Member::of(word);
             f(member.bytes(), member.score());

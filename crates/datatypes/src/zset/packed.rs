@@ -19,6 +19,11 @@ fn number(item: Item<'_>) -> f64 {
     }
 }
 
+/// Calls `f` with a score as it is kept. Zero loses its sign here, as it does in Redis.
+fn with_score_text<R>(score: f64, f: impl FnOnce(&[u8]) -> R) -> R {
+    with_f64_text(score + 0.0, |text| f(text.as_bytes()))
+}
+
 fn is_before((member, score): (Item<'_>, f64), other: &[u8], other_score: f64) -> bool {
     score < other_score || score == other_score && member.with_bytes(|member| member < other)
 }
@@ -36,7 +41,7 @@ impl Packed {
         let mut pack = Listpack::with_capacity(bytes);
         for (member, score) in entries {
             pack.push_back(member);
-            with_f64_text(score, |text| pack.push_back(text.as_bytes()));
+            with_score_text(score, |text| pack.push_back(text));
         }
         Self(pack)
     }
@@ -117,7 +122,7 @@ impl Packed {
             && self.next(at).is_none_or(|right| !is_before(self.entry(right), member, score));
         if stays {
             let score_pos = self.score_pos(at);
-            with_f64_text(score, |text| self.0.replace(score_pos, text.as_bytes()));
+            with_score_text(score, |text| self.0.replace(score_pos, text));
         } else {
             self.0.remove_range(at, 2);
             self.insert(member, score);
@@ -132,14 +137,14 @@ impl Packed {
         {
             place = self.next(at);
         }
-        with_f64_text(score, |text| match place {
+        with_score_text(score, |text| match place {
             Some(at) => {
                 let at = self.0.insert_before(at, member);
-                self.0.insert_after(at, text.as_bytes());
+                self.0.insert_after(at, text);
             }
             None => {
                 self.0.push_back(member);
-                self.0.push_back(text.as_bytes());
+                self.0.push_back(text);
             }
         });
     }

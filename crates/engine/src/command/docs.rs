@@ -1,6 +1,6 @@
 //! The arguments of a command as COMMAND DOCS gives them, made from the row's `syntax`.
 //!
-//! The notation: words in capitals are tokens, others are arguments; `[...]` is optional, `<...>` is not, `|` stands
+//! The notation: words in capitals and `=`, `~`, `*`, `$` are tokens, others are arguments; `[...]` is optional, `<...>` is not, `|` stands
 //! between alternatives inside either. A token belongs to the words behind it. `[key ...]` behind `key` says that it
 //! may be repeated, with its token if that stands in the brackets too; `[...]` repeats the group before it; and
 //! `[key ...]` with nothing like it before is a list that may be empty.
@@ -171,6 +171,9 @@ fn words(syntax: &'static str) -> Vec<&'static str> {
 }
 
 fn is_token(word: &str) -> bool {
+    if matches!(word, "=" | "~" | "*" | "$") {
+        return true;
+    }
     word.bytes().any(|b| b.is_ascii_uppercase()) && !word.bytes().any(|b| b.is_ascii_lowercase())
 }
 

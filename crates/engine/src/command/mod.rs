@@ -109,7 +109,8 @@ pub enum Place {
     Counted { number: u32 },
     /// One, behind a word that is at `from` or later. If the word comes again, the last one counts.
     Behind { word: &'static str, from: u32 },
-    /// The first half of all that is behind a word, which is at `from` or later.
+    /// The first half of all that is behind a word, which comes after options as those of XREAD; clients that look for
+    /// the word are told to start at `from`.
     HalfBehind { word: &'static str, from: u32 },
     /// Only the data tell. The command's lock must be one that covers them.
     Unknown,
@@ -125,6 +126,9 @@ pub enum Lock {
     KeysOrAll,
     /// The shards of its keys, for writing, though it changes no key.
     KeysExclusive,
+    /// As [`Self::KeysExclusive`] if the row's `reaches_out` says that the arguments may make the client wait; else as
+    /// [`Self::Keys`].
+    KeysToWait,
     /// One shard after the other; all of them inside a transaction.
     Walk,
     /// All shards, for writing.
@@ -149,7 +153,7 @@ pub struct Row {
     pub flags: Flags,
     pub keys: &'static [KeySpec],
     pub lock: Lock,
-    /// Whether a command with [`Lock::KeysOrAll`] needs all shards.
+    /// Whether a command with [`Lock::KeysOrAll`] needs all shards, or one with [`Lock::KeysToWait`] may wait.
     pub reaches_out: fn(&Args<'_>) -> bool,
     pub group: Group,
     /// The version of Redis that introduced it; `respire` for what only we have.
@@ -246,6 +250,13 @@ impl Row {
         self
     }
 
+    /// A command with [`Lock::KeysToWait`].
+    pub const fn waits(mut self, waits: fn(&Args<'_>) -> bool) -> Self {
+        self.lock = Lock::KeysToWait;
+        self.reaches_out = waits;
+        self
+    }
+
     /// How a call with these arguments holds the keyspace.
     #[inline]
     pub(crate) fn lock_for(&self, args: &Args<'_>) -> Lock {
@@ -253,6 +264,8 @@ impl Row {
             Lock::KeysOrAll if !(self.reaches_out)(args) => Lock::Keys,
             Lock::KeysOrAll if self.has(Flags::WRITE) => Lock::All,
             Lock::KeysOrAll => Lock::AllShared,
+            Lock::KeysToWait if (self.reaches_out)(args) => Lock::KeysExclusive,
+            Lock::KeysToWait => Lock::Keys,
             lock => lock,
         }
     }
@@ -339,9 +352,9 @@ impl KeySpec {
                 let mut starts = words(args, word, from).rev();
                 starts.next().map_or((1, 0, 1), |at| (at as i64 + 1, at as i64 + 1, 1))
             }
-            Place::HalfBehind { word, from } => {
+            Place::HalfBehind { word, .. } => {
                 let half = |at: usize| (args.len() - 1 - at) / 2;
-                let found = words(args, word, from).next();
+                let found = behind_options(args, word);
                 found.map_or((1, 0, 1), |at| (at as i64 + 1, (at + half(at)) as i64, 1))
             }
             Place::Unknown => (1, 0, 1),
@@ -355,6 +368,22 @@ fn counted(args: &Args<'_>, at: usize) -> (i64, i64, usize) {
     let number = args.try_get(at).and_then(parse_i64).unwrap_or(0);
     let first = at as i64 + 1;
     if number <= args.len() as i64 - first { (first, at as i64 + number, 1) } else { (1, 0, 1) }
+}
+
+/// The position of a word behind options of XREAD and XREADGROUP: it may also be an option's value.
+fn behind_options(args: &Args<'_>, word: &str) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        let option = args.try_get(at)?;
+        let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+        at += match () {
+            () if is(word) => return Some(at),
+            () if is("COUNT") || is("BLOCK") => 2,
+            () if is("GROUP") => 3,
+            () if is("NOACK") => 1,
+            () => return None,
+        };
+    }
 }
 
 /// The positions of a word from `from` on, the end excepted.

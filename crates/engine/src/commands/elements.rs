@@ -27,25 +27,6 @@ pub(super) fn random_count(text: &[u8]) -> Result<(usize, bool), Error> {
     }
 }
 
-/// A cursor as clients may write it: what C's `strtoul` reads, but no blanks.
-pub(super) fn cursor(text: &[u8]) -> Result<u64, Error> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
-    };
-    let value = digits.iter().try_fold(0_u64, |value, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    });
-    match value {
-        Some(value) if !digits.is_empty() => {
-            Ok(if negative { value.wrapping_neg() } else { value })
-        }
-        _ => Err(Error::INVALID_CURSOR),
-    }
-}
-
 /// The options of SSCAN and HSCAN.
 pub(super) struct ScanOptions<'a> {
     pattern: Option<&'a [u8]>,
@@ -118,27 +99,4 @@ pub(super) fn reply_scan(out: &mut Out, next: u64, found: &[Vec<u8>]) {
 
 pub(super) fn reply_empty_scan(out: &mut Out) {
     reply_scan(out, 0, &[]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cursors_are_read_as_strtoul_does() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("007", Some(7)),
-            ("+5", Some(5)),
-            ("-1", Some(u64::MAX)),
-            ("18446744073709551615", Some(u64::MAX)),
-            ("18446744073709551616", None),
-            ("", None),
-            ("-", None),
-            (" 1", None),
-            ("1x", None),
-        ] {
-            assert_eq!(cursor(text.as_bytes()).ok(), expected, "{text:?}");
-        }
-    }
 }

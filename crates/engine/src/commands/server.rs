@@ -116,6 +116,7 @@ fn flush(ctx: &mut Ctx<'_, '_>, dbs: std::ops::Range<usize>) -> Outcome {
         let shard = ctx.data.held.shard_mut(shard);
         emptied.extend(dbs.clone().map(|db| shard.flush(db, now_ms)).filter(|db| !db.is_empty()));
     }
+    engine.invalidate_all(ctx.worker.outbox);
     if elsewhere {
         let keys = emptied.iter().map(|db| db.len() as u64).sum();
         engine.lazily_freed.fetch_add(keys, Ordering::Relaxed);

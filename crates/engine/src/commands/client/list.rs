@@ -105,6 +105,7 @@ fn flags(client: &ClientInfo) -> String {
         ('O', client.monitor.load(Ordering::Relaxed)),
         ('P', client.kind() == ClientKind::Pubsub),
         ('b', client.ticket.lock().is_some()),
+        ('t', client.tracking.load(Ordering::Relaxed)),
         ('x', client.multi.load(Ordering::Relaxed) >= 0),
         ('U', client.unix_socket),
         ('e', client.no_evict.load(Ordering::Relaxed)),

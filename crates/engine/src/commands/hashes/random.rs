@@ -5,6 +5,7 @@ use respire_datatypes::listpack::Item;
 use respire_resp::{Out, Proto};
 
 use crate::commands::elements::{self, ScanOptions};
+use crate::commands::parse_cursor;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -65,7 +66,7 @@ fn pair(out: &mut Out, field: Item<'_>, value: Item<'_>, values: bool) {
 }
 
 pub(super) fn hscan(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let cursor = elements::cursor(ctx.args.get(2))?;
+    let cursor = parse_cursor(ctx.args.get(2))?;
     let (key, now_ms) = (ctx.key(1), ctx.data.now_ms);
     let Some(hash) = ctx.data.read_as::<Hash>(&key)? else {
         elements::reply_empty_scan(ctx.out);

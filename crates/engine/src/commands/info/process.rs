@@ -56,7 +56,7 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
     report.field("client_recent_max_input_buffer", most(|u| u.query.load(Ordering::Relaxed)));
     report.field("client_recent_max_output_buffer", most(|u| u.output.load(Ordering::Relaxed)));
     report.field("blocked_clients", report.ctx.engine.blocked.load(Ordering::Relaxed));
-    report.field("tracking_clients", 0);
+    report.field("tracking_clients", report.ctx.engine.tracking.clients());
     let listening = clients.iter().filter(|client| client.kind() == ClientKind::Pubsub).count();
     report.field("pubsub_clients", listening);
     report.field("watching_clients", watching);

@@ -42,7 +42,9 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.fields(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"], 0);
     report.fields(&["active_defrag_key_hits", "active_defrag_key_misses"], 0);
     report.fields(&["total_active_defrag_time", "current_active_defrag_time"], 0);
-    report.fields(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"], 0);
+    report.field("tracking_total_keys", engine.tracking.keys());
+    report.field("tracking_total_items", engine.tracking.items());
+    report.field("tracking_total_prefixes", engine.tracking.prefixes());
     report.field("unexpected_error_replies", totals.unexpected_errors);
     report.field("total_error_replies", totals.error_replies);
     report.field("dump_payload_sanitizations", 0);

@@ -2,9 +2,10 @@
 //! time where that is enough, so that a walk over millions of keys holds nobody up.
 
 use respire_datatypes::glob;
-use respire_datatypes::integer::{parse_i64, parse_u64};
+use respire_datatypes::integer::parse_i64;
 use respire_keyspace::{Cursor, EntryRef};
 
+use crate::commands::parse_cursor;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -67,7 +68,7 @@ struct ScanOptions<'a> {
 }
 
 pub(super) fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let number = parse_u64(ctx.args.get(1)).ok_or(Error::INVALID_CURSOR)?;
+    let number = parse_cursor(ctx.args.get(1))?;
     let options = scan_options(ctx)?;
     let now_ms = ctx.data.now_ms;
     let mut found: Vec<Box<[u8]>> = Vec::new();

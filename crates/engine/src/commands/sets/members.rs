@@ -4,6 +4,7 @@ use respire_datatypes::set::Set;
 
 use super::{limits, notify_removal};
 use crate::commands::elements::{self, ScanOptions};
+use crate::commands::parse_cursor;
 use crate::ctx::Ctx;
 use crate::error::Outcome;
 use crate::notify::Classes;
@@ -106,7 +107,7 @@ pub(super) fn smembers(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 pub(super) fn sscan(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let cursor = elements::cursor(ctx.args.get(2))?;
+    let cursor = parse_cursor(ctx.args.get(2))?;
     let key = ctx.key(1);
     let Some(set) = ctx.data.read_as::<Set>(&key)? else {
         elements::reply_empty_scan(ctx.out);

@@ -16,7 +16,6 @@ struct Options {
 }
 
 pub(super) fn lcs(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let options = options(ctx)?;
     let (first, second) = (ctx.key(1), ctx.key(2));
     let mut text = |key| -> Option<Vec<u8>> {
         ctx.data.read(key).map_or(Some(Vec::new()), |entry| {
@@ -26,6 +25,7 @@ pub(super) fn lcs(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (Some(a), Some(b)) = (text(&first), text(&second)) else {
         return Err(Error::fixed("ERR The specified keys must contain string values"));
     };
+    let options = options(ctx)?;
     if lcs::table_bytes(a.len(), b.len()) > u128::from(ctx.settings.proto_max_bulk_len) {
         return Err(Error::fixed(
             "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",

@@ -228,6 +228,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.out.null();
         return Ok(());
     };
+    text_of(entry.get())?;
     // An invalid time is an error only where there is a key.
     let at = match expiry {
         NewExpiry::Set(form, i) => Some(form.at_positive(ctx.args.get(i), now_ms, name)?),

@@ -1,0 +1,208 @@
+//! Random histories of lists against a plain deque, with limits under which every form and conversion is crossed.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::sequence::Counted;
+
+const LIMITS: [i64; 6] = [-2, -1, -5, 1, 3, 50];
+
+fn text(rng: &mut fastrand::Rng) -> Vec<u8> {
+    match rng.u8(0..32) {
+        0 => vec![b'l'; rng.usize(0..10_000)],
+        1 => vec![b'h'; rng.usize(0..90_000)],
+        2..6 => rng.i64(..).to_string().into_bytes(),
+        6..12 => rng.i64(-5..5000).to_string().into_bytes(),
+        12..16 => vec![b'x'; rng.usize(0..300)],
+        _ => format!("text{}", rng.u32(0..8)).into_bytes(),
+    }
+}
+
+fn forwards(list: &List, from: usize, limit: usize) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    list.for_each(from, |element| {
+        all.push(element.to_vec());
+        if all.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    all
+}
+
+fn backwards(list: &List, from: usize, limit: usize) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    list.for_each_back(from, |element| {
+        all.push(element.to_vec());
+        if all.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    all
+}
+
+fn check(list: &List, model: &VecDeque<Vec<u8>>) {
+    assert_eq!(list.len(), model.len());
+    let all: Vec<Vec<u8>> = model.iter().cloned().collect();
+    assert!(forwards(list, 0, usize::MAX) == all);
+    let back: Vec<Vec<u8>> = all.into_iter().rev().collect();
+    assert!(backwards(list, usize::MAX, usize::MAX) == back);
+    if let Form::Many(deque) = &list.form {
+        deque.middle.for_each(|chunk| assert!(chunk.count() > 0));
+    }
+}
+
+fn remove_equal(model: &mut VecDeque<Vec<u8>>, text: &[u8], limit: usize, from: End) -> usize {
+    let mut left = limit;
+    let mut keep = |element: &Vec<u8>| {
+        let gone = left > 0 && element == text;
+        left -= usize::from(gone);
+        !gone
+    };
+    if from == End::Front {
+        model.retain(&mut keep);
+    } else {
+        let reversed: VecDeque<_> = model.drain(..).rev().filter(&mut keep).collect();
+        model.extend(reversed.into_iter().rev());
+    }
+    limit - left
+}
+
+fn history(seed: u64, steps: usize) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut limits = ListLimits::new(LIMITS[rng.usize(0..LIMITS.len())]);
+    let mut list = List::new();
+    let mut model: VecDeque<Vec<u8>> = VecDeque::new();
+    for step in 0..steps {
+        let end = if rng.bool() { End::Front } else { End::Back };
+        let growing = (step / (steps / 4)).is_multiple_of(2);
+        let len = model.len();
+        match rng.u8(0..24) {
+            0..10 if growing => {
+                let text = text(&mut rng);
+                let shared = Arc::new(text.clone());
+                let element =
+                    if rng.bool() { NewElement::Bytes(&text) } else { NewElement::Shared(&shared) };
+                list.push(end, element, limits);
+                match end {
+                    End::Front => model.push_front(text),
+                    End::Back => model.push_back(text),
+                }
+            }
+            10..15 if len > 0 && (!growing || rng.bool()) => {
+                let expected = match end {
+                    End::Front => model.pop_front(),
+                    End::Back => model.pop_back(),
+                };
+                assert_eq!(list.edge(end).map(|e| e.to_vec()), expected);
+                list.pop(end, limits);
+            }
+            15 | 16 if len > 0 => {
+                let (index, text) = (rng.usize(0..len), text(&mut rng));
+                list.set(index, NewElement::Bytes(&text), limits);
+                model[index] = text;
+            }
+            17 | 18 => {
+                let (index, text) = (rng.usize(0..=len), text(&mut rng));
+                list.insert(index, NewElement::Bytes(&text), limits);
+                model.insert(index, text);
+            }
+            19 => {
+                let text = text(&mut rng);
+                let limit = if rng.u8(0..8) == 0 { usize::MAX } else { rng.usize(1..4) };
+                let removed = list.remove_equal(&text, limit, end, limits);
+                assert_eq!(removed, remove_equal(&mut model, &text, limit, end));
+            }
+            20 if rng.u8(0..10) == 0 => {
+                let n = rng.usize(0..=len + 1);
+                list.remove(end, n, limits);
+                for _ in 0..n.min(len) {
+                    match end {
+                        End::Front => model.pop_front(),
+                        End::Back => model.pop_back(),
+                    };
+                }
+                check(&list, &model);
+            }
+            21 if rng.u8(0..50) == 0 => {
+                limits = ListLimits::new(LIMITS[rng.usize(0..LIMITS.len())])
+            }
+            _ => {
+                let index = rng.usize(0..=len);
+                assert_eq!(list.get(index).map(|e| e.to_vec()).as_ref(), model.get(index));
+                let limit = rng.usize(1..20);
+                let expected: Vec<_> = model.iter().skip(index).take(limit).cloned().collect();
+                assert!(forwards(&list, index, limit) == expected);
+                let skip = len - index;
+                let expected: Vec<_> = model.iter().rev().skip(skip).take(limit).cloned().collect();
+                assert!(backwards(&list, index, limit) == expected);
+            }
+        }
+        if step % 100 == 0 {
+            check(&list, &model);
+            check(&list.clone(), &model);
+        }
+    }
+    check(&list, &model);
+    while !list.is_empty() {
+        list.pop(End::Back, limits);
+    }
+    assert_eq!(list.encoding(), "listpack");
+}
+
+#[test]
+fn random_histories_match_a_deque() {
+    for _ in 0..20 {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        history(seed, 4_000);
+    }
+}
+
+#[test]
+fn the_form_follows_the_size() {
+    let limits = ListLimits::new(4);
+    let mut list = List::new();
+    for i in 0..5 {
+        assert_eq!(list.encoding(), "listpack");
+        list.push(End::Back, NewElement::Bytes(format!("{i}").as_bytes()), limits);
+    }
+    for _ in 0..3 {
+        assert_eq!(list.encoding(), "quicklist");
+        list.pop(End::Front, limits);
+    }
+    assert_eq!(list.encoding(), "listpack");
+    assert_eq!(forwards(&list, 0, 9), [b"3", b"4"]);
+    list.set(0, NewElement::Bytes(&[b'x'; 9000]), limits);
+    assert_eq!(list.encoding(), "quicklist");
+    list.set(0, NewElement::Bytes(b"x"), limits);
+    assert_eq!(list.encoding(), "listpack");
+}
+
+#[test]
+fn thinned_out_lists_are_packed_anew() {
+    let limits = ListLimits::new(-1);
+    let mut list = List::new();
+    for i in 0..200_000 {
+        let text = if i % 100 == 0 { format!("kept{i}") } else { "gone".into() };
+        list.push(End::Back, NewElement::Bytes(text.as_bytes()), limits);
+    }
+    assert_eq!(list.remove_equal(b"gone", usize::MAX, End::Back, limits), 198_000);
+    assert_eq!(list.len(), 2_000);
+    assert!(list.memory() < 40_000, "{}", list.memory());
+}
+
+#[test]
+fn bytes_per_element() {
+    let limits = ListLimits::new(-2);
+    for count in [100, 1_000_000] {
+        let mut list = List::new();
+        for i in 0..count {
+            let text = format!("element:{i:08}");
+            list.push(End::Front, NewElement::Bytes(text.as_bytes()), limits);
+        }
+        let each = list.memory() as f64 / f64::from(count);
+        println!("{count} elements of 16 bytes: {each:.1} bytes each");
+        assert!(each < 21.0);
+    }
+}
+
+#[test]
+fn a_list_fits_into_an_entry() {
+    assert!(size_of::<List>() <= 24);
+}

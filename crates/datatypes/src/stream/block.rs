@@ -1,0 +1,316 @@
+//! A block of a stream: some entries one behind the other in one allocation.
+//!
+//! ```text
+//! names of the fields of the first entry: count, text*
+//! entry: flags | milliseconds since the entry before (if flagged) | sequence (if flagged) | fields
+//! fields: values, if the names are those of the first entry; else count, (name, value)*
+//! ```
+//!
+//! An entry of the same millisecond as the one before stores how far its sequence is from the next one; any other
+//! stores its sequence. Numbers and texts are those of `codec`. Deleted entries stay, flagged, until no entry of
+//! the block is left. Invariant: the ids of the entries are in ascending order, between `first` and `last`.
+
+use super::StreamId;
+use super::codec::{item, put_item, put_varint, skip, varint};
+use crate::buffer::size_class;
+use crate::listpack::{Encoded, Item};
+use crate::sequence::Counted;
+
+const DELETED: u8 = 1;
+const SAME_NAMES: u8 = 2;
+const HAS_MS: u8 = 4;
+const HAS_SEQ: u8 = 8;
+
+#[derive(Clone)]
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    /// The id of the first entry that was ever in it.
+    pub(super) first: StreamId,
+    /// The id of the last one, deleted or not.
+    pub(super) last: StreamId,
+    live: u32,
+    deleted: u32,
+    /// Bytes that Redis's encoding of the block has, the two counts in its head aside: `stream-node-max-bytes` is
+    /// about them, and where a block ends shows in approximate trimming.
+    model: u32,
+    /// Where the first entry starts.
+    entries: u32,
+}
+
+impl Counted for Block {
+    fn count(&self) -> usize {
+        self.live as usize
+    }
+}
+
+/// An entry that is not deleted.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    pub id: StreamId,
+    /// The names, if they are those of the block's first entry; else they are among the values.
+    names: Option<&'a [u8]>,
+    values: &'a [u8],
+    len: usize,
+}
+
+/// The fields of an entry: names and values.
+#[derive(Clone)]
+pub struct Fields<'a> {
+    names: Option<&'a [u8]>,
+    values: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Entry<'a> {
+    /// The number of fields.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn fields(&self) -> Fields<'a> {
+        Fields { names: self.names, values: self.values, left: self.len }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (Item<'a>, Item<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let name = next_item(self.names.as_mut().unwrap_or(&mut self.values));
+        Some((name, next_item(&mut self.values)))
+    }
+}
+
+#[inline]
+fn next_item<'a>(bytes: &mut &'a [u8]) -> Item<'a> {
+    let mut at = 0;
+    let item = item(bytes, &mut at);
+    *bytes = &bytes[at..];
+    item
+}
+
+/// Bytes of a text or number in Redis's encoding.
+fn model_of(text: &[u8]) -> usize {
+    Encoded::new(Item::of(text)).total()
+}
+
+fn model_of_int(value: u64) -> usize {
+    Encoded::new(Item::Int(value as i64)).total()
+}
+
+fn clip(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+impl Block {
+    /// An empty block whose first entry will have the id `first` and the names of `fields`, an alternation of names and
+    /// values.
+    pub(super) fn new<'a>(first: StreamId, fields: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut names = Vec::new();
+        // Head, end and the mark behind the names.
+        let mut model = 7 + 2;
+        let mut count = 0;
+        for name in fields.step_by(2) {
+            put_item(&mut names, Item::of(name));
+            model += model_of(name);
+            count += 1;
+        }
+        model += model_of_int(count);
+        let mut bytes = Vec::with_capacity(size_class(names.len() + 16));
+        put_varint(&mut bytes, count);
+        bytes.extend_from_slice(&names);
+        let entries = clip(bytes.len());
+        Self { bytes, first, last: first, live: 0, deleted: 0, model: clip(model), entries }
+    }
+
+    /// Entries, those that are deleted included.
+    pub(super) fn entries(&self) -> u64 {
+        u64::from(self.live) + u64::from(self.deleted)
+    }
+
+    /// Bytes in Redis's encoding.
+    pub(super) fn model_bytes(&self) -> usize {
+        self.model as usize + model_of_int(self.live.into()) + model_of_int(self.deleted.into())
+    }
+
+    /// Whether the fields have the names that the block keeps.
+    fn has_names<'a>(&self, fields: impl Iterator<Item = &'a [u8]>) -> bool {
+        let mut at = 0;
+        let count = varint(&self.bytes, &mut at);
+        let mut matched = 0;
+        for name in fields.step_by(2) {
+            if matched == count || !item(&self.bytes, &mut at).eq_bytes(name) {
+                return false;
+            }
+            matched += 1;
+        }
+        matched == count
+    }
+
+    /// Appends an entry, with an id beyond `last`, or `first` if it is the first one. The block must have been found to
+    /// have room: see `MAX_BYTES`.
+    pub(super) fn append<'a>(
+        &mut self,
+        id: StreamId,
+        fields: impl Iterator<Item = &'a [u8]> + Clone,
+    ) {
+        let names = self.has_names(fields.clone());
+        self.make_room(fields.clone());
+        let start = self.bytes.len();
+        let mut flags = if names { SAME_NAMES } else { 0 };
+        self.bytes.push(0);
+        if self.entries() == 0 {
+            debug_assert_eq!(id, self.first);
+        } else if id.ms != self.last.ms {
+            flags |= HAS_MS;
+            put_varint(&mut self.bytes, id.ms - self.last.ms);
+            if id.seq != 0 {
+                flags |= HAS_SEQ;
+                put_varint(&mut self.bytes, id.seq);
+            }
+        } else if id.seq - self.last.seq > 1 {
+            flags |= HAS_SEQ;
+            put_varint(&mut self.bytes, id.seq - self.last.seq - 1);
+        }
+        self.bytes[start] = flags;
+        let mut model = 2 + model_of_int(id.ms - self.first.ms);
+        model += model_of_int(id.seq.wrapping_sub(self.first.seq));
+        let count = fields.clone().count() as u64 / 2;
+        if names {
+            for value in fields.skip(1).step_by(2) {
+                put_item(&mut self.bytes, Item::of(value));
+                model += model_of(value);
+            }
+            model += model_of_int(count + 3);
+        } else {
+            put_varint(&mut self.bytes, count);
+            for text in fields {
+                put_item(&mut self.bytes, Item::of(text));
+                model += model_of(text);
+            }
+            model += model_of_int(count) + model_of_int(2 * count + 4);
+        }
+        self.model = self.model.saturating_add(clip(model));
+        self.last = id;
+        self.live += 1;
+    }
+
+    /// Grows by more than is needed, so that appending seldom moves the block.
+    fn make_room<'a>(&mut self, fields: impl Iterator<Item = &'a [u8]>) {
+        let most: usize = fields.map(|text| text.len() + 11).sum::<usize>() + 31;
+        let needed = self.bytes.len() + most;
+        if needed > self.bytes.capacity() {
+            let wanted = size_class(needed + needed / 2);
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+    }
+
+    /// Gives back the room for more entries.
+    pub(super) fn seal(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        size_class(self.bytes.capacity())
+    }
+
+    /// The entries that are not deleted, in order.
+    pub(super) fn iter(&self) -> Entries<'_> {
+        Entries { block: self, at: self.entries as usize, id: None, flags_at: 0 }
+    }
+
+    /// Deletes the entries from the front on, as long as `gone` says so of an id and the number of entries that were
+    /// deleted before it. Returns how many were.
+    pub(super) fn delete_front(&mut self, mut gone: impl FnMut(StreamId, u64) -> bool) -> u64 {
+        let mut entries = self.iter();
+        let mut flagged = Vec::new();
+        while let Some(entry) = entries.next() {
+            if !gone(entry.id, flagged.len() as u64) {
+                break;
+            }
+            flagged.push(entries.flags_at);
+        }
+        for at in &flagged {
+            self.flag_deleted(*at);
+        }
+        flagged.len() as u64
+    }
+
+    /// Deletes an entry. Returns whether it was there.
+    pub(super) fn delete(&mut self, id: StreamId) -> bool {
+        let mut entries = self.iter();
+        let found = entries.find(|entry| entry.id >= id).is_some_and(|entry| entry.id == id);
+        let at = entries.flags_at;
+        if found {
+            self.flag_deleted(at);
+        }
+        found
+    }
+
+    fn flag_deleted(&mut self, at: usize) {
+        self.bytes[at] |= DELETED;
+        self.live -= 1;
+        self.deleted += 1;
+    }
+}
+
+pub(super) struct Entries<'a> {
+    block: &'a Block,
+    at: usize,
+    /// The id of the entry before.
+    id: Option<StreamId>,
+    /// Where the flags of the entry before are.
+    flags_at: usize,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let bytes = &self.block.bytes[..];
+        loop {
+            if self.at == bytes.len() {
+                return None;
+            }
+            self.flags_at = self.at;
+            let mut at = self.at;
+            let flags = bytes[at];
+            at += 1;
+            let id = match self.id {
+                None => self.block.first,
+                Some(before) if flags & HAS_MS != 0 => {
+                    let ms = before.ms + varint(bytes, &mut at);
+                    let seq = if flags & HAS_SEQ != 0 { varint(bytes, &mut at) } else { 0 };
+                    StreamId { ms, seq }
+                }
+                Some(before) => {
+                    let gap = if flags & HAS_SEQ != 0 { varint(bytes, &mut at) } else { 0 };
+                    StreamId { ms: before.ms, seq: before.seq + gap + 1 }
+                }
+            };
+            self.id = Some(id);
+            let (names, len) = if flags & SAME_NAMES != 0 {
+                let mut names = 0;
+                let len = varint(bytes, &mut names) as usize;
+                (Some(&bytes[names..self.block.entries as usize]), len)
+            } else {
+                (None, varint(bytes, &mut at) as usize)
+            };
+            let start = at;
+            for _ in 0..if names.is_some() { len } else { 2 * len } {
+                skip(bytes, &mut at);
+            }
+            self.at = at;
+            if flags & DELETED == 0 {
+                return Some(Entry { id, names, values: &bytes[start..at], len });
+            }
+        }
+    }
+}
