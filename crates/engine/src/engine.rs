@@ -124,6 +124,16 @@ impl Engine {
                 rounds += usize::from(step.wrapped);
                 more = rounds == 0;
             }
+            if expire && shard.has_timed() {
+                let thinned = shard.expire_elements(now_ms, EXPIRE_ENTRIES);
+                more |= thinned.iter().map(|one| one.elements).sum::<usize>() >= EXPIRE_ENTRIES;
+                for one in &thinned {
+                    self.notify(Classes::HASH, "hexpired", one.db, &one.key);
+                    if one.removed {
+                        self.notify(Classes::GENERIC, "del", one.db, &one.key);
+                    }
+                }
+            }
             more |= shard.resize_step(RESIZE_BUCKETS);
             let leftovers = shard.has_leftovers();
             drop(held);
