@@ -21,7 +21,7 @@ pub(super) fn brpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
 fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
     let last = ctx.args.len() - 1;
     let timeout_ms = timeout_of_seconds(ctx.args.get(last))?;
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     for i in ctx.ready_keys(1..last) {
         let key = ctx.key(i);
         let Some(mut editing) = ctx.data.edit::<List>(&key)? else { continue };

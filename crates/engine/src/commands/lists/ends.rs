@@ -30,7 +30,7 @@ pub(super) fn rpushx(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn push(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let list = ctx.data.edit_or_create(&key, List::new)?;
     let len = push_all(list, &ctx.args, end, limits);
     notify_push(ctx, end, &key);
@@ -40,7 +40,7 @@ fn push(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
 
 fn push_if_there(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let Some(list) = ctx.data.edit(&key)? else {
         ctx.out.int(0);
         return Ok(());
@@ -81,7 +81,7 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         return Err(Error::arity(ctx.name()));
     }
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let Some(text) = ctx.args.try_get(2) else {
         let Some(mut editing) = ctx.data.edit::<List>(&key)? else {
             ctx.out.null();
