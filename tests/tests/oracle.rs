@@ -48,8 +48,21 @@ struct Shard {
 const SHARDS: &[Shard] = &[
     Shard { protocol: 2, share: 100, arguments: &[] },
     Shard { protocol: 3, share: 100, arguments: &[] },
-    // OBJECT answers differently when keys are aged by use.
-    Shard { protocol: 3, share: 20, arguments: &["--maxmemory-policy", "allkeys-lfu"] },
+    // OBJECT answers differently when keys are aged by use. Small nodes show where lists and streams are cut.
+    Shard {
+        protocol: 3,
+        share: 20,
+        arguments: &[
+            "--maxmemory-policy",
+            "allkeys-lfu",
+            "--list-max-listpack-size",
+            "5",
+            "--stream-node-max-entries",
+            "7",
+            "--stream-node-max-bytes",
+            "300",
+        ],
+    },
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
-use super::{admin, connection, keys, strings, zsets};
+use super::{admin, connection, keys, lists, streams, strings, zsets};
 
 #[derive(Debug)]
 pub struct Generator {
@@ -24,7 +24,16 @@ pub struct Generator {
 
 /// All rows of all groups.
 pub fn rows() -> Vec<Row> {
-    [strings::ROWS, keys::ROWS, connection::ROWS, admin::ROWS, zsets::ROWS].concat()
+    [
+        strings::ROWS,
+        keys::ROWS,
+        connection::ROWS,
+        admin::ROWS,
+        zsets::ROWS,
+        lists::ROWS,
+        streams::ROWS,
+    ]
+    .concat()
 }
 
 impl Generator {
@@ -272,6 +281,51 @@ mod tests {
         "DISCARD",
         "WATCH",
         "UNWATCH",
+        "BLMOVE",
+        "BLMPOP",
+        "BLPOP",
+        "BRPOP",
+        "BRPOPLPUSH",
+        "LINDEX",
+        "LINSERT",
+        "LLEN",
+        "LMOVE",
+        "LMPOP",
+        "LPOP",
+        "LPOS",
+        "LPUSH",
+        "LPUSHX",
+        "LRANGE",
+        "LREM",
+        "LSET",
+        "LTRIM",
+        "RPOP",
+        "RPOPLPUSH",
+        "RPUSH",
+        "RPUSHX",
+        "XACK",
+        "XADD",
+        "XAUTOCLAIM",
+        "XCLAIM",
+        "XDEL",
+        "XLEN",
+        "XPENDING",
+        "XRANGE",
+        "XREAD",
+        "XREADGROUP",
+        "XREVRANGE",
+        "XSETID",
+        "XTRIM",
+        "XGROUP CREATE",
+        "XGROUP CREATECONSUMER",
+        "XGROUP DELCONSUMER",
+        "XGROUP DESTROY",
+        "XGROUP HELP",
+        "XGROUP SETID",
+        "XINFO CONSUMERS",
+        "XINFO GROUPS",
+        "XINFO HELP",
+        "XINFO STREAM",
         "ZADD",
         "ZCARD",
         "ZCOUNT",
