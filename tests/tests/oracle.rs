@@ -48,7 +48,7 @@ struct Shard {
 const SHARDS: &[Shard] = &[
     Shard { protocol: 2, share: 100, arguments: &[] },
     Shard { protocol: 3, share: 100, arguments: &[] },
-    // OBJECT answers differently when keys are aged by use. Small nodes show where lists and streams are cut.
+    // OBJECT answers differently when keys are aged by use; small limits make collections change their encoding often.
     Shard {
         protocol: 3,
         share: 20,
@@ -61,6 +61,12 @@ const SHARDS: &[Shard] = &[
             "7",
             "--stream-node-max-bytes",
             "300",
+            "--set-max-intset-entries",
+            "16",
+            "--hash-max-listpack-entries",
+            "8",
+            "--hash-max-listpack-value",
+            "20",
         ],
     },
 ];

@@ -469,7 +469,7 @@ fn tool(program: &str, args: &[&str]) -> Result<(), String> {
 }
 
 /// Builds the release binary and returns its path.
-fn build() -> Result<PathBuf, String> {
+pub fn build() -> Result<PathBuf, String> {
     let output = Command::new(env!("CARGO"))
         .args([
             "build",

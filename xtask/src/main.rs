@@ -3,6 +3,7 @@
 //! Owns nothing but the list of subcommands: each is a module with `run(args) -> Result<(), String>`.
 
 mod bench;
+mod conformance;
 mod memcheck;
 mod test;
 mod tidy;
@@ -13,6 +14,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test [step ...]   install what the checks need, then pass them all, or only the named steps
+  conformance       the public Redis test suite, which you bring, and how much of it passes
   bench             the figures of docs/benchmarks.md, measured against redis-server
   tidy              the rules on the text of the sources
 ";
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = args.collect();
     let result = match command.as_str() {
         "bench" => bench::run(&args),
+        "conformance" => conformance::run(&args),
         "test" => test::run(&args),
         "tidy" => tidy::run(&args),
         "" | "help" | "--help" | "-h" => {

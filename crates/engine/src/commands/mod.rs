@@ -6,6 +6,8 @@ mod command;
 mod config;
 mod connection;
 mod debug;
+mod elements;
+mod hashes;
 mod hyperloglog;
 mod info;
 mod keys;
@@ -15,6 +17,7 @@ mod memory;
 mod monitor;
 mod pubsub;
 mod server;
+mod sets;
 mod slowlog;
 mod streams;
 mod strings;
@@ -46,6 +49,8 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     latency::ROWS,
     memory::ROWS,
     debug::ROWS,
+    sets::ROWS,
+    hashes::ROWS,
     zsets::ROWS,
 ];
 

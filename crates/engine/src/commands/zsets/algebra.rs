@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use respire_datatypes::collection::Collection;
 use respire_datatypes::integer::parse_i64;
 use respire_datatypes::listpack::Item;
+use respire_datatypes::set::Set;
 use respire_datatypes::zset::ZSet;
 
 use super::{parse_score, range, reply_entry, reply_members_head};
@@ -131,11 +132,18 @@ impl Query {
     }
 }
 
+/// What a key holds, as far as it has members.
+#[derive(Debug, Clone, Copy)]
+enum Holds<'a> {
+    Nothing,
+    ZSet(&'a ZSet),
+    Set(&'a Set),
+}
+
 /// Something that has members with scores.
 #[derive(Debug, Clone, Copy)]
 struct Source<'a> {
-    /// `None` is an empty set.
-    set: Option<&'a ZSet>,
+    holds: Holds<'a>,
     weight: f64,
     /// The first source that is the same set.
     same_as: usize,
@@ -143,15 +151,30 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn len(&self) -> usize {
-        self.set.map_or(0, ZSet::len)
+        match self.holds {
+            Holds::Nothing => 0,
+            Holds::ZSet(set) => set.len(),
+            Holds::Set(set) => set.len(),
+        }
     }
 
-    fn entries(&self) -> impl Iterator<Item = (Item<'a>, f64)> + use<'a> {
-        self.set.into_iter().flat_map(ZSet::iter)
+    /// Calls `f` with members and scores, until it says `false`.
+    fn each_while(&self, mut f: impl FnMut(Item<'a>, f64) -> bool) {
+        match self.holds {
+            Holds::Nothing => {}
+            Holds::ZSet(set) => {
+                set.iter().all(|(member, score)| f(member, score));
+            }
+            Holds::Set(set) => set.each_while(|member| f(member, 1.0)),
+        }
     }
 
     fn score(&self, member: &[u8]) -> Option<f64> {
-        self.set?.score(member)
+        match self.holds {
+            Holds::Nothing => None,
+            Holds::ZSet(set) => set.score(member),
+            Holds::Set(set) => set.contains(member).then_some(1.0),
+        }
     }
 
     /// A score of this source with its weight.
@@ -167,7 +190,7 @@ type Members = Vec<(Vec<u8>, f64)>;
 fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Members {
     let mut found: HashMap<Vec<u8>, f64, ahash::RandomState> = HashMap::default();
     for source in sources {
-        for (member, score) in source.entries() {
+        source.each_while(|member, score| {
             let score = source.weighed(score);
             match found.entry(member.to_vec()) {
                 Entry::Occupied(mut entry) => {
@@ -178,7 +201,8 @@ fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Members {
                     entry.insert(score);
                 }
             }
-        }
+            true
+        });
     }
     found.into_iter().collect()
 }
@@ -187,46 +211,55 @@ fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Members {
 fn common(sources: &[Source<'_>], member: &[u8], score: f64, aggregate: Aggregate) -> Option<f64> {
     let mut sum = sources[0].weighed(score);
     for source in &sources[1..] {
-        let score =
-            if source.same_as == sources[0].same_as { score } else { source.score(member)? };
+        let same = source.same_as == sources[0].same_as;
+        let score = if same { score } else { source.score(member)? };
         sum = aggregate.combine(sum, score * source.weight);
     }
     Some(sum)
 }
 
 fn intersection(sources: &[Source<'_>], aggregate: Aggregate) -> Members {
-    let entries = sources[0].entries();
-    entries
-        .filter_map(|(member, score)| {
-            let member = member.to_vec();
-            let score = common(sources, &member, score, aggregate)?;
-            Some((member, score))
-        })
-        .collect()
+    let mut members = Members::new();
+    sources[0].each_while(|member, score| {
+        member.with_bytes(|bytes| {
+            let sum = common(sources, bytes, score, aggregate);
+            members.extend(sum.map(|sum| (bytes.to_vec(), sum)));
+        });
+        true
+    });
+    members
 }
 
 fn intersection_len(sources: &[Source<'_>], limit: usize) -> usize {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let has = |source: &Source<'_>, member: &[u8]| {
-        source.same_as == sources[0].same_as || source.score(member).is_some()
-    };
-    let entries = sources[0].entries();
-    let everywhere = |(member, _): &(Item<'_>, f64)| {
-        member.with_bytes(|member| sources[1..].iter().all(|source| has(source, member)))
-    };
-    entries.filter(everywhere).take(limit).count()
+    let mut count = 0;
+    sources[0].each_while(|member, _| {
+        let everywhere = member.with_bytes(|bytes| {
+            sources[1..]
+                .iter()
+                .all(|source| source.same_as == sources[0].same_as || source.score(bytes).is_some())
+        });
+        count += usize::from(everywhere);
+        count < limit
+    });
+    count
 }
 
 fn difference(sources: &[Source<'_>]) -> Members {
     let others = &sources[1..];
+    let mut members = Members::new();
     if others.iter().any(|other| other.same_as == sources[0].same_as) {
-        return Members::new();
+        return members;
     }
-    let kept = |(member, _): &(Item<'_>, f64)| {
-        member.with_bytes(|member| others.iter().all(|other| other.score(member).is_none()))
-    };
-    let entries = sources[0].entries().filter(kept);
-    entries.map(|(member, score)| (member.to_vec(), score)).collect()
+    sources[0].each_while(|member, score| {
+        member.with_bytes(|bytes| {
+            if others.iter().all(|other| other.score(bytes).is_none()) {
+                members.push((bytes.to_vec(), score));
+            }
+        });
+        true
+    });
+    members
 }
 
 /// Calls `f` with the sources of a query.
@@ -240,11 +273,12 @@ fn with_sources<R>(
     let mut sources = Vec::with_capacity(keys.len());
     for (i, key) in keys.iter().enumerate() {
         let same_as = keys.iter().position(|other| other.bytes == key.bytes).unwrap_or(i);
-        let set = match ctx.data.peek(key).and_then(|entry| entry.collection()) {
-            Some(Collection::ZSet(set)) => Some(set),
-            _ => None,
+        let holds = match ctx.data.peek(key).and_then(|entry| entry.collection()) {
+            Some(Collection::ZSet(set)) => Holds::ZSet(set),
+            Some(Collection::Set(set)) => Holds::Set(set),
+            _ => Holds::Nothing,
         };
-        sources.push(Source { set, weight: query.weights[i], same_as });
+        sources.push(Source { holds, weight: query.weights[i], same_as });
     }
     if operation != Operation::Difference {
         // Sums of fractions depend on their order, which is Redis's: the smallest set first.

@@ -23,6 +23,10 @@ const WRITE_FAST: Flags = WRITE.union(Flags::FAST);
 const DELETE: Flags = Flags::WRITE;
 const DELETE_FAST: Flags = DELETE.union(Flags::FAST);
 
+const BLOCK: Flags = DELETE.union(Flags::BLOCKING);
+const BLOCK_FAST: Flags = BLOCK.union(Flags::FAST).union(Flags::NOSCRIPT);
+
+const BLOCKS: &[KeySpec] = &[KeySpec::range(1, -2, 1, "RW access delete")];
 const READS: &[KeySpec] = &[KeySpec::one(1, "RO access")];
 const DELETES: &[KeySpec] = &[KeySpec::one(1, "RW delete")];
 const POPS: &[KeySpec] = &[KeySpec::one(1, "RW access delete")];
@@ -51,6 +55,33 @@ const fn docs(row: Row, since: &'static str, cost: &'static str, text: [&'static
 }
 
 pub(crate) const ROWS: &[Row] = &[
+    docs(
+        row("bzmpop", -5, pop::bzmpop, BLOCK, &[KeySpec::counted(2, "RW access delete")]),
+        "7.0.0",
+        "O(K) with the number of keys, and O(log(N)) for each member",
+        [
+            "Removes and returns the members with the lowest or highest scores of the first sorted set that has any, or waits for one.",
+            "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
+        ],
+    ),
+    docs(
+        row("bzpopmax", -3, pop::bzpopmax, BLOCK_FAST, BLOCKS),
+        "5.0.0",
+        "O(log(N))",
+        [
+            "Removes and returns the member with the highest score of the first sorted set that has any, or waits for one.",
+            "key [key ...] timeout",
+        ],
+    ),
+    docs(
+        row("bzpopmin", -3, pop::bzpopmin, BLOCK_FAST, BLOCKS),
+        "5.0.0",
+        "O(log(N))",
+        [
+            "Removes and returns the member with the lowest score of the first sorted set that has any, or waits for one.",
+            "key [key ...] timeout",
+        ],
+    ),
     docs(
         row("zadd", -4, add::zadd, WRITE_FAST, &[KeySpec::one(1, "RW update")]),
         "1.2.0",

@@ -1,4 +1,6 @@
-//! Members taken from the ends: ZPOPMIN, ZPOPMAX, ZMPOP.
+//! Members taken from the ends: ZPOPMIN, ZPOPMAX, ZMPOP, and the forms that wait for some.
+
+use std::ops::Range;
 
 use respire_datatypes::integer::parse_i64;
 use respire_datatypes::zset::ZSet;
@@ -7,13 +9,14 @@ use respire_resp::Proto;
 
 use super::range::owned;
 use super::reply_score;
+use crate::blocking::{Nothing, Wait, Wants, timeout_of_seconds};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 use crate::notify::Classes;
 
 /// An end of a sorted set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+enum End {
     Min,
     Max,
 }
@@ -69,7 +72,7 @@ fn reply_pairs(ctx: &mut Ctx<'_, '_>, popped: &[(Vec<u8>, f64)]) {
 }
 
 /// Removes up to `count` members from one end, in the order from there. `None` if there is no such key.
-pub(super) fn take(
+fn take(
     ctx: &mut Ctx<'_, '_>,
     key: &Key<'_>,
     end: End,
@@ -96,15 +99,15 @@ pub(super) fn take(
 }
 
 /// What ZMPOP and BZMPOP are told: their keys, which end, how many members.
-pub(super) struct MultiPop {
-    pub(super) keys: std::ops::Range<usize>,
-    pub(super) end: End,
-    pub(super) count: usize,
+struct MultiPop {
+    keys: Range<usize>,
+    end: End,
+    count: usize,
 }
 
 impl MultiPop {
     /// Reads the arguments from the number of keys on.
-    pub(super) fn parse(ctx: &Ctx<'_, '_>, number: usize) -> Result<Self, Error> {
+    fn parse(ctx: &Ctx<'_, '_>, number: usize) -> Result<Self, Error> {
         let args = ctx.args;
         let positive = |i: usize, error: &'static str| {
             let value = parse_i64(args.get(i)).filter(|n| *n > 0);
@@ -132,8 +135,8 @@ impl MultiPop {
     }
 
     /// Pops from the first of the keys that there is, and replies. Returns whether there was one.
-    pub(super) fn run(&self, ctx: &mut Ctx<'_, '_>) -> Result<bool, Error> {
-        for i in self.keys.clone() {
+    fn run(&self, ctx: &mut Ctx<'_, '_>) -> Result<bool, Error> {
+        for i in ctx.ready_keys(self.keys.clone()) {
             let key = ctx.key(i);
             if let Some(popped) = take(ctx, &key, self.end, self.count)? {
                 ctx.out.array(2);
@@ -151,4 +154,46 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.out.null_array();
     }
     Ok(())
+}
+
+pub(super) fn bzmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let pop = MultiPop::parse(ctx, 2)?;
+    let timeout_ms = timeout_of_seconds(ctx.args.get(1))?;
+    if pop.run(ctx)? { Ok(()) } else { wait(ctx, pop.keys, timeout_ms) }
+}
+
+pub(super) fn bzpopmin(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    pop_or_wait(ctx, End::Min)
+}
+
+pub(super) fn bzpopmax(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    pop_or_wait(ctx, End::Max)
+}
+
+fn pop_or_wait(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
+    let last = ctx.args.len() - 1;
+    let timeout_ms = timeout_of_seconds(ctx.args.get(last))?;
+    for i in ctx.ready_keys(1..last) {
+        let key = ctx.key(i);
+        if let Some(popped) = take(ctx, &key, end, 1)?
+            && let [(member, score)] = &popped[..]
+        {
+            ctx.out.array(3);
+            ctx.out.bulk(key.bytes);
+            ctx.out.bulk(member);
+            reply_score(ctx.out, *score);
+            return Ok(());
+        }
+    }
+    wait(ctx, 1..last, timeout_ms)
+}
+
+fn wait(ctx: &mut Ctx<'_, '_>, keys: Range<usize>, timeout_ms: Option<u64>) -> Outcome {
+    ctx.block(Wait {
+        keys: keys.collect(),
+        wants: Wants::SortedSet,
+        timeout_ms,
+        nothing: Nothing::NullArray,
+        args: None,
+    })
 }
