@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`words`] | random keys, values, numbers and nonsense |
 //! | [`step`] | one command to send and how its replies are compared |
-//! | [`strings`], [`keys`], [`connection`], [`admin`], [`sets`], [`hashes`], [`zsets`] | a generator per command group |
+//! | [`strings`], [`keys`], [`connection`], [`admin`], [`sets`], [`hashes`], [`zsets`], [`lists`], [`streams`] | a generator per command group |
 //! | [`generate`] | which group comes next, transactions, damage done to valid commands |
 //! | [`compare`] | what makes two replies equal, where time or identity shows in them |
 //! | [`exclusions`] | what is left out, each with its reason; the mirror of `docs/differences.md` |
@@ -21,9 +21,11 @@ pub mod exclusions;
 pub mod generate;
 pub mod hashes;
 pub mod keys;
+pub mod lists;
 pub mod run;
 pub mod sets;
 pub mod step;
+pub mod streams;
 pub mod strings;
 pub mod words;
 pub mod zsets;

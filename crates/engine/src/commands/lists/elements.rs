@@ -107,9 +107,6 @@ pub(super) fn linsert(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 pub(super) fn lrem(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let count = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
-    if count == i64::MIN {
-        return Err(Error::OUT_OF_RANGE);
-    }
     let key = ctx.key(1);
     let limits = limits(ctx);
     let Some(mut list) = ctx.data.edit::<List>(&key)? else {

@@ -96,8 +96,8 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         notify_pop(ctx, end, &key, removed);
         return Ok(());
     };
-    let count = parse_i64(text).ok_or(Error::NOT_INTEGER)?;
-    let count = usize::try_from(count).map_err(|_| Error::NOT_POSITIVE)?;
+    let count = parse_i64(text).and_then(|count| usize::try_from(count).ok());
+    let count = count.ok_or(Error::NOT_POSITIVE)?;
     let Some(editing) = ctx.data.edit::<List>(&key)? else {
         ctx.out.null_array();
         return Ok(());
