@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
-use super::{admin, connection, keys, strings, zsets};
+use super::{admin, connection, geo, keys, strings, zsets};
 
 #[derive(Debug)]
 pub struct Generator {
@@ -24,7 +24,7 @@ pub struct Generator {
 
 /// All rows of all groups.
 pub fn rows() -> Vec<Row> {
-    [strings::ROWS, keys::ROWS, connection::ROWS, admin::ROWS, zsets::ROWS].concat()
+    [strings::ROWS, keys::ROWS, connection::ROWS, admin::ROWS, zsets::ROWS, geo::ROWS].concat()
 }
 
 impl Generator {
@@ -304,6 +304,19 @@ mod tests {
         "ZSCORE",
         "ZUNION",
         "ZUNIONSTORE",
+        "BZPOPMIN",
+        "BZPOPMAX",
+        "BZMPOP",
+        "GEOADD",
+        "GEODIST",
+        "GEOHASH",
+        "GEOPOS",
+        "GEORADIUS",
+        "GEORADIUSBYMEMBER",
+        "GEORADIUS_RO",
+        "GEORADIUSBYMEMBER_RO",
+        "GEOSEARCH",
+        "GEOSEARCHSTORE",
     ];
 
     #[test]

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`words`] | random keys, values, numbers and nonsense |
 //! | [`step`] | one command to send and how its replies are compared |
-//! | [`strings`], [`keys`], [`connection`], [`admin`], [`zsets`] | a generator per command group |
+//! | [`strings`], [`keys`], [`connection`], [`admin`], [`zsets`], [`geo`] | a generator per command group |
 //! | [`generate`] | which group comes next, transactions, damage done to valid commands |
 //! | [`compare`] | what makes two replies equal, where time or identity shows in them |
 //! | [`exclusions`] | what is left out, each with its reason; the mirror of `docs/differences.md` |
@@ -19,6 +19,7 @@ pub mod compare;
 pub mod connection;
 pub mod exclusions;
 pub mod generate;
+pub mod geo;
 pub mod keys;
 pub mod run;
 pub mod step;

@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod connection;
 mod debug;
+mod geo;
 mod hyperloglog;
 mod info;
 mod keys;
@@ -47,6 +48,7 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     memory::ROWS,
     debug::ROWS,
     zsets::ROWS,
+    geo::ROWS,
 ];
 
 /// The cursor of SCAN and its kin, read as C's `strtoul` does: signs, leading zeros and no digits at all are fine.

@@ -293,7 +293,7 @@ fn check_types(ctx: &mut Ctx<'_, '_>, keys: std::ops::Range<usize>) -> Result<()
         let key = ctx.key(i);
         if let Some(entry) = ctx.data.read(&key) {
             match entry.collection() {
-                Some(Collection::ZSet(_)) => {}
+                Some(Collection::ZSet(_) | Collection::Set(_)) => {}
                 _ => return Err(Error::WRONG_TYPE),
             }
         }
