@@ -175,11 +175,16 @@ impl Cell {
         }
     }
 
-    /// The cell so many columns to the east and rows to the north. Beyond an end of the grid comes its other end.
+    /// The cell so many columns to the east and rows to the north. Beyond an end of the grid comes its other end; the
+    /// very end of the scale, a column or row of its own behind the last, stays there unless it is left.
     fn moved(self, east: i32, north: i32) -> Self {
         let mask = (1_u32 << self.steps) - 1;
-        let column = gather(self.bits >> 1).wrapping_add_signed(east) & mask;
-        let row = gather(self.bits).wrapping_add_signed(north) & mask;
+        let along = |number: u32, by: i32| match by {
+            0 => number,
+            _ => number.wrapping_add_signed(by) & mask,
+        };
+        let column = along(gather(self.bits >> 1), east);
+        let row = along(gather(self.bits), north);
         Self { bits: spread(row) | spread(column) << 1, steps: self.steps }
     }
 
