@@ -48,8 +48,21 @@ struct Shard {
 const SHARDS: &[Shard] = &[
     Shard { protocol: 2, share: 100, arguments: &[] },
     Shard { protocol: 3, share: 100, arguments: &[] },
-    // OBJECT answers differently when keys are aged by use.
-    Shard { protocol: 3, share: 20, arguments: &["--maxmemory-policy", "allkeys-lfu"] },
+    // OBJECT answers differently when keys are aged by use; small limits make collections change their encoding often.
+    Shard {
+        protocol: 3,
+        share: 20,
+        arguments: &[
+            "--maxmemory-policy",
+            "allkeys-lfu",
+            "--set-max-intset-entries",
+            "16",
+            "--hash-max-listpack-entries",
+            "8",
+            "--hash-max-listpack-value",
+            "20",
+        ],
+    },
 ];
 
 #[test]

@@ -60,6 +60,17 @@ macro_rules! collections {
             }
         }
 
+        impl Collection {
+            /// When the first of its elements expires, or did: Unix time in milliseconds.
+            #[inline]
+            pub fn next_due(&self) -> Option<i64> {
+                match self {
+                    Self::Hash(hash) => hash.next_due(),
+                    _ => None,
+                }
+            }
+        }
+
         $(
             impl Kind for $type {
                 #[inline]

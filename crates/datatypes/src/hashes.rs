@@ -7,8 +7,9 @@
 //! | `listpackex` | field, value and expiry in turn, in the order of expiry; 0 for none, and those last |
 //! | `hashtable` | elements that carry their expiry, and the expiries in order |
 //!
-//! A field whose time has passed is invisible to everything that is given the present time; [`Hash::expire_due`] removes
-//! such fields, which those who change a hash do first. Invariant: the expiries in order are exactly those of the elements.
+//! A field whose time has passed is invisible to everything that is given the present time, and is a missing field to
+//! those who write it; [`Hash::expire_due`] removes such fields. Invariant: the expiries in order are exactly those of the
+//! elements.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -300,12 +301,13 @@ impl Hash {
         }
     }
 
-    /// Sets a field. Returns whether it is new.
+    /// Sets a field. Returns whether it is new, as one whose time has passed is.
     pub fn set(
         &mut self,
         field: &[u8],
         value: &[u8],
         ttl: FieldTtl,
+        now: i64,
         limits: &HashLimits<'_>,
     ) -> bool {
         self.expect(field.len().max(value.len()), limits);
@@ -331,12 +333,12 @@ impl Hash {
                 }
             },
             Repr::Timed(pack) => {
-                let found = pack.find(field, 2);
-                let had = found.and_then(|pos| take_triple(pack, pos));
-                insert_triple(pack, field, value, ttl.of(had));
-                found.is_none()
+                let had = pack.find(field, 2).map(|pos| take_triple(pack, pos));
+                let there = had.filter(|expiry| !passed(*expiry, now));
+                insert_triple(pack, field, value, ttl.of(there.flatten()));
+                there.is_none()
             }
-            Repr::Table(fields) => fields.set(field, value, ttl),
+            Repr::Table(fields) => fields.set(field, value, ttl, now),
         };
         if new && self.len() > limits.listpack_entries.min(COMPACT_MAX) {
             self.become_table(limits);
@@ -344,45 +346,38 @@ impl Hash {
         new
     }
 
-    /// Removes a field. Returns whether it was there.
-    pub fn remove(&mut self, field: &[u8]) -> bool {
-        match &mut self.0 {
-            Repr::Pack(pack) => {
-                let found = pack.find(field, 1);
-                if let Some(pos) = found {
-                    pack.remove_range(pos, 2);
-                }
-                found.is_some()
-            }
-            Repr::Timed(pack) => {
-                let found = pack.find(field, 2);
-                if let Some(pos) = found {
-                    pack.remove_range(pos, 3);
-                }
-                found.is_some()
-            }
+    /// Removes a field. Returns whether it was there, and its time had not passed.
+    pub fn remove(&mut self, field: &[u8], now: i64) -> bool {
+        let had = match &mut self.0 {
+            Repr::Pack(pack) => pack.find(field, 1).map(|pos| {
+                pack.remove_range(pos, 2);
+                None
+            }),
+            Repr::Timed(pack) => pack.find(field, 2).map(|pos| take_triple(pack, pos)),
             Repr::Table(fields) => fields.remove(field),
-        }
+        };
+        had.is_some_and(|expiry| !passed(expiry, now))
     }
 
-    /// Gives a field another expiry, or none. Returns whether the field is there.
-    pub fn set_expiry(&mut self, field: &[u8], expiry: Option<i64>) -> bool {
-        if let (Repr::Pack(pack), Some(_)) = (&self.0, expiry)
-            && pack.find(field, 1).is_some()
-        {
+    /// Gives a field that has not expired another expiry, or none. Returns whether there is such a field.
+    pub fn set_expiry(&mut self, field: &[u8], expiry: Option<i64>, now: i64) -> bool {
+        if self.field(field, now).is_none() {
+            return false;
+        }
+        if expiry.is_some() {
             self.become_timed();
         }
         match &mut self.0 {
-            Repr::Pack(pack) => pack.find(field, 1).is_some(),
+            Repr::Pack(_) => {}
             Repr::Timed(pack) => {
-                let Some(pos) = pack.find(field, 2) else { return false };
+                let pos = pack.find(field, 2).expect("found above");
                 let value = triple(pack, pos).value.to_vec();
                 take_triple(pack, pos);
                 insert_triple(pack, field, &value, expiry);
-                true
             }
             Repr::Table(fields) => fields.set_expiry(field, expiry),
         }
+        true
     }
 
     /// Removes up to `max` fields whose time has passed. Returns how many it removed.
@@ -418,7 +413,9 @@ impl Hash {
             Fields { elements: Elements::of_pairs(limits.hasher), due: BTreeSet::new() };
         let mut put = |field: Item<'_>, value: Item<'_>, expiry: Option<i64>| {
             let ttl = expiry.map_or(FieldTtl::Clear, FieldTtl::At);
-            field.with_bytes(|field| value.with_bytes(|value| fields.set(field, value, ttl)));
+            field.with_bytes(|field| {
+                value.with_bytes(|value| fields.set(field, value, ttl, i64::MIN))
+            });
         };
         match &self.0 {
             Repr::Pack(_) => self.each(i64::MIN, |field, value| put(field, value, None)),
@@ -430,29 +427,31 @@ impl Hash {
 }
 
 impl Fields {
-    fn set(&mut self, field: &[u8], value: &[u8], ttl: FieldTtl) -> bool {
+    fn set(&mut self, field: &[u8], value: &[u8], ttl: FieldTtl, now: i64) -> bool {
         let hash = self.elements.hash(field);
-        let had = self.elements.update(hash, field, value, |present| ttl.of(present));
+        let live = |expiry: Option<i64>| expiry.filter(|at| *at > now);
+        let had = self.elements.update(hash, field, value, |present| ttl.of(live(present)));
         if had.is_none() {
             self.elements.insert(hash, field, value, ttl.of(None));
         }
         let old = had.flatten();
-        self.redue(hash, old, ttl.of(old));
-        had.is_none()
+        self.redue(hash, old, ttl.of(live(old)));
+        had.is_none() || passed(old, now)
     }
 
-    fn remove(&mut self, field: &[u8]) -> bool {
+    /// Returns the expiry that the field had, if it was there.
+    fn remove(&mut self, field: &[u8]) -> Option<Option<i64>> {
         let hash = self.elements.hash(field);
         let had = self.elements.remove(hash, field);
         self.redue(hash, had.flatten(), None);
-        had.is_some()
+        had
     }
 
-    fn set_expiry(&mut self, field: &[u8], expiry: Option<i64>) -> bool {
+    fn set_expiry(&mut self, field: &[u8], expiry: Option<i64>) {
         let hash = self.elements.hash(field);
-        let Some(had) = self.elements.restamp(hash, field, expiry) else { return false };
-        self.redue(hash, had, expiry);
-        true
+        if let Some(had) = self.elements.restamp(hash, field, expiry) {
+            self.redue(hash, had, expiry);
+        }
     }
 
     /// Follows the change of an element's expiry.

@@ -20,22 +20,22 @@ fn encodings_change_at_their_limits() {
     let limits = limits(&hasher);
     let mut hash = Hash::new();
     for i in 0..4 {
-        assert!(hash.set(&[b'a' + i], b"12345678", FieldTtl::Clear, &limits));
+        assert!(hash.set(&[b'a' + i], b"12345678", FieldTtl::Clear, 0, &limits));
     }
-    assert!(!hash.set(b"a", b"1", FieldTtl::Clear, &limits));
+    assert!(!hash.set(b"a", b"1", FieldTtl::Clear, 0, &limits));
     assert_eq!(hash.encoding(), "listpack");
     let mut timed = hash.clone();
-    assert!(!timed.set_expiry(b"nothing", Some(100)));
+    assert!(!timed.set_expiry(b"nothing", Some(100), 0));
     assert_eq!(timed.encoding(), "listpack");
-    assert!(timed.set_expiry(b"b", Some(100)));
-    assert!(timed.set_expiry(b"b", None));
+    assert!(timed.set_expiry(b"b", Some(100), 0));
+    assert!(timed.set_expiry(b"b", None, 0));
     assert_eq!(timed.encoding(), "listpackex");
     for mut grown in [hash.clone(), timed.clone()] {
-        grown.set(b"e", b"", FieldTtl::Clear, &limits);
+        grown.set(b"e", b"", FieldTtl::Clear, 0, &limits);
         assert_eq!((grown.encoding(), grown.len()), ("hashtable", 5));
     }
     for mut grown in [hash.clone(), timed] {
-        grown.set(b"a", b"123456789", FieldTtl::Clear, &limits);
+        grown.set(b"a", b"123456789", FieldTtl::Clear, 0, &limits);
         assert_eq!((grown.encoding(), grown.len()), ("hashtable", 4));
     }
     hash.expect(8, &limits);
@@ -52,7 +52,7 @@ fn a_timed_listpack_is_ordered_by_expiry() {
     for (field, at) in [("a", None), ("b", Some(30)), ("c", Some(10)), ("d", None), ("e", Some(20))]
     {
         let ttl = at.map_or(FieldTtl::Clear, FieldTtl::At);
-        hash.set(field.as_bytes(), b"v", ttl, &limits);
+        hash.set(field.as_bytes(), b"v", ttl, 0, &limits);
     }
     let order = |hash: &Hash, now| {
         let mut text = String::new();
@@ -62,7 +62,7 @@ fn a_timed_listpack_is_ordered_by_expiry() {
     assert_eq!(order(&hash, 0), "cebad");
     assert_eq!((order(&hash, 20), hash.live_len(20), hash.next_due()), ("bad".into(), 3, Some(10)));
     assert_eq!((hash.expire_due(20, 1), order(&hash, 0)), (1, "ebad".into()));
-    hash.set_expiry(b"a", Some(5));
+    hash.set_expiry(b"a", Some(5), 0);
     assert_eq!((order(&hash, 0), hash.next_due()), ("aebd".into(), Some(5)));
 }
 
@@ -125,20 +125,26 @@ fn step(
     assert_eq!(found.as_ref(), expected);
     match rng.u32(..10) {
         0..4 => {
-            let had = model.get(&field).and_then(|(_, at)| *at);
+            let there = expected.is_some();
+            let had = expected.and_then(|(_, at)| *at);
             let (ttl, expiry) = match rng.u32(..4) {
                 0..2 => (FieldTtl::Clear, None),
                 2 => (FieldTtl::Keep, had),
                 _ => (FieldTtl::At(at), Some(at)),
             };
-            let new = hash.set(&field, &value, ttl, limits);
-            assert_eq!(new, model.insert(field, (value, expiry)).is_none());
+            assert_eq!(hash.set(&field, &value, ttl, now, limits), !there);
+            model.insert(field, (value, expiry));
         }
-        4..6 => assert_eq!(hash.remove(&field), model.remove(&field).is_some()),
+        4..6 => {
+            assert_eq!(hash.remove(&field, now), expected.is_some());
+            model.remove(&field);
+        }
         6..9 => {
             let expiry = if rng.u32(..3) == 0 { None } else { Some(at) };
-            let found = model.get_mut(&field).map(|(_, at)| *at = expiry);
-            assert_eq!(hash.set_expiry(&field, expiry), found.is_some());
+            assert_eq!(hash.set_expiry(&field, expiry, now), expected.is_some());
+            if expected.is_some() {
+                model.entry(field).and_modify(|(_, at)| *at = expiry);
+            }
         }
         _ => {
             let max = rng.usize(..5);
@@ -187,7 +193,7 @@ fn choices_are_fair() {
         let mut hash = Hash::new();
         for i in 0..50 + expiring {
             let ttl = if i < 50 { FieldTtl::Clear } else { FieldTtl::At(5) };
-            hash.set(format!("f{i}").as_bytes(), b"v", ttl, &limits);
+            hash.set(format!("f{i}").as_bytes(), b"v", ttl, 0, &limits);
         }
         let mut counts = BTreeMap::<Vec<u8>, u32>::new();
         for _ in 0..10_000 {

@@ -448,7 +448,7 @@ mod tests {
         println!("seed {seed}");
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut good = empty();
-        (0..200_u32).for_each(|n| drop(add(&mut good, &n.to_le_bytes(), 3000)));
+        (0..200_u32).for_each(|n| assert!(add(&mut good, &n.to_le_bytes(), 3000).is_ok()));
         for _ in 0..3000 {
             let mut value = good.clone();
             value.truncate(rng.usize(..=good.len()));

@@ -44,6 +44,11 @@ pub fn is_number(text: &[u8]) -> bool {
     parse(text).is_some()
 }
 
+/// Whether `text` reads as a number that is not infinite.
+pub fn is_finite(text: &[u8]) -> bool {
+    matches!(parse(text), Some(Extended::Finite { .. }))
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Extended {
     Infinite,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use respire_datatypes::access;
 use respire_datatypes::collection::{Collection, Kind};
-use respire_keyspace::{Db, EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, StrRef, Ttl};
+use respire_keyspace::{EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, StrRef, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
@@ -260,8 +260,6 @@ pub struct Ctx<'a, 'e> {
 pub(crate) struct CtxWorker<'a> {
     pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
     pub(crate) stats: &'a crate::stats::ThreadStats,
-    /// Databases to be freed once nothing is held any more.
-    pub(crate) emptied: &'a mut Vec<Db>,
     pub(crate) listeners: &'a mut crate::pubsub::Listeners,
 }
 

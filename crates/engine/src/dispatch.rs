@@ -129,6 +129,12 @@ pub(crate) fn hash_keys(
 
 impl Prepared {
     /// The number of the command, for CLIENT LIST.
+    /// Whether the reply is a message, which CLIENT REPLY does not switch off.
+    fn pushes(&self) -> bool {
+        let subscribing = Flags::PUBSUB.union(Flags::WHILE_LISTENING);
+        matches!(self.lookup, Lookup::Known(command) if command.row.has(subscribing))
+    }
+
     #[inline]
     fn number(&self) -> u32 {
         match self.lookup {
@@ -232,6 +238,7 @@ impl Engine {
         }
         match session.reply {
             ReplyMode::On => {}
+            _ if prepared.pushes() => {}
             ReplyMode::Off => out.rewind(mark),
             ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
             ReplyMode::Skip => {
@@ -366,10 +373,7 @@ impl Engine {
             self.clear_up(worker, &mut held, session.info.id);
         }
         drop(held);
-        if !worker.emptied.is_empty() {
-            worker.emptied = Vec::new();
-        }
-        if saw_expired && mode == Mode::Read {
+        if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
         }
         flow
@@ -589,7 +593,6 @@ pub(crate) fn run<'e>(
         worker: CtxWorker {
             outbox: &mut worker.outbox,
             stats: &worker.stats,
-            emptied: &mut worker.emptied,
             listeners: &mut worker.listeners,
         },
         keys,

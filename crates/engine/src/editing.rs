@@ -13,6 +13,8 @@ use crate::error::Error;
 pub(crate) struct Editing<'a, T: Kind> {
     /// `None` once the key is deleted.
     entry: Option<EntryMut<'a>>,
+    /// When the first element expired, before the change.
+    due: Option<i64>,
     kind: PhantomData<T>,
 }
 
@@ -29,7 +31,8 @@ impl<'a, T: Kind> Editing<'a, T> {
         if entry.collection_mut().and_then(T::of_mut).is_none() {
             return Err(Error::WRONG_TYPE);
         }
-        Ok(Self { entry: Some(entry), kind: PhantomData })
+        let due = entry.next_due();
+        Ok(Self { entry: Some(entry), due, kind: PhantomData })
     }
 
     /// Ends the change: deletes the key of a collection that is empty, and tells the watchers if it `changed`.
@@ -37,6 +40,7 @@ impl<'a, T: Kind> Editing<'a, T> {
     pub(crate) fn finish(mut self, changed: bool) -> Finished {
         let removed = self.is_gone();
         if let Some(mut entry) = self.entry.take() {
+            entry.retime(self.due);
             match (removed, changed) {
                 (true, true) => entry.remove(),
                 (true, false) => entry.remove_unseen(),
@@ -74,10 +78,12 @@ impl<T: Kind> DerefMut for Editing<'_, T> {
 impl<T: Kind> Drop for Editing<'_, T> {
     /// A command that ends in an error leaves no empty collection behind.
     fn drop(&mut self) {
-        if self.is_gone()
-            && let Some(entry) = self.entry.take()
-        {
-            entry.remove_unseen();
+        let gone = self.is_gone();
+        if let Some(mut entry) = self.entry.take() {
+            entry.retime(self.due);
+            if gone {
+                entry.remove_unseen();
+            }
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Engine {
     pub started_ms: i64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG PAUSE-CRON.
+    pub(crate) cron_paused: AtomicBool,
     /// Changes that had been made when the statistics were last reset, or a file was last saved.
     pub(crate) clean_changes: AtomicU64,
     /// Connections refused: too many, or strangers in protected mode.
@@ -84,6 +86,7 @@ impl Engine {
             clock,
             host,
             active_expire: AtomicBool::new(true),
+            cron_paused: AtomicBool::new(false),
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
             expired_before: AtomicU64::new(0),
@@ -100,9 +103,13 @@ impl Engine {
     ///
     /// The shard is locked for some tens of microseconds at a time.
     pub fn upkeep(&self, worker: &mut Worker, number: u32, budget_ns: u64) -> bool {
+        if self.cron_paused.load(Ordering::Relaxed) {
+            return false;
+        }
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
-        let expire = self.active_expire.load(Ordering::Relaxed);
+        let expire =
+            self.active_expire.load(Ordering::Relaxed) && self.pause.current(now_ms).is_none();
         let mut rounds = 0;
         loop {
             let mut held = self.keyspace.hold_one(number, Mode::Write);
@@ -116,6 +123,16 @@ impl Engine {
                 }
                 rounds += usize::from(step.wrapped);
                 more = rounds == 0;
+            }
+            if expire && shard.has_timed() {
+                let thinned = shard.expire_elements(now_ms, EXPIRE_ENTRIES);
+                more |= thinned.iter().map(|one| one.elements).sum::<usize>() >= EXPIRE_ENTRIES;
+                for one in &thinned {
+                    self.notify(Classes::HASH, "hexpired", one.db, &one.key);
+                    if one.removed {
+                        self.notify(Classes::GENERIC, "del", one.db, &one.key);
+                    }
+                }
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
             let leftovers = shard.has_leftovers();

@@ -21,6 +21,9 @@ impl Error {
     pub const NOT_32_BITS: Self =
         Self::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const MUST_BE_POSITIVE: Self = Self::fixed("ERR value is out of range, must be positive");
+    pub const OUT_OF_LONG_RANGE: Self = Self::fixed(
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+    );
     pub const NO_SUCH_KEY: Self = Self::fixed("ERR no such key");
     pub const INDEX: Self = Self::fixed("ERR index out of range");
     pub const TIMEOUT_NEGATIVE: Self = Self::fixed("ERR timeout is negative");

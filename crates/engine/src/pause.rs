@@ -1,6 +1,6 @@
 //! CLIENT PAUSE: until when requests wait, and which.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 /// Which requests a pause holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ pub enum PauseKind {
 pub struct Pause {
     kind: AtomicU8,
     until_ms: AtomicI64,
+    /// Clients with a request that it holds back.
+    pub waiting: AtomicU64,
 }
 
 impl Pause {

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use respire_keyspace::Db;
-
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::pubsub::{Listeners, Published};
@@ -46,8 +44,6 @@ pub struct Worker {
     pub(crate) access: crate::ctx::Access,
     /// Messages for clients, to be delivered after the batch.
     pub outbox: Vec<Delivery>,
-    /// Databases that a command has emptied, to be freed when it no longer holds any shard.
-    pub(crate) emptied: Vec<Db>,
     /// Clients of this thread that listen to channels.
     pub(crate) listeners: Listeners,
     pub(crate) timing: crate::stats::BatchTiming,
@@ -67,7 +63,6 @@ impl Worker {
             access: crate::ctx::Access::new(&settings, 0),
             settings,
             outbox: Vec::new(),
-            emptied: Vec::new(),
             listeners: Listeners::default(),
             timing: Default::default(),
         };

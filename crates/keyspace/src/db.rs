@@ -2,7 +2,14 @@
 //!
 //! The table of expiring keys holds the same entries, but with a coarse expiry time where the other has hash bits for a
 //! tag: the active cycle reads it from end to end without touching a single entry that is not due.
+//!
+//! Elements of a collection may expire by themselves. Collections with such elements are listed in the order in which the
+//! first of them expires. Invariant: the list holds exactly those collections, each with its present time, except while one
+//! is being changed: whoever changes a collection tells the time that it had before.
 
+use std::collections::BTreeSet;
+
+use respire_datatypes::collection::Collection;
 use respire_datatypes::hash::Hasher;
 use respire_datatypes::table::{Place, Table, TableStats, Word};
 
@@ -45,12 +52,14 @@ pub(crate) fn expire_tag(expire: i64, now: i64) -> u16 {
 pub struct Db {
     pub(crate) keys: Table,
     pub(crate) expires: Table,
+    /// When the first element of a collection expires, and the collection's key.
+    timed: BTreeSet<(i64, Box<[u8]>)>,
     hasher: Hasher,
 }
 
 impl Db {
     pub(crate) fn new(hasher: Hasher) -> Self {
-        Self { keys: Table::new(), expires: Table::new(), hasher }
+        Self { keys: Table::new(), expires: Table::new(), timed: BTreeSet::new(), hasher }
     }
 
     #[inline]
@@ -66,6 +75,37 @@ impl Db {
     /// Keys that have an expiry.
     pub fn expiring(&self) -> usize {
         self.expires.len()
+    }
+
+    /// Whether elements of any collection expire.
+    #[inline]
+    pub fn has_timed(&self) -> bool {
+        !self.timed.is_empty()
+    }
+
+    /// Collections with elements that expire.
+    pub fn timed(&self) -> usize {
+        self.timed.len()
+    }
+
+    /// The key of a collection with an element that has expired at `now`.
+    pub(crate) fn first_timed(&self, now: i64) -> Option<Box<[u8]>> {
+        let (at, key) = self.timed.first()?;
+        (*at <= now).then(|| key.clone())
+    }
+
+    /// Notes that the first element of a collection expires at another time than `before`.
+    pub(crate) fn retime(&mut self, key: &[u8], before: Option<i64>, after: Option<i64>) {
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            let listed = self.timed.remove(&(at, key.into()));
+            debug_assert!(listed, "collections with elements that expire are listed");
+        }
+        if let Some(at) = after {
+            self.timed.insert((at, key.into()));
+        }
     }
 
     /// Figures of the tables of keys and of expiring keys.
@@ -101,6 +141,9 @@ impl Db {
 
     /// Adds an entry under a key that is not there.
     pub(crate) fn insert(&mut self, key: &Key<'_>, entry: Entry, expire: Option<i64>, now: i64) {
+        // SAFETY: the entry was just made for this table.
+        let due = next_due(unsafe { entry.as_ref() });
+        self.retime(key.bytes, None, due);
         let hash_of = Self::hash_of(&self.hasher);
         self.keys.insert(key.hash, entry.word(key.hash as u16), &hash_of);
         if let Some(at) = expire {
@@ -114,8 +157,11 @@ impl Db {
 
     /// Takes the entry at `place` out and frees it. Gives back a heap value.
     pub(crate) fn remove(&mut self, place: Place, hash: u64) -> Option<Heap> {
-        let hash_of = Self::hash_of(&self.hasher);
         let entry = Entry::in_word(place.word());
+        // SAFETY: the entry is alive until it is freed below.
+        let seen = unsafe { entry.as_ref() };
+        self.retime(seen.key(), next_due(seen), None);
+        let hash_of = Self::hash_of(&self.hasher);
         if let Some(expire) = self.expire_place(hash, entry) {
             self.expires.remove(expire, &hash_of);
         }
@@ -132,6 +178,13 @@ impl Db {
         value: NewValue<'_>,
     ) -> Option<Heap> {
         let entry = Entry::in_word(place.word());
+        // SAFETY: the entry is alive, and not looked at any more once it changes.
+        let seen = unsafe { entry.as_ref() };
+        let after = match &value {
+            NewValue::Collection(collection) => collection.next_due(),
+            _ => None,
+        };
+        self.retime(seen.key(), next_due(seen), after);
         // SAFETY: `&mut self` gives the only access to the entry.
         match unsafe { entry.try_overwrite(value) } {
             Ok(heap) => heap,
@@ -223,6 +276,12 @@ impl Db {
     pub(crate) fn place_of_entry(&self, hash: u64, entry: Entry) -> Option<Place> {
         self.keys.find(hash, |word| Entry::in_word(word) == entry)
     }
+}
+
+/// When the first element of a collection expires.
+#[inline]
+fn next_due(entry: EntryRef<'_>) -> Option<i64> {
+    entry.collection().and_then(Collection::next_due)
 }
 
 impl Drop for Db {

@@ -6,9 +6,10 @@
 //! Coarse times go in circles: one that passed half a circle ago looks like the future. Each entry is therefore looked
 //! at several times in a circle; where the clock makes that impossible by jumping, a round looks at all entries.
 
+use respire_datatypes::collection::Collection;
 use respire_datatypes::table::Word;
 
-use crate::db::{COARSE_HORIZON, coarse, expire_tag};
+use crate::db::{COARSE_HORIZON, Db, coarse, expire_tag};
 use crate::entry::Entry;
 use crate::hash::Key;
 use crate::shard::Shard;
@@ -52,7 +53,54 @@ pub struct ExpireStep {
     pub names: Vec<(usize, Vec<u8>)>,
 }
 
+/// A collection that lost elements whose time had passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thinned {
+    pub db: usize,
+    pub key: Box<[u8]>,
+    /// How many elements it lost.
+    pub elements: usize,
+    /// They were the last, and the key is deleted.
+    pub removed: bool,
+}
+
 impl Shard {
+    /// Whether elements of any collection of this shard expire.
+    pub fn has_timed(&self) -> bool {
+        self.dbs.iter().any(Db::has_timed)
+    }
+
+    /// Removes up to `max` elements whose time has passed from their collections. Returns what became of each of those.
+    pub fn expire_elements(&mut self, now: i64, max: usize) -> Vec<Thinned> {
+        let mut done = Vec::new();
+        let mut left = max;
+        for db in 0..self.dbs.len() {
+            while left > 0
+                && let Some(bytes) = self.dbs[db].first_timed(now)
+            {
+                let hash = self.hasher.hash(&bytes);
+                let key = Key { bytes: &bytes, hash, shard: 0 };
+                // The key may be past its own time: then all of it goes.
+                let Some(mut entry) = self.entry(db, &key, now) else { continue };
+                let due = entry.next_due();
+                let Some(Collection::Hash(fields)) = entry.collection_mut() else {
+                    unreachable!("only hashes have elements that expire")
+                };
+                let elements = fields.expire_due(now, left);
+                let removed = fields.is_empty();
+                left -= elements.min(left);
+                entry.retime(due);
+                if removed {
+                    entry.remove();
+                } else {
+                    entry.changed();
+                }
+                done.push(Thinned { db, key: bytes, elements, removed });
+            }
+        }
+        done
+    }
+
     /// Whether any key of this shard has an expiry.
     pub fn has_expiring(&self) -> bool {
         self.dbs.iter().any(|db| db.expiring() > 0)

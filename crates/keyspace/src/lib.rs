@@ -17,7 +17,7 @@ mod watch;
 
 pub use db::{Db, Found};
 pub use entry::{EntryRef, Heap, NewValue, StrRef, Value};
-pub use expire::ExpireStep;
+pub use expire::{ExpireStep, Thinned};
 pub use hash::{Key, fnv1a};
 pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch};
 pub use lock::{Held, Mode};

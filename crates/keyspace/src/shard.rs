@@ -409,6 +409,22 @@ impl EntryMut<'_> {
         unsafe { self.entry().collection_mut() }
     }
 
+    /// When the first element of the collection expires.
+    #[inline]
+    pub fn next_due(&self) -> Option<i64> {
+        self.get().collection().and_then(Collection::next_due)
+    }
+
+    /// Notes that the first element of the collection, which has been changed in place, expired at `before`, and does now
+    /// when it does.
+    #[inline]
+    pub fn retime(&mut self, before: Option<i64>) {
+        let after = self.next_due();
+        if before != after {
+            self.shard.dbs[self.db].retime(self.key.bytes, before, after);
+        }
+    }
+
     /// Tells that the collection was changed in place.
     #[inline]
     pub fn changed(&mut self) {
@@ -417,6 +433,8 @@ impl EntryMut<'_> {
 
     /// Deletes the key, and gives its value.
     pub fn take(self) -> Value {
+        let due = self.next_due();
+        self.shard.dbs[self.db].retime(self.key.bytes, due, None);
         // SAFETY: `self` gives the only access to the entry, which leaves the table below.
         let value = match unsafe { self.entry().take_collection() } {
             Some(collection) => Value::Collection(collection),

@@ -34,7 +34,24 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("COMMAND GETKEYS with one argument", "the arity is that of Redis 7.2"),
     out("the number of OBJECT REFCOUNT", "it depends on how a small integer came about"),
     out("a command's name with a zero byte", "whether Redis finds it depends on its hash seed"),
-    out("wrong type of value", "until a second type of value exists no key can hold one"),
+    out("HEXPIRE", "newer than Redis 7.0"),
+    out("HEXPIREAT", "newer than Redis 7.0"),
+    out("HEXPIRETIME", "newer than Redis 7.0"),
+    out("HPEXPIRE", "newer than Redis 7.0"),
+    out("HPEXPIREAT", "newer than Redis 7.0"),
+    out("HPEXPIRETIME", "newer than Redis 7.0"),
+    out("HTTL", "newer than Redis 7.0"),
+    out("HPTTL", "newer than Redis 7.0"),
+    out("HPERSIST", "newer than Redis 7.0"),
+    out("HGETDEL", "newer than Redis 7.0"),
+    out("HGETEX", "newer than Redis 7.0"),
+    out("HSETEX", "newer than Redis 7.0"),
+    out("HSCAN NOVALUES", "newer than Redis 7.0"),
+    out("SPOP of some of many", "chance decides what is left"),
+    out(
+        "SADD of many that are alike",
+        "since Redis 7.2 the number of arguments decides the encoding",
+    ),
 ];
 
 /// Whether `what` is on the list.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
-use super::{admin, connection, geo, keys, strings, zsets};
+use super::{admin, connection, geo, hashes, keys, sets, sort, strings, zsets};
 
 #[derive(Debug)]
 pub struct Generator {
@@ -24,7 +24,18 @@ pub struct Generator {
 
 /// All rows of all groups.
 pub fn rows() -> Vec<Row> {
-    [strings::ROWS, keys::ROWS, connection::ROWS, admin::ROWS, zsets::ROWS, geo::ROWS].concat()
+    [
+        strings::ROWS,
+        keys::ROWS,
+        connection::ROWS,
+        admin::ROWS,
+        sets::ROWS,
+        hashes::ROWS,
+        zsets::ROWS,
+        geo::ROWS,
+        sort::ROWS,
+    ]
+    .concat()
 }
 
 impl Generator {
@@ -191,6 +202,51 @@ mod tests {
         "STRLEN",
         "SUBSTR",
         "DELIFEQ",
+        "SADD",
+        "SCARD",
+        "SDIFF",
+        "SDIFFSTORE",
+        "SINTER",
+        "SINTERCARD",
+        "SINTERSTORE",
+        "SISMEMBER",
+        "SMEMBERS",
+        "SMISMEMBER",
+        "SMOVE",
+        "SPOP",
+        "SRANDMEMBER",
+        "SREM",
+        "SSCAN",
+        "SUNION",
+        "SUNIONSTORE",
+        "HDEL",
+        "HEXISTS",
+        "HEXPIRE",
+        "HEXPIREAT",
+        "HEXPIRETIME",
+        "HGET",
+        "HGETALL",
+        "HGETDEL",
+        "HGETEX",
+        "HINCRBY",
+        "HINCRBYFLOAT",
+        "HKEYS",
+        "HLEN",
+        "HMGET",
+        "HMSET",
+        "HPERSIST",
+        "HPEXPIRE",
+        "HPEXPIREAT",
+        "HPEXPIRETIME",
+        "HPTTL",
+        "HRANDFIELD",
+        "HSCAN",
+        "HSET",
+        "HSETEX",
+        "HSETNX",
+        "HSTRLEN",
+        "HTTL",
+        "HVALS",
         "COPY",
         "DEL",
         "EXISTS",

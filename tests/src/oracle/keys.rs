@@ -46,7 +46,7 @@ pub const ROWS: &[Row] = &[
     row!(5, Any, "PERSIST", |w, s| s.arg(w.key())),
     row!(5, Any, "KEYS", |w, s| s.arg(w.pattern()).norm(Norm::Unordered)),
     row!(6, Any, "MOVE", |w, s| s.arg(w.key()).arg(w.database())),
-    row!(8, Any, "OBJECT ENCODING", |w, s| s.arg(w.key())),
+    row!(8, Any, "OBJECT ENCODING", |w, s| s.arg(w.key()).norm(Norm::Encoding)),
     // Which small integers are shared objects in Redis depends on how they came about.
     row!(3, Any, "OBJECT REFCOUNT", |w, s| s.arg(w.key()).norm(Norm::SameShape)),
     // An error, unless the policy is LFU; then a counter that grows by chance.

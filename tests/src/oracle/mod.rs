@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`words`] | random keys, values, numbers and nonsense |
 //! | [`step`] | one command to send and how its replies are compared |
-//! | [`strings`], [`keys`], [`connection`], [`admin`], [`zsets`], [`geo`] | a generator per command group |
+//! | [`strings`], [`keys`], [`connection`], [`admin`] | a generator per command group |
+//! | [`sets`], [`hashes`], [`zsets`], [`geo`], [`sort`] | likewise |
 //! | [`generate`] | which group comes next, transactions, damage done to valid commands |
 //! | [`compare`] | what makes two replies equal, where time or identity shows in them |
 //! | [`exclusions`] | what is left out, each with its reason; the mirror of `docs/differences.md` |
@@ -20,8 +21,11 @@ pub mod connection;
 pub mod exclusions;
 pub mod generate;
 pub mod geo;
+pub mod hashes;
 pub mod keys;
 pub mod run;
+pub mod sets;
+pub mod sort;
 pub mod step;
 pub mod strings;
 pub mod words;

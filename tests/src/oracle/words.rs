@@ -56,6 +56,10 @@ const KEYS: &[&[u8]] = &[
     b"\x00\r\n\xff",
     b"key:1",
     b"a longer key with spaces, beyond the short ones",
+    b"s0",
+    b"s1",
+    b"h0",
+    b"h1",
 ];
 
 const VALUES: &[&[u8]] = &[

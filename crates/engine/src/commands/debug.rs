@@ -43,7 +43,6 @@ const NOT_YET: &[&str] = &[
     "dict-resizing",
     "listpack",
     "loadaof",
-    "pause-cron",
     "quicklist",
     "quicklist-packed-threshold",
     "reload",
@@ -62,6 +61,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"sleep", 3) => sleep(ctx),
         (b"object", 3 | 4) => object(ctx),
         (b"set-active-expire", 3) => set_active_expire(ctx),
+        (b"pause-cron", 3) => pause_cron(ctx),
         (b"populate", 3..=5) => populate(ctx),
         (b"protocol", 3) => protocol(ctx),
         (b"error", 3) => Err(Error::bytes(ctx.args.get(2).to_vec())),
@@ -128,6 +128,13 @@ fn serialized_length(entry: EntryRef<'_>) -> usize {
             head + len
         }
     }
+}
+
+fn pause_cron(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
+    ctx.engine.cron_paused.store(on, std::sync::atomic::Ordering::Relaxed);
+    ctx.out.ok();
+    Ok(())
 }
 
 fn set_active_expire(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -21,7 +21,7 @@ pub(crate) const ROWS: &[Row] = &[
             .keys(&[KeySpec::one(1, "RW insert")]),
         "2.8.9",
         "O(1) for each element",
-        ["Adds elements to a HyperLogLog.", "key [element [element ...]]"],
+        ["Adds elements to a HyperLogLog.", "key [element ...]"],
     ),
     // It writes the estimate into the value, where it is kept until something is added.
     docs(
@@ -48,7 +48,7 @@ pub(crate) const ROWS: &[Row] = &[
             .keys(&[KeySpec::one(1, "RW access insert"), KeySpec::rest(2, 1, "RO access")]),
         "2.8.9",
         "O(N) with the number of HyperLogLogs",
-        ["Stores the union of HyperLogLogs.", "destkey [sourcekey [sourcekey ...]]"],
+        ["Stores the union of HyperLogLogs.", "destkey [sourcekey ...]"],
     ),
     docs(
         Row::new("pfselftest", 1, pfselftest).flags(Flags::ADMIN),

@@ -6,7 +6,9 @@ mod command;
 mod config;
 mod connection;
 mod debug;
+mod elements;
 mod geo;
+mod hashes;
 mod hyperloglog;
 mod info;
 mod keys;
@@ -16,7 +18,9 @@ mod memory;
 mod monitor;
 mod pubsub;
 mod server;
+mod sets;
 mod slowlog;
+mod sort;
 mod streams;
 mod strings;
 mod transactions;
@@ -47,7 +51,10 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     latency::ROWS,
     memory::ROWS,
     debug::ROWS,
+    sets::ROWS,
+    hashes::ROWS,
     zsets::ROWS,
+    sort::ROWS,
     geo::ROWS,
 ];
 

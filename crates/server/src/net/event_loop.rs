@@ -324,6 +324,9 @@ impl EventLoop {
         connection.session.end(&self.engine, &mut self.worker);
         self.by_id.remove(&connection.session.info.id);
         self.paused.retain(|p| *p != i);
+        if connection.paused {
+            self.engine.pause.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(at) = connection.timer_ns {
             self.timers.remove(&(at, i));
         }
@@ -762,6 +765,7 @@ impl EventLoop {
     fn pause(&mut self, i: usize) {
         let connection = self.connections[i].as_mut().expect("the caller has it");
         connection.paused = true;
+        self.engine.pause.waiting.fetch_add(1, Ordering::Relaxed);
         self.paused.push(i);
     }
 
@@ -775,6 +779,7 @@ impl EventLoop {
         for i in std::mem::take(&mut self.paused) {
             if let Some(connection) = &mut self.connections[i] {
                 connection.paused = false;
+                self.engine.pause.waiting.fetch_sub(1, Ordering::Relaxed);
             }
             self.note_readable(i, false);
         }
@@ -799,6 +804,7 @@ impl EventLoop {
             more |= self.engine.upkeep(&mut self.worker, shard as u32, budget);
             shard += threads;
         }
+        self.deliver();
         let rest =
             if more { UPKEEP_REST_NS } else { 1_000_000_000 / u64::from(self.worker.settings.hz) };
         self.next_upkeep_ns = self.engine.clock.monotonic_ns() + rest;

@@ -148,14 +148,20 @@ fn read(ctx: &mut Ctx<'_, '_>, steps: &[Step]) -> Outcome {
 fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
     let key = ctx.key(1);
     let mut replies = Vec::with_capacity(steps.len());
+    let mut changed = true;
     let mut apply = |bytes: &mut Vec<u8>| {
         grow(bytes, needed);
         replies.extend(steps.iter().map(|step| step.apply(bytes)));
     };
     match ctx.data.write(&key) {
         Some(mut entry) => {
-            text_of(entry.get())?;
-            entry.modify(apply);
+            let mut bytes = text_of(entry.get())?.with_bytes(<[u8]>::to_vec);
+            let before = bytes.clone();
+            apply(&mut bytes);
+            changed = bytes != before;
+            if changed {
+                entry.modify(|old| *old = bytes);
+            }
         }
         None => {
             let mut bytes = Vec::new();
@@ -163,7 +169,6 @@ fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
             ctx.data.insert(&key, new_string(bytes), Ttl::Clear);
         }
     }
-    let changed = steps.iter().zip(&replies).any(|(step, reply)| step.writes() && reply.is_some());
     if changed {
         ctx.notify(Classes::STRING, "setbit", &key);
     }

@@ -40,8 +40,7 @@ pub(crate) const ROWS: &[Row] = &[
         [
             "Reads and changes integers of any width inside a string.",
             "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset \
-             increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY \
-             encoding offset increment> ...]]",
+             increment> [...]]",
         ],
     ),
     docs(

@@ -81,6 +81,9 @@ struct Range {
 impl Range {
     /// Reads the arguments from `first` on.
     fn parse(ctx: &Ctx<'_, '_>, first: usize) -> Result<Self, Error> {
+        if ctx.args.len() > first + 3 {
+            return Err(Error::SYNTAX);
+        }
         let number =
             |i: usize| ctx.args.try_get(i).map(|arg| parse_i64(arg).ok_or(Error::NOT_INTEGER));
         let (start, end) = (number(first).transpose()?, number(first + 1).transpose()?);
@@ -90,9 +93,6 @@ impl Range {
             Some(unit) if unit.eq_ignore_ascii_case(b"byte") => false,
             Some(_) => return Err(Error::SYNTAX),
         };
-        if ctx.args.len() > first + 3 {
-            return Err(Error::SYNTAX);
-        }
         Ok(Self { start: start.unwrap_or(0), end, bits })
     }
 
@@ -136,6 +136,10 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_, '_>) -> Outcome {
         1 => true,
         _ => return Err(Error::fixed("ERR The bit argument must be 1 or 0.")),
     };
+    let unit = ctx.args.try_get(5).unwrap_or(b"bit").to_ascii_lowercase();
+    if unit != b"bit" && unit != b"byte" {
+        return Err(Error::SYNTAX); // before the numbers, which BITCOUNT looks at first
+    }
     let range = Range::parse(ctx, 3)?;
     let key = ctx.key(1);
     let place = match ctx.data.read(&key) {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 use respire_datatypes::integer::parse_i64;
+use respire_resp::Args;
 
 use super::kind_named;
 use crate::client::{ClientInfo, ClientKind};
@@ -57,6 +58,8 @@ fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
     // What a client does at this moment is published at the end of its batch; it is not idle while it asks.
     let is_self = client.id == ctx.session.info.id;
     let active_ms = if is_self { now_ms } else { client.active_ms.load(Ordering::Relaxed) };
+    // A client that asks is shown its own request, which lies in the thread's buffer.
+    let query = if is_self { wire_length(&ctx.args) } else { load(&usage.query) };
     let names = client.names.lock().clone();
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
@@ -75,7 +78,7 @@ fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
         client.subscriptions[2].load(Ordering::Relaxed),
         client.multi.load(Ordering::Relaxed),
         client.watching.load(Ordering::Relaxed),
-        load(&usage.query),
+        query,
         load(&usage.query_free),
         load(&usage.multi),
         load(&usage.output_list),
@@ -98,6 +101,13 @@ fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
         client.thread,
     );
     text.extend_from_slice(line.as_bytes());
+}
+
+/// Bytes of a request as it is sent.
+fn wire_length(args: &Args<'_>) -> u64 {
+    let line = |number: usize| number.checked_ilog10().unwrap_or(0) as u64 + 1 + 3;
+    let bulk = |arg: &[u8]| line(arg.len()) + arg.len() as u64 + 2;
+    line(args.len()) + args.iter_from(0).map(bulk).sum::<u64>()
 }
 
 fn flags(client: &ClientInfo) -> String {

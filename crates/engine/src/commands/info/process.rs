@@ -55,7 +55,9 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
     report.field("maxclients", report.ctx.settings.maxclients);
     report.field("client_recent_max_input_buffer", most(|u| u.query.load(Ordering::Relaxed)));
     report.field("client_recent_max_output_buffer", most(|u| u.output.load(Ordering::Relaxed)));
-    report.field("blocked_clients", report.ctx.engine.blocked.load(Ordering::Relaxed));
+    let engine = report.ctx.engine;
+    let paused = engine.pause.waiting.load(Ordering::Relaxed);
+    report.field("blocked_clients", engine.blocked.load(Ordering::Relaxed) + paused);
     report.field("tracking_clients", report.ctx.engine.tracking.clients());
     let listening = clients.iter().filter(|client| client.kind() == ClientKind::Pubsub).count();
     report.field("pubsub_clients", listening);
