@@ -1,6 +1,7 @@
 //! What a value does, without keys, clients, clocks or the wire.
 //!
 //! - `integer`, `float`, `longdouble`: numbers as clients write and read them
+//! - `geo`: positions on earth as scores, and the scores of an area
 //! - `glob`: the pattern language of KEYS, SCAN, PSUBSCRIBE and CONFIG GET
 //! - `bits`: strings as arrays of bits
 //! - `hyperloglog`: how many different elements there were, estimated
@@ -19,6 +20,7 @@ mod buffer;
 pub mod collection;
 pub mod elements;
 pub mod float;
+pub mod geo;
 pub mod glob;
 pub mod hash;
 pub mod hashes;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
-use super::{admin, connection, hashes, keys, lists, sets, streams, strings, zsets};
+use super::{admin, connection, geo, hashes, keys, lists, sets, sort, streams, strings, zsets};
 
 #[derive(Debug)]
 pub struct Generator {
@@ -34,6 +34,8 @@ pub fn rows() -> Vec<Row> {
         zsets::ROWS,
         lists::ROWS,
         streams::ROWS,
+        geo::ROWS,
+        sort::ROWS,
     ]
     .concat()
 }
@@ -405,6 +407,19 @@ mod tests {
         "ZSCORE",
         "ZUNION",
         "ZUNIONSTORE",
+        "BZPOPMIN",
+        "BZPOPMAX",
+        "BZMPOP",
+        "GEOADD",
+        "GEODIST",
+        "GEOHASH",
+        "GEOPOS",
+        "GEORADIUS",
+        "GEORADIUSBYMEMBER",
+        "GEORADIUS_RO",
+        "GEORADIUSBYMEMBER_RO",
+        "GEOSEARCH",
+        "GEOSEARCHSTORE",
     ];
 
     #[test]

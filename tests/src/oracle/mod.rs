@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`words`] | random keys, values, numbers and nonsense |
 //! | [`step`] | one command to send and how its replies are compared |
-//! | [`strings`], [`keys`], [`connection`], [`admin`], [`sets`], [`hashes`], [`zsets`], [`lists`], [`streams`] | a generator per command group |
+//! | [`strings`], [`keys`], [`connection`], [`admin`] | a generator per command group |
+//! | [`lists`], [`sets`], [`hashes`], [`zsets`], [`streams`], [`geo`], [`sort`] | likewise |
 //! | [`generate`] | which group comes next, transactions, damage done to valid commands |
 //! | [`compare`] | what makes two replies equal, where time or identity shows in them |
 //! | [`exclusions`] | what is left out, each with its reason; the mirror of `docs/differences.md` |
@@ -19,11 +20,13 @@ pub mod compare;
 pub mod connection;
 pub mod exclusions;
 pub mod generate;
+pub mod geo;
 pub mod hashes;
 pub mod keys;
 pub mod lists;
 pub mod run;
 pub mod sets;
+pub mod sort;
 pub mod step;
 pub mod streams;
 pub mod strings;

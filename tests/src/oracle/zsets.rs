@@ -83,6 +83,9 @@ pub const ROWS: &[Row] = &[
         damage: Damage::Any,
         make: |w| combine(w, "ZUNIONSTORE"),
     },
+    Row { weight: 2, names: &["BZPOPMIN"], damage: Damage::None, make: |w| bzpop(w, "BZPOPMIN") },
+    Row { weight: 2, names: &["BZPOPMAX"], damage: Damage::None, make: |w| bzpop(w, "BZPOPMAX") },
+    Row { weight: 3, names: &["BZMPOP"], damage: Damage::None, make: bzmpop },
     Row { weight: 3, names: &["OBJECT ENCODING"], damage: Damage::None, make: encoding },
 ];
 
@@ -321,6 +324,25 @@ fn zpop(w: &mut Words, name: &'static str) -> Vec<Step> {
         _ => step.arg(w.pick(&["1", "2", "3", "0", "-1", "x", "10", "9223372036854775807"])),
     };
     vec![step.norm(Norm::Doubles)]
+}
+
+/// So short that it makes no difference, or wrong.
+fn timeout(w: &mut Words) -> Vec<u8> {
+    w.pick(&["0.001", "0.0001", "1e-5", "-1", "x", "", "0.001x", "-0.5"]).into()
+}
+
+fn bzpop(w: &mut Words, name: &'static str) -> Vec<Step> {
+    let mut step = Step::new(w, name);
+    for _ in 0..1 + w.below(3) {
+        step = step.arg(key(w));
+    }
+    vec![step.arg(timeout(w)).norm(Norm::Doubles)]
+}
+
+fn bzmpop(w: &mut Words) -> Vec<Step> {
+    let step = Step::new(w, "BZMPOP").arg(timeout(w));
+    let step = keys(w, step).arg(w.pick(&["MIN", "max", "Max", "min", "mid"]));
+    vec![count(w, step).norm(Norm::Doubles)]
 }
 
 fn zrandmember(w: &mut Words) -> Vec<Step> {

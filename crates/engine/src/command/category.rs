@@ -47,7 +47,7 @@ impl Group {
             Self::Bitmap => Some("bitmap"),
             Self::Hyperloglog => Some("hyperloglog"),
             // By their flag, and not by their group.
-            Self::Pubsub | Self::Server => None,
+            Self::Pubsub | Self::Server | Self::GenericData => None,
         }
     }
 }

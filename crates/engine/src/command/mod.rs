@@ -55,6 +55,8 @@ bitflags! {
 pub enum Group {
     String,
     Generic,
+    /// Generic, but in the categories of the data that it works on and not in `@keyspace`.
+    GenericData,
     Connection,
     Server,
     Transactions,
@@ -73,7 +75,7 @@ impl Group {
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
-            Self::Generic => "generic",
+            Self::Generic | Self::GenericData => "generic",
             Self::Connection => "connection",
             Self::Server => "server",
             Self::Transactions => "transactions",

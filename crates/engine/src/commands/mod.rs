@@ -8,6 +8,7 @@ mod connection;
 mod debug;
 mod digest;
 mod elements;
+mod geo;
 mod hashes;
 mod hyperloglog;
 mod info;
@@ -20,6 +21,7 @@ mod pubsub;
 mod server;
 mod sets;
 mod slowlog;
+mod sort;
 mod streams;
 mod strings;
 mod transactions;
@@ -53,6 +55,8 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     sets::ROWS,
     hashes::ROWS,
     zsets::ROWS,
+    sort::ROWS,
+    geo::ROWS,
 ];
 
 /// The cursor of SCAN and its kin, read as C's `strtoul` does: signs, leading zeros and no digits at all are fine.

@@ -96,14 +96,15 @@ fn add(ctx: &mut Ctx<'_, '_>, options: Options) -> Outcome {
     options.check(rest / 2)?;
     let scores: Result<SmallVec<[f64; 8]>, Error> =
         (first..ctx.args.len()).step_by(2).map(|i| parse_score(ctx.args.get(i))).collect();
-    put(ctx, options, first + 1, &scores?)
+    put(ctx, options, first + 1, 2, &scores?)
 }
 
-/// Gives members their scores. The members are the arguments from `first` on, every second one.
+/// Gives members their scores. The members are the arguments from `first` on, every `step`.
 pub(crate) fn put(
     ctx: &mut Ctx<'_, '_>,
     options: Options,
     first: usize,
+    step: usize,
     scores: &[f64],
 ) -> Outcome {
     let limits = limits(ctx);
@@ -113,7 +114,7 @@ pub(crate) fn put(
     let mut add = |editing: &mut ZSet| -> Result<bool, Error> {
         for (i, score) in scores.iter().enumerate() {
             let mut decided = Ok(None);
-            let member = args.get(first + i * 2);
+            let member = args.get(first + i * step);
             let (old, _) = editing.update(member, &limits, |old| {
                 decided = options.decide(old, *score);
                 *decided.as_ref().unwrap_or(&None)

@@ -1,9 +1,9 @@
 //! Commands on sorted sets: the rows, and what their handlers share.
 
-mod add;
+pub(super) mod add;
 mod algebra;
 mod pop;
-mod range;
+pub(super) mod range;
 mod read;
 mod remove;
 

@@ -194,13 +194,23 @@ pub(super) fn zrangestore(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn owned(entries: Entries<'_>) -> Vec<(Vec<u8>, f64)> {
+pub(super) fn owned(entries: Entries<'_>) -> Vec<(Vec<u8>, f64)> {
     entries.map(|(member, score)| (member.to_vec(), score)).collect()
 }
 
 /// Stores members and scores as the sorted set of the first key, or deletes it if there are none. Replies how many.
-pub(crate) fn store(ctx: &mut Ctx<'_, '_>, event: &'static str, mut entries: Vec<(Vec<u8>, f64)>) {
-    let key = ctx.key(1);
+pub(super) fn store(ctx: &mut Ctx<'_, '_>, event: &'static str, entries: Vec<(Vec<u8>, f64)>) {
+    store_at(ctx, 1, event, entries);
+}
+
+/// As [`store`], for the key at argument `i`.
+pub(crate) fn store_at(
+    ctx: &mut Ctx<'_, '_>,
+    i: usize,
+    event: &'static str,
+    mut entries: Vec<(Vec<u8>, f64)>,
+) {
+    let key = ctx.key(i);
     if !entries.is_empty() {
         let set = ZSet::from_entries(&mut entries, &limits(ctx));
         ctx.data.replace(&key, set.into_collection());

@@ -1,0 +1,105 @@
+//! Generators for SORT and SORT_RO, and for what they sort.
+//!
+//! Some keys are only written here: what one client sorts by must be there, and elements with the same weight in
+//! alphabetic order come in an order that is the sort's own.
+
+use super::compare::Norm;
+use super::step::{Damage, Row, Step, row};
+use super::words::Words;
+
+pub const ROWS: &[Row] = &[
+    row!(12, None, "RPUSH", |w, s| {
+        let s = s.arg(w.pick(&["sl0", "sl1"]));
+        elements(w, s)
+    }),
+    row!(8, None, "SADD", |w, s| {
+        let s = s.arg(w.pick(&["ss0", "ss1"]));
+        elements(w, s)
+    }),
+    Row { weight: 8, names: &["ZADD"], damage: Damage::None, make: zadd },
+    row!(3, None, "DEL", |w, s| s.arg(w.pick(SORTED))),
+    Row { weight: 10, names: &["SET"], damage: Damage::None, make: weight },
+    Row { weight: 10, names: &["HSET"], damage: Damage::None, make: field },
+    Row { weight: 60, names: &["SORT"], damage: Damage::Any, make: |w| sort(w, "SORT") },
+    Row { weight: 30, names: &["SORT_RO"], damage: Damage::Any, make: |w| sort(w, "SORT_RO") },
+];
+
+const SORTED: &[&str] = &["sl0", "sl1", "ss0", "ss1", "sz0", "sz1"];
+
+const ELEMENTS: &[&str] = &[
+    "1", "2", "3", "10", "20", "100", "-1", "1.5", "0.1", "1e3", "0", "7", "42", "a", "b", "B",
+    "foo", "",
+];
+
+fn elements(w: &mut Words, mut step: Step) -> Step {
+    // Mostly numbers: one text makes a number of everything impossible.
+    let texts = w.chance(1, 12);
+    for _ in 0..1 + w.below(4) {
+        let most = if texts { ELEMENTS.len() } else { 13 };
+        step = step.arg(w.pick(&ELEMENTS[..most]));
+    }
+    step
+}
+
+fn zadd(w: &mut Words) -> Vec<Step> {
+    let mut step = Step::new(w, "ZADD").arg(w.pick(&["sz0", "sz1"]));
+    for _ in 0..1 + w.below(4) {
+        step = step.arg(w.below(10).to_string()).arg(w.pick(&ELEMENTS[..13]));
+    }
+    vec![step]
+}
+
+/// A string to sort by.
+fn weight(w: &mut Words) -> Vec<Step> {
+    let key = format!("w_{}", w.pick(ELEMENTS));
+    let value = match w.below(20) {
+        0 => w.pick(&["x", "", "1e400", " 5", "5 ", "nan", "inf", "0x10"]).to_string(),
+        // All different, so that alphabetic order leaves nothing open.
+        _ => w.below(1_000_000_000).to_string(),
+    };
+    vec![Step::new(w, "SET").arg(key).arg(value)]
+}
+
+/// A field to sort by.
+fn field(w: &mut Words) -> Vec<Step> {
+    let key = format!("o_{}", w.pick(ELEMENTS));
+    let value = w.below(1_000_000_000).to_string();
+    vec![Step::new(w, "HSET").arg(key).arg(w.pick(&["f", "g"])).arg(value)]
+}
+
+fn sort(w: &mut Words, name: &'static str) -> Vec<Step> {
+    let sets = &SORTED[2..4];
+    let key = if w.chance(1, 20) { w.key() } else { w.pick(SORTED).into() };
+    let mut step = Step::new(w, name).arg(&key);
+    let of_set = sets.iter().any(|set| set.as_bytes() == key.as_slice());
+    let by = w.pick(&["", "", "w_*", "w_*", "o_*->f", "nosort", "*->", "w_*x", "w_*->f", "#"]);
+    // What has no weight, in alphabetic order, or in none.
+    let open = of_set && !by.contains('*') && !by.is_empty();
+    if !by.is_empty() {
+        step = step.arg(w.cased("BY")).arg(by);
+    }
+    let alpha = w.chance(1, 3) && (by.is_empty() || by == "nosort");
+    if alpha {
+        step = step.arg(w.cased("ALPHA"));
+    }
+    if w.chance(1, 3) {
+        let order = w.pick(&["ASC", "DESC", "DESC"]);
+        step = step.arg(w.cased(order));
+    }
+    if w.chance(1, 4) && !open {
+        step = step.arg(w.cased("LIMIT")).arg(w.pick(&["0", "1", "2", "-1", "100", "x"])).arg(
+            w.pick(&["0", "1", "3", "-1", "100", "9223372036854775807", "-9223372036854775808"]),
+        );
+    }
+    for _ in 0..w.pick(&[0, 0, 0, 1, 2]) {
+        step = step
+            .arg(w.cased("GET"))
+            .arg(w.pick(&["#", "w_*", "o_*->f", "o_*->g", "nokey", "o_*", "*"]));
+    }
+    if w.chance(1, 5) {
+        step = step.arg(w.cased("STORE")).arg(w.pick(&["stored0", "stored1"]));
+    } else if open {
+        step = step.norm(Norm::Unordered);
+    }
+    vec![step]
+}
