@@ -263,6 +263,11 @@ impl Engine {
                 self.tracking.remember(args.get(i), session.info.id);
             }
         }
+        self.limit_tracking(outbox);
+    }
+
+    /// Forgets keys where more are remembered than configured, and tells of them.
+    pub(crate) fn limit_tracking(&self, outbox: &mut Vec<Delivery>) {
         let max = self.config.load().tracking_table_max_keys as usize;
         while max > 0 && self.tracking.keys() > max {
             let Some(key) = self.tracking.any_key() else { break };
