@@ -96,7 +96,7 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         command: "XREADGROUP",
-        redis: "-ERR Unbalanced XREADGROUP list",
+        redis: "-ERR Unbalanced XREAD list",
         respire: "-ERR Unbalanced 'xreadgroup' list",
         reason: "the text is that of Redis 7.2",
     },
