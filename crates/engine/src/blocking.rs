@@ -48,20 +48,11 @@ impl Wants {
     }
 }
 
-/// The reply of a command that has waited in vain.
+/// The reply of a command that finds nothing and can't wait. After having waited in vain, it is always a null array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nothing {
     Null,
     NullArray,
-}
-
-impl Nothing {
-    fn write(self, out: &mut Out) {
-        match self {
-            Self::Null => out.null(),
-            Self::NullArray => out.null_array(),
-        }
-    }
 }
 
 /// How a command is to wait.
@@ -107,7 +98,6 @@ struct Waiter {
     args: OwnedArgs,
     keys: SmallVec<[usize; 4]>,
     wants: Wants,
-    nothing: Nothing,
     db: usize,
     proto: Proto,
     no_touch: bool,
@@ -129,7 +119,10 @@ impl Ctx<'_, '_> {
     /// over. The reply must not have been begun.
     pub(crate) fn block(&mut self, wait: Wait) -> Outcome {
         if self.session.in_exec {
-            wait.nothing.write(self.out);
+            match wait.nothing {
+                Nothing::Null => self.out.null(),
+                Nothing::NullArray => self.out.null_array(),
+            }
         } else {
             self.session.wait = Some(Box::new(wait));
         }
@@ -170,7 +163,6 @@ impl Engine {
             args,
             keys: wait.keys,
             wants: wait.wants,
-            nothing: wait.nothing,
             db: session.db,
             proto: session.proto,
             no_touch: session.no_touch,
@@ -291,7 +283,7 @@ impl Engine {
         session.ticket = None;
         if !waiter.silent {
             out.proto = waiter.proto;
-            waiter.nothing.write(out);
+            out.null_array();
         }
         true
     }
@@ -335,7 +327,7 @@ impl Engine {
             let mut out = Out::default();
             out.proto = waiter.proto;
             match how {
-                GivenUp::TimedOut => waiter.nothing.write(&mut out),
+                GivenUp::TimedOut => out.null_array(),
                 GivenUp::Unblocked => out.error(Error::UNBLOCKED.as_bytes()),
             }
             outbox.push(delivery(waiter, &out));

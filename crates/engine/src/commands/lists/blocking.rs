@@ -36,11 +36,15 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         notify_pop(ctx, end, &key, removed);
         return Ok(());
     }
-    wait(ctx, (1..last).collect(), timeout_ms)
+    wait(ctx, (1..last).collect(), timeout_ms, Nothing::NullArray)
 }
 
-fn wait(ctx: &mut Ctx<'_, '_>, keys: SmallVec<[usize; 4]>, timeout_ms: Option<u64>) -> Outcome {
-    let nothing = Nothing::NullArray;
+fn wait(
+    ctx: &mut Ctx<'_, '_>,
+    keys: SmallVec<[usize; 4]>,
+    timeout_ms: Option<u64>,
+    nothing: Nothing,
+) -> Outcome {
     ctx.block(Wait { keys, wants: Wants::List, timeout_ms, nothing, args: None })
 }
 
@@ -58,12 +62,7 @@ fn move_element(ctx: &mut Ctx<'_, '_>, from: End, to: End) -> Outcome {
     if try_move(ctx, from, to)? {
         return Ok(());
     }
-    // Where it can't wait, the reply is the null of the element that it did not find.
-    if ctx.session.in_exec {
-        ctx.out.null();
-        return Ok(());
-    }
-    wait(ctx, SmallVec::from_slice(&[1]), timeout_ms)
+    wait(ctx, SmallVec::from_slice(&[1]), timeout_ms, Nothing::Null)
 }
 
 pub(super) fn blmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -76,5 +75,5 @@ pub(super) fn blmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
             return Ok(());
         }
     }
-    wait(ctx, keys.clone().collect(), timeout_ms)
+    wait(ctx, keys.clone().collect(), timeout_ms, Nothing::NullArray)
 }
