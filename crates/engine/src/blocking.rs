@@ -48,13 +48,6 @@ impl Wants {
     }
 }
 
-/// The reply of a command that finds nothing and can't wait. After having waited in vain, it is always a null array.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nothing {
-    Null,
-    NullArray,
-}
-
 /// How a command is to wait.
 #[derive(Debug)]
 pub(crate) struct Wait {
@@ -63,7 +56,6 @@ pub(crate) struct Wait {
     pub(crate) wants: Wants,
     /// Milliseconds; `None` waits for ever.
     pub(crate) timeout_ms: Option<u64>,
-    pub(crate) nothing: Nothing,
     /// What is executed when a key changes, if it is not the command as it came: relative positions made absolute.
     pub(crate) args: Option<OwnedArgs>,
 }
@@ -119,10 +111,7 @@ impl Ctx<'_, '_> {
     /// over. The reply must not have been begun.
     pub(crate) fn block(&mut self, wait: Wait) -> Outcome {
         if self.session.in_exec {
-            match wait.nothing {
-                Nothing::Null => self.out.null(),
-                Nothing::NullArray => self.out.null_array(),
-            }
+            self.out.null_array();
         } else {
             self.session.wait = Some(Box::new(wait));
         }
@@ -214,6 +203,7 @@ impl Engine {
         }
         let values = held.take_garbage();
         if !values.is_empty() {
+            self.lazily_freed.fetch_add(values.len() as u64, Ordering::Relaxed);
             self.host.discard(Garbage { values, ..Garbage::default() });
         }
     }
@@ -259,12 +249,16 @@ impl Engine {
         let mut out = Out::default();
         out.proto = waiter.proto;
         let (command, session) = (waiter.command, &mut session);
+        let start = self.clock.monotonic_ns();
         let (outcome, _) =
             run(self, worker, session, held, command, args, KeyHashes::NONE, &mut out);
         if session.wait.is_some() {
             return None;
         }
+        let nanos = self.clock.monotonic_ns().saturating_sub(start);
+        self.account(worker, session, command, &args, nanos);
         if let Err(error) = outcome {
+            worker.stats.command(command.id).failed.add(1);
             out.clear();
             out.error(error.as_bytes());
             worker.stats.count_error(error.code());

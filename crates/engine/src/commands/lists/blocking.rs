@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::moving::{Taking, taking, try_move, try_take};
 use super::{end_of, limits, notify_pop, reply_element};
-use crate::blocking::{Nothing, Wait, Wants, timeout_of_seconds};
+use crate::blocking::{Wait, Wants, timeout_of_seconds};
 use crate::ctx::Ctx;
 use crate::error::Outcome;
 
@@ -36,16 +36,11 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         notify_pop(ctx, end, &key, removed);
         return Ok(());
     }
-    wait(ctx, (1..last).collect(), timeout_ms, Nothing::NullArray)
+    wait(ctx, (1..last).collect(), timeout_ms)
 }
 
-fn wait(
-    ctx: &mut Ctx<'_, '_>,
-    keys: SmallVec<[usize; 4]>,
-    timeout_ms: Option<u64>,
-    nothing: Nothing,
-) -> Outcome {
-    ctx.block(Wait { keys, wants: Wants::List, timeout_ms, nothing, args: None })
+fn wait(ctx: &mut Ctx<'_, '_>, keys: SmallVec<[usize; 4]>, timeout_ms: Option<u64>) -> Outcome {
+    ctx.block(Wait { keys, wants: Wants::List, timeout_ms, args: None })
 }
 
 pub(super) fn blmove(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -62,7 +57,12 @@ fn move_element(ctx: &mut Ctx<'_, '_>, from: End, to: End) -> Outcome {
     if try_move(ctx, from, to)? {
         return Ok(());
     }
-    wait(ctx, SmallVec::from_slice(&[1]), timeout_ms, Nothing::Null)
+    // Where it can't wait, the reply is the null of the element that it did not find.
+    if ctx.session.in_exec {
+        ctx.out.null();
+        return Ok(());
+    }
+    wait(ctx, SmallVec::from_slice(&[1]), timeout_ms)
 }
 
 pub(super) fn blmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -75,5 +75,5 @@ pub(super) fn blmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
             return Ok(());
         }
     }
-    wait(ctx, keys.clone().collect(), timeout_ms, Nothing::NullArray)
+    wait(ctx, keys.clone().collect(), timeout_ms)
 }
