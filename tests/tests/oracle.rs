@@ -55,6 +55,12 @@ const SHARDS: &[Shard] = &[
         arguments: &[
             "--maxmemory-policy",
             "allkeys-lfu",
+            "--list-max-listpack-size",
+            "5",
+            "--stream-node-max-entries",
+            "7",
+            "--stream-node-max-bytes",
+            "300",
             "--set-max-intset-entries",
             "16",
             "--hash-max-listpack-entries",

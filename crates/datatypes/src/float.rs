@@ -79,6 +79,23 @@ pub fn format_f64(value: f64) -> String {
     lay_out(&format!("{value:e}"))
 }
 
+/// Prints a finite double with 17 digits, as C's `%.17g` does.
+pub fn format_g17(value: f64) -> String {
+    const DIGITS: i32 = 17;
+    let text = format!("{value:.16e}");
+    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
+    let exponent: i32 = exponent.parse().expect("the exponent is an integer");
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..DIGITS).contains(&exponent) {
+        return trimmed(&format!("{value:.*}", (DIGITS - 1 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs())
+}
+
 /// Calls `f` with the text of a double, as [`format_f64`] makes it.
 pub fn with_f64_text<R>(value: f64, f: impl FnOnce(&str) -> R) -> R {
     let integer = value as i64;
@@ -235,6 +252,24 @@ mod tests {
                     "seed {seed} round {round} {text}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn seventeen_digits_as_c_prints_them() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-2.5, "-2.5"),
+            (0.1, "0.10000000000000001"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (123456.789, "123456.789"),
+            (1e-5, "1.0000000000000001e-05"),
+            (0.0001, "0.0001"),
+            (1.5e300, "1.5000000000000001e+300"),
+        ] {
+            assert_eq!(format_g17(value), text);
         }
     }
 }

@@ -209,6 +209,9 @@ impl Engine {
             if ready.is_empty() {
                 break;
             }
+            // What was changed may have expired since the batch began.
+            worker.now_us = self.clock.unix_us().max(worker.now_us);
+            worker.now_ms = worker.now_us / 1000;
             for key in ready {
                 self.serve(worker, held, &key);
             }

@@ -1,6 +1,6 @@
 //! The engine: the keyspace with everything that all threads share around it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use respire_keyspace::{Held, Keyspace, Mode, Shard};
 
@@ -46,6 +46,8 @@ pub struct Engine {
     pub started_ms: i64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG QUICKLIST-PACKED-THRESHOLD: bytes from which elements of lists are kept apart; 0 leaves it to the lists.
+    pub(crate) list_apart: AtomicUsize,
     /// DEBUG PAUSE-CRON.
     pub(crate) cron_paused: AtomicBool,
     /// Changes that had been made when the statistics were last reset, or a file was last saved.
@@ -86,6 +88,7 @@ impl Engine {
             clock,
             host,
             active_expire: AtomicBool::new(true),
+            list_apart: AtomicUsize::new(0),
             cron_paused: AtomicBool::new(false),
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),

@@ -46,6 +46,7 @@ pub(crate) struct TrackingMode {
 struct Follower {
     info: Arc<ClientInfo>,
     no_loop: bool,
+    broadcast: bool,
     redirect: u64,
 }
 
@@ -88,8 +89,12 @@ impl Tracking {
 
     /// Begins to track for a client, or changes how. Returns whether it is the first.
     pub(crate) fn follow(&self, info: &Arc<ClientInfo>, mode: &TrackingMode) -> bool {
-        let follower =
-            Follower { info: Arc::clone(info), no_loop: mode.no_loop, redirect: mode.redirect };
+        let follower = Follower {
+            info: Arc::clone(info),
+            no_loop: mode.no_loop,
+            broadcast: mode.broadcast,
+            redirect: mode.redirect,
+        };
         let mut followers = self.followers.write();
         followers.insert(info.id, follower);
         let first = followers.len() == 1;
@@ -188,6 +193,11 @@ impl Tracking {
         }
     }
 
+    /// Whether a client gets its messages by prefix: what it has read before it chose so no longer counts.
+    fn broadcasts_to(&self, client: u64) -> bool {
+        self.followers.read().get(&client).is_some_and(|own| own.broadcast)
+    }
+
     fn skips(&self, client: u64, writer: u64) -> bool {
         client == writer && self.followers.read().get(&client).is_some_and(|own| own.no_loop)
     }
@@ -268,7 +278,7 @@ impl Engine {
         let tracking = &self.tracking;
         for key in keys {
             for client in tracking.take(key) {
-                if !tracking.skips(client, writer) {
+                if !tracking.skips(client, writer) && !tracking.broadcasts_to(client) {
                     tracking.tell(self, outbox, client, Some(&[key]));
                 }
             }

@@ -33,6 +33,22 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("DEBUG REPLYBUFFER", "reply buffers belong to threads here, not to clients"),
     out("COMMAND GETKEYS with one argument", "the arity is that of Redis 7.2"),
     out("the number of OBJECT REFCOUNT", "it depends on how a small integer came about"),
+    out("XREAD with the id +", "newer than Redis 7.0"),
+    out(
+        "the form of short lists",
+        "Redis 7.0 calls each list a quicklist; since 7.2 a short one is a listpack",
+    ),
+    out(
+        "lag and entries-read of groups",
+        "Redis 7.0 counts wrongly behind deleted and trimmed entries; Respire as Redis 7.4",
+    ),
+    out("XINFO's inactive and active-time", "newer than Redis 7.0"),
+    out(
+        "XREADGROUP, XCLAIM and XAUTOCLAIM of a consumer that is not there",
+        "Redis 7.0 makes it only if it gets something; Respire, as Redis 7.2, always",
+    ),
+    out("LPOS RANK -9223372036854775808", "Redis 7.0 takes it for -1; since 7.2 it is an error"),
+    out("timeouts beyond 64 bits of milliseconds", "Redis 7.0 takes some of them for negative"),
     out("a command's name with a zero byte", "whether Redis finds it depends on its hash seed"),
     out("HEXPIRE", "newer than Redis 7.0"),
     out("HEXPIREAT", "newer than Redis 7.0"),
@@ -71,7 +87,20 @@ pub struct Known {
     pub reason: &'static str,
 }
 
-pub const KNOWN: &[Known] = &[];
+pub const KNOWN: &[Known] = &[
+    Known {
+        command: "XREAD",
+        redis: "-ERR Unbalanced XREAD list",
+        respire: "-ERR Unbalanced 'xread' list",
+        reason: "the text is that of Redis 7.2",
+    },
+    Known {
+        command: "XREADGROUP",
+        redis: "-ERR Unbalanced XREADGROUP list",
+        respire: "-ERR Unbalanced 'xreadgroup' list",
+        reason: "the text is that of Redis 7.2",
+    },
+];
 
 /// Whether this pair of raw replies to the step `name` is a known difference.
 pub fn known(name: &str, redis: &[u8], respire: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
-use super::{admin, connection, geo, hashes, keys, sets, sort, strings, zsets};
+use super::{admin, connection, geo, hashes, keys, lists, sets, sort, streams, strings, zsets};
 
 #[derive(Debug)]
 pub struct Generator {
@@ -34,6 +34,8 @@ pub fn rows() -> Vec<Row> {
         zsets::ROWS,
         geo::ROWS,
         sort::ROWS,
+        lists::ROWS,
+        streams::ROWS,
     ]
     .concat()
 }
@@ -328,6 +330,51 @@ mod tests {
         "DISCARD",
         "WATCH",
         "UNWATCH",
+        "BLMOVE",
+        "BLMPOP",
+        "BLPOP",
+        "BRPOP",
+        "BRPOPLPUSH",
+        "LINDEX",
+        "LINSERT",
+        "LLEN",
+        "LMOVE",
+        "LMPOP",
+        "LPOP",
+        "LPOS",
+        "LPUSH",
+        "LPUSHX",
+        "LRANGE",
+        "LREM",
+        "LSET",
+        "LTRIM",
+        "RPOP",
+        "RPOPLPUSH",
+        "RPUSH",
+        "RPUSHX",
+        "XACK",
+        "XADD",
+        "XAUTOCLAIM",
+        "XCLAIM",
+        "XDEL",
+        "XLEN",
+        "XPENDING",
+        "XRANGE",
+        "XREAD",
+        "XREADGROUP",
+        "XREVRANGE",
+        "XSETID",
+        "XTRIM",
+        "XGROUP CREATE",
+        "XGROUP CREATECONSUMER",
+        "XGROUP DELCONSUMER",
+        "XGROUP DESTROY",
+        "XGROUP HELP",
+        "XGROUP SETID",
+        "XINFO CONSUMERS",
+        "XINFO GROUPS",
+        "XINFO HELP",
+        "XINFO STREAM",
         "ZADD",
         "ZCARD",
         "ZCOUNT",

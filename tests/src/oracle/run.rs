@@ -347,7 +347,10 @@ const QUESTIONS: &[(&[&str], Norm)] = &[
     (&["SMEMBERS"], Norm::Unordered),
     (&["HGETALL"], Norm::UnorderedPairs),
     (&["ZRANGE", "{}", "0", "-1", "WITHSCORES"], Norm::Doubles),
-    (&["OBJECT", "ENCODING"], Norm::Exact),
+    (&["LRANGE", "{}", "0", "-1"], Norm::Exact),
+    (&["XRANGE", "{}", "-", "+"], Norm::Exact),
+    (&["XINFO", "STREAM", "{}", "FULL", "COUNT", "0"], Norm::StreamInfo),
+    (&["OBJECT", "ENCODING"], Norm::Encoding),
     (&["PEXPIRETIME"], MILLIS),
 ];
 

@@ -78,7 +78,9 @@ fn sort(w: &mut Words, name: &'static str) -> Vec<Step> {
     if !by.is_empty() {
         step = step.arg(w.cased("BY")).arg(by);
     }
-    let alpha = w.chance(1, 3) && (by.is_empty() || by == "nosort");
+    let stores = w.chance(1, 5);
+    // Only numbers that are converted for certain are stored: see `Norm::Converted`.
+    let alpha = by.is_empty() && stores || w.chance(1, 3) && (by.is_empty() || by == "nosort");
     if alpha {
         step = step.arg(w.cased("ALPHA"));
     }
@@ -96,10 +98,8 @@ fn sort(w: &mut Words, name: &'static str) -> Vec<Step> {
             .arg(w.cased("GET"))
             .arg(w.pick(&["#", "w_*", "o_*->f", "o_*->g", "nokey", "o_*", "*"]));
     }
-    if w.chance(1, 5) {
+    if stores && !by.contains('*') {
         step = step.arg(w.cased("STORE")).arg(w.pick(&["stored0", "stored1"]));
-    } else if open {
-        step = step.norm(Norm::Unordered);
     }
-    vec![step]
+    vec![step.norm(if open { Norm::Unordered } else { Norm::Converted })]
 }

@@ -239,11 +239,12 @@ pub struct Words {
     /// The connection that the next step is for has a transaction open.
     pub in_multi: bool,
     unique: u64,
+    rising: u64,
 }
 
 impl Words {
     pub fn new(seed: u64) -> Words {
-        Words { random: Random::new(seed), in_multi: false, unique: 0 }
+        Words { random: Random::new(seed), in_multi: false, unique: 0, rising: 1000 }
     }
 
     pub fn chance(&mut self, a: u64, b: u64) -> bool {
@@ -261,6 +262,17 @@ impl Words {
     pub fn key(&mut self) -> Vec<u8> {
         // The first eight half of the time, so that commands meet.
         if self.chance(1, 2) { self.pick(&KEYS[..8]).to_vec() } else { self.pick(KEYS).to_vec() }
+    }
+
+    /// A number that never falls.
+    pub fn rising(&mut self) -> u64 {
+        self.rising += self.below(3);
+        self.rising
+    }
+
+    /// The last number of [`Self::rising`].
+    pub fn last_rising(&self) -> u64 {
+        self.rising
     }
 
     pub fn value(&mut self) -> Vec<u8> {

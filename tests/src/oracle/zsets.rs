@@ -465,7 +465,7 @@ fn encoding(w: &mut Words) -> Vec<Step> {
         1 => Some(("zset-max-listpack-value", w.pick(&["0", "5", "20", "64", "100"]))),
         _ => None,
     };
-    let mut steps = vec![Step::new(w, "OBJECT ENCODING").arg(key(w))];
+    let mut steps = vec![Step::new(w, "OBJECT ENCODING").arg(key(w)).norm(Norm::Encoding)];
     if let Some((name, value)) = limit {
         steps.insert(0, Step::new(w, "CONFIG SET").arg(name).arg(value));
     }

@@ -46,14 +46,14 @@ impl<'a> Incoming<'a> {
     #[inline]
     pub(super) fn new(element: NewElement<'a>, limits: ListLimits) -> Self {
         let text: &[u8] = match element {
-            NewElement::Shared(text) if text.len() > limits.bytes => {
+            NewElement::Shared(text) if text.len() > limits.bytes || text.len() >= limits.apart => {
                 return Self::Large(Arc::clone(text));
             }
             NewElement::Shared(text) => text,
             NewElement::Bytes(text) => text,
         };
         let packed = Encoded::new(Item::of(text));
-        if packed.total() > limits.bytes {
+        if packed.total() > limits.bytes || text.len() >= limits.apart {
             return Self::Large(Arc::new(text.to_vec()));
         }
         Self::Packed(packed)

@@ -30,6 +30,8 @@ pub struct ListLimits {
     /// Bytes of elements.
     bytes: usize,
     entries: usize,
+    /// Bytes from which an element has a block of its own, however much room there is.
+    apart: usize,
 }
 
 impl ListLimits {
@@ -38,13 +40,21 @@ impl ListLimits {
         const ALWAYS: usize = 8192;
         match list_max_listpack_size {
             size @ 0.. => {
-                Self { bytes: ALWAYS, entries: usize::try_from(size).unwrap_or(usize::MAX).max(1) }
+                let entries = usize::try_from(size).unwrap_or(usize::MAX).max(1);
+                Self { bytes: ALWAYS, entries, apart: usize::MAX }
             }
             size => {
                 let bytes = 4096 << (size.max(-5).unsigned_abs() - 1);
-                Self { bytes: Block::MAX_BYTES.min(bytes), entries: usize::MAX }
+                Self { bytes: Block::MAX_BYTES.min(bytes), entries: usize::MAX, apart: usize::MAX }
             }
         }
+    }
+}
+
+impl ListLimits {
+    /// The same, but elements of at least so many bytes have a block of their own.
+    pub fn with_apart(self, bytes: usize) -> Self {
+        Self { apart: bytes, ..self }
     }
 }
 

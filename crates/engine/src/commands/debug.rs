@@ -12,7 +12,8 @@ use respire_keyspace::{EntryRef, NewValue, StrRef, Ttl};
 use respire_resp::Proto;
 
 use crate::command::{Flags, Group, Lock, Row};
-use crate::commands::reply_help;
+use crate::commands::{digest, reply_help};
+use crate::config::parse_memory;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -38,13 +39,10 @@ const NOT_YET: &[&str] = &[
     "change-repl-id",
     "config-rewrite-force-all",
     "crash-and-recover",
-    "digest",
-    "digest-value",
     "dict-resizing",
     "listpack",
     "loadaof",
     "quicklist",
-    "quicklist-packed-threshold",
     "reload",
     "replicate",
     "replybuffer",
@@ -62,6 +60,9 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"object", 3 | 4) => object(ctx),
         (b"set-active-expire", 3) => set_active_expire(ctx),
         (b"pause-cron", 3) => pause_cron(ctx),
+        (b"quicklist-packed-threshold", 3) => packed_threshold(ctx),
+        (b"digest", 2) => digest::of_all(ctx),
+        (b"digest-value", 2..) => digest::of_values(ctx),
         (b"populate", 3..=5) => populate(ctx),
         (b"protocol", 3) => protocol(ctx),
         (b"error", 3) => Err(Error::bytes(ctx.args.get(2).to_vec())),
@@ -133,6 +134,16 @@ fn serialized_length(entry: EntryRef<'_>) -> usize {
 fn pause_cron(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
     ctx.engine.cron_paused.store(on, std::sync::atomic::Ordering::Relaxed);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let text = String::from_utf8_lossy(ctx.args.get(2)).into_owned();
+    let bytes = parse_memory(&text).filter(|bytes| *bytes < 1 << 32).ok_or(Error::fixed(
+        "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+    ))?;
+    ctx.engine.list_apart.store(bytes as usize, std::sync::atomic::Ordering::Relaxed);
     ctx.out.ok();
     Ok(())
 }

@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod connection;
 mod debug;
+mod digest;
 mod elements;
 mod geo;
 mod hashes;

@@ -59,6 +59,13 @@ impl Connection {
         }
     }
 
+    /// Keeps bytes that have been parsed already for later. They include what there is of a large request, which is then
+    /// parsed anew, in its turn.
+    pub(crate) fn hold_back(&mut self, bytes: &[u8]) {
+        self.pending = bytes.to_vec();
+        self.large = None;
+    }
+
     /// Whether the client has exceeded what it may have buffered.
     pub(crate) fn excess(&mut self, settings: &Settings, now_ms: i64) -> Option<Excess> {
         if self.query_bytes() as u64 > settings.client_query_buffer_limit {

@@ -653,12 +653,12 @@ impl EventLoop {
                 }
             }
             Flow::Paused(_) => {
-                connection.pending = self.buffer[request.start..portion.end].to_vec();
+                connection.hold_back(&self.buffer[request.start..portion.end]);
                 self.pause(request.connection);
                 false
             }
             Flow::Blocked(timeout_ms) => {
-                connection.pending = self.buffer[request.end..portion.end].to_vec();
+                connection.hold_back(&self.buffer[request.end..portion.end]);
                 self.set_timer(request.connection, timeout_ms);
                 false
             }

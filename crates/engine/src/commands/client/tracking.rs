@@ -271,6 +271,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_before_broadcasting_is_not_told_twice() {
+        let mut h = tracked("");
+        h.line("GET k");
+        h.line("CLIENT TRACKING OFF");
+        h.line("CLIENT TRACKING ON BCAST PREFIX other");
+        h.run_as(1, &["SET", "k", "1"]);
+        assert!(told(&mut h).is_empty());
+    }
+
+    #[test]
     fn expiry_and_blind_eviction_from_the_table_invalidate() {
         let mut h = tracked("");
         h.line("SET k v PX 10");

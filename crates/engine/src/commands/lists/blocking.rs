@@ -21,7 +21,7 @@ pub(super) fn brpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
 fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
     let last = ctx.args.len() - 1;
     let timeout_ms = timeout_of_seconds(ctx.args.get(last))?;
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     for i in ctx.ready_keys(1..last) {
         let key = ctx.key(i);
         let Some(mut editing) = ctx.data.edit::<List>(&key)? else { continue };
@@ -36,15 +36,11 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         notify_pop(ctx, end, &key, removed);
         return Ok(());
     }
-    wait(ctx, (1..last).collect(), timeout_ms, Nothing::NullArray)
+    wait(ctx, (1..last).collect(), timeout_ms)
 }
 
-fn wait(
-    ctx: &mut Ctx<'_, '_>,
-    keys: SmallVec<[usize; 4]>,
-    timeout_ms: Option<u64>,
-    nothing: Nothing,
-) -> Outcome {
+fn wait(ctx: &mut Ctx<'_, '_>, keys: SmallVec<[usize; 4]>, timeout_ms: Option<u64>) -> Outcome {
+    let nothing = Nothing::NullArray;
     ctx.block(Wait { keys, wants: Wants::List, timeout_ms, nothing, args: None })
 }
 
@@ -62,7 +58,12 @@ fn move_element(ctx: &mut Ctx<'_, '_>, from: End, to: End) -> Outcome {
     if try_move(ctx, from, to)? {
         return Ok(());
     }
-    wait(ctx, SmallVec::from_slice(&[1]), timeout_ms, Nothing::Null)
+    // Where it can't wait, the reply is the null of the element that it did not find.
+    if ctx.session.in_exec {
+        ctx.out.null();
+        return Ok(());
+    }
+    wait(ctx, SmallVec::from_slice(&[1]), timeout_ms)
 }
 
 pub(super) fn blmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -75,5 +76,5 @@ pub(super) fn blmpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
             return Ok(());
         }
     }
-    wait(ctx, keys.clone().collect(), timeout_ms, Nothing::NullArray)
+    wait(ctx, keys.clone().collect(), timeout_ms)
 }

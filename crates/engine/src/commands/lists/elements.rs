@@ -62,7 +62,7 @@ pub(super) fn lrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 pub(super) fn lset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let mut list = ctx.data.edit::<List>(&key)?.ok_or(Error::NO_SUCH_KEY)?;
     let index = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
     let index = position(index, list.len()).ok_or(Error::INDEX)?;
@@ -80,7 +80,7 @@ pub(super) fn linsert(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err(Error::SYNTAX);
     }
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let Some(mut list) = ctx.data.edit::<List>(&key)? else {
         ctx.out.int(0);
         return Ok(());
@@ -107,11 +107,8 @@ pub(super) fn linsert(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 pub(super) fn lrem(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let count = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
-    if count == i64::MIN {
-        return Err(Error::OUT_OF_RANGE);
-    }
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let Some(mut list) = ctx.data.edit::<List>(&key)? else {
         ctx.out.int(0);
         return Ok(());
@@ -132,7 +129,7 @@ pub(super) fn ltrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let start = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
     let stop = parse_i64(ctx.args.get(3)).ok_or(Error::NOT_INTEGER)?;
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     ctx.out.ok();
     let Some(mut list) = ctx.data.edit::<List>(&key)? else { return Ok(()) };
     let len = list.len();

@@ -30,7 +30,7 @@ pub(super) fn rpushx(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn push(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let list = ctx.data.edit_or_create(&key, List::new)?;
     let len = push_all(list, &ctx.args, end, limits);
     notify_push(ctx, end, &key);
@@ -40,7 +40,7 @@ fn push(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
 
 fn push_if_there(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let Some(list) = ctx.data.edit(&key)? else {
         ctx.out.int(0);
         return Ok(());
@@ -81,7 +81,7 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         return Err(Error::arity(ctx.name()));
     }
     let key = ctx.key(1);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let Some(text) = ctx.args.try_get(2) else {
         let Some(mut editing) = ctx.data.edit::<List>(&key)? else {
             ctx.out.null();
@@ -96,8 +96,8 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         notify_pop(ctx, end, &key, removed);
         return Ok(());
     };
-    let count = parse_i64(text).ok_or(Error::NOT_INTEGER)?;
-    let count = usize::try_from(count).map_err(|_| Error::NOT_POSITIVE)?;
+    let count = parse_i64(text).and_then(|count| usize::try_from(count).ok());
+    let count = count.ok_or(Error::NOT_POSITIVE)?;
     let Some(editing) = ctx.data.edit::<List>(&key)? else {
         ctx.out.null_array();
         return Ok(());

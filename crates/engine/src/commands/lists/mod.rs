@@ -8,6 +8,7 @@ mod moving;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use respire_datatypes::collection::Collection;
 use respire_datatypes::list::{Element, End, List, ListLimits, NewElement};
@@ -15,7 +16,6 @@ use respire_keyspace::{Heap, Key};
 use respire_resp::{Args, Out};
 
 use crate::command::{Flags, Group, Handler, KeySpec, Row};
-use crate::config::Settings;
 use crate::ctx::{Ctx, Data};
 use crate::error::Error;
 use crate::notify::Classes;
@@ -235,8 +235,12 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// What the blocks of lists take in now.
 #[inline]
-fn limits(settings: &Settings) -> ListLimits {
-    ListLimits::new(settings.list_max_listpack_size.into())
+fn limits(ctx: &Ctx<'_, '_>) -> ListLimits {
+    let limits = ListLimits::new(ctx.settings.list_max_listpack_size.into());
+    match ctx.engine.list_apart.load(Ordering::Relaxed) {
+        0 => limits,
+        bytes => limits.with_apart(bytes),
+    }
 }
 
 /// Argument `i` as an element; if it came in an allocation of its own, `shared` keeps that meanwhile.

@@ -54,7 +54,7 @@ fn move_element(ctx: &mut Ctx<'_, '_>, from: End, to: End) -> Outcome {
 /// As `move_element`, but without a reply if there is nothing to move. Returns whether there was.
 pub(super) fn try_move(ctx: &mut Ctx<'_, '_>, from: End, to: End) -> Result<bool, Error> {
     let (source, target) = (ctx.key(1), ctx.key(2));
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     let Some(list) = ctx.data.edit::<List>(&source)? else { return Ok(false) };
     let Some(element) = list.edge(from) else { return Ok(false) };
     let moving = Moving::new(element);
@@ -139,7 +139,7 @@ pub(super) fn try_take(
     }
     ctx.out.array(2);
     ctx.out.bulk(key.bytes);
-    let limits = limits(ctx.settings);
+    let limits = limits(ctx);
     take(ctx, key, taking.end, taking.count, limits)?;
     Ok(true)
 }

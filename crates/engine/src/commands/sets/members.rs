@@ -63,7 +63,7 @@ pub(super) fn smove(ctx: &mut Ctx<'_, '_>) -> Outcome {
     notify_removal(ctx, "srem", &from, finished.removed);
     let mut target = ctx.data.edit_or_create(&to, || Set::with_expected(member, 1, &limits))?;
     let added = target.add(member, &limits);
-    target.finish(true);
+    target.finish(added);
     if added {
         ctx.notify(Classes::SET, "sadd", &to);
     }

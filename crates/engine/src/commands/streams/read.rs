@@ -208,13 +208,19 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_, '_>) -> Outcome {
         let key = ctx.key(i);
         let consumer = consumer(ctx, &key, &request)?;
         let group = ctx.args.get(request.group.unwrap_or_default());
-        let Some(stream) = ctx.data.read_as::<Stream>(&key)? else { continue };
-        let Some(group) = stream.group(group) else { continue };
         match since {
             Since::Id(id) => ready.push((key, consumer, Since::Id(*id))),
-            Since::New if stream.last_id() <= group.last_id => {}
-            Since::New if stream.last_entry_id() <= group.last_id => {}
-            Since::New => ready.push((key, consumer, Since::New)),
+            Since::New => {
+                // A stream that is named again goes on where the one before it ends.
+                let before = ready.iter().filter(|(other, _, since)| {
+                    other.bytes == key.bytes && matches!(since, Since::New)
+                });
+                let before = request.count.saturating_mul(before.count());
+                let Some(stream) = ctx.data.read_as::<Stream>(&key)? else { continue };
+                if has_more_than(stream, group, before) {
+                    ready.push((key, consumer, Since::New));
+                }
+            }
         }
     }
     if ready.is_empty() {
@@ -229,6 +235,24 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Whether there are more than `count` entries that a group has not got.
+fn has_more_than(stream: &Stream, group: &[u8], count: usize) -> bool {
+    let Some(group) = stream.group(group) else { return false };
+    if stream.last_id() <= group.last_id {
+        return false;
+    }
+    if count == 0 {
+        return stream.last_entry_id() > group.last_id;
+    }
+    let start = group.last_id.next().unwrap_or(StreamId::MAX);
+    let mut left = count.saturating_add(1);
+    stream.for_each(start, StreamId::MAX, |_| {
+        left -= 1;
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    left == 0
 }
 
 /// What XREADGROUP reads of the stream at `i`, whose group must be there.
