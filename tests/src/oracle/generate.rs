@@ -32,10 +32,10 @@ pub fn rows() -> Vec<Row> {
         sets::ROWS,
         hashes::ROWS,
         zsets::ROWS,
-        geo::ROWS,
-        sort::ROWS,
         lists::ROWS,
         streams::ROWS,
+        geo::ROWS,
+        sort::ROWS,
     ]
     .concat()
 }

@@ -1,6 +1,5 @@
 //! Generators for the commands on positions.
 
-use super::compare::Norm;
 use super::step::{Damage, Row, Step, row};
 use super::words::Words;
 

@@ -9,7 +9,7 @@
 //! | [`words`] | random keys, values, numbers and nonsense |
 //! | [`step`] | one command to send and how its replies are compared |
 //! | [`strings`], [`keys`], [`connection`], [`admin`] | a generator per command group |
-//! | [`sets`], [`hashes`], [`zsets`], [`lists`], [`streams`], [`geo`], [`sort`] | likewise |
+//! | [`lists`], [`sets`], [`hashes`], [`zsets`], [`streams`], [`geo`], [`sort`] | likewise |
 //! | [`generate`] | which group comes next, transactions, damage done to valid commands |
 //! | [`compare`] | what makes two replies equal, where time or identity shows in them |
 //! | [`exclusions`] | what is left out, each with its reason; the mirror of `docs/differences.md` |
