@@ -48,22 +48,6 @@ impl Wants {
     }
 }
 
-/// The reply of a command that has waited in vain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nothing {
-    Null,
-    NullArray,
-}
-
-impl Nothing {
-    fn write(self, out: &mut Out) {
-        match self {
-            Self::Null => out.null(),
-            Self::NullArray => out.null_array(),
-        }
-    }
-}
-
 /// How a command is to wait.
 #[derive(Debug)]
 pub(crate) struct Wait {
@@ -72,7 +56,6 @@ pub(crate) struct Wait {
     pub(crate) wants: Wants,
     /// Milliseconds; `None` waits for ever.
     pub(crate) timeout_ms: Option<u64>,
-    pub(crate) nothing: Nothing,
     /// What is executed when a key changes, if it is not the command as it came: relative positions made absolute.
     pub(crate) args: Option<OwnedArgs>,
 }
@@ -107,7 +90,6 @@ struct Waiter {
     args: OwnedArgs,
     keys: SmallVec<[usize; 4]>,
     wants: Wants,
-    nothing: Nothing,
     db: usize,
     proto: Proto,
     no_touch: bool,
@@ -129,7 +111,7 @@ impl Ctx<'_, '_> {
     /// over. The reply must not have been begun.
     pub(crate) fn block(&mut self, wait: Wait) -> Outcome {
         if self.session.in_exec {
-            wait.nothing.write(self.out);
+            self.out.null_array();
         } else {
             self.session.wait = Some(Box::new(wait));
         }
@@ -170,7 +152,6 @@ impl Engine {
             args,
             keys: wait.keys,
             wants: wait.wants,
-            nothing: wait.nothing,
             db: session.db,
             proto: session.proto,
             no_touch: session.no_touch,
@@ -222,6 +203,7 @@ impl Engine {
         }
         let values = held.take_garbage();
         if !values.is_empty() {
+            self.lazily_freed.fetch_add(values.len() as u64, Ordering::Relaxed);
             self.host.discard(Garbage { values, ..Garbage::default() });
         }
     }
@@ -267,12 +249,16 @@ impl Engine {
         let mut out = Out::default();
         out.proto = waiter.proto;
         let (command, session) = (waiter.command, &mut session);
+        let start = self.clock.monotonic_ns();
         let (outcome, _) =
             run(self, worker, session, held, command, args, KeyHashes::NONE, &mut out);
         if session.wait.is_some() {
             return None;
         }
+        let nanos = self.clock.monotonic_ns().saturating_sub(start);
+        self.account(worker, session, command, &args, nanos);
         if let Err(error) = outcome {
+            worker.stats.command(command.id).failed.add(1);
             out.clear();
             out.error(error.as_bytes());
             worker.stats.count_error(error.code());
@@ -291,7 +277,7 @@ impl Engine {
         session.ticket = None;
         if !waiter.silent {
             out.proto = waiter.proto;
-            waiter.nothing.write(out);
+            out.null_array();
         }
         true
     }
@@ -335,7 +321,7 @@ impl Engine {
             let mut out = Out::default();
             out.proto = waiter.proto;
             match how {
-                GivenUp::TimedOut => waiter.nothing.write(&mut out),
+                GivenUp::TimedOut => out.null_array(),
                 GivenUp::Unblocked => out.error(Error::UNBLOCKED.as_bytes()),
             }
             outbox.push(delivery(waiter, &out));

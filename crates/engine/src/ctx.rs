@@ -261,6 +261,8 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) outbox: &'a mut Vec<crate::worker::Delivery>,
     pub(crate) stats: &'a crate::stats::ThreadStats,
     pub(crate) listeners: &'a mut crate::pubsub::Listeners,
+    /// Keys past their time that are to be deleted when nothing is held any more, each with its database.
+    pub(crate) met_expired: &'a mut Vec<(usize, Box<[u8]>)>,
 }
 
 impl<'a> Ctx<'a, '_> {

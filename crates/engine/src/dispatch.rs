@@ -20,6 +20,9 @@ use crate::session::{ReplyMode, Session};
 use crate::slowlog::{SlowEntry, shorten};
 use crate::worker::{Delivery, Message, Worker};
 
+/// Fields that are deleted at once when a reader came upon one whose time has passed.
+const EXPIRED_FIELDS: usize = 64;
+
 /// What the caller does next with the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
@@ -376,6 +379,9 @@ impl Engine {
         if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
         }
+        if !worker.met_expired.is_empty() {
+            self.delete_met(worker);
+        }
         flow
     }
 
@@ -384,17 +390,36 @@ impl Engine {
     fn delete_expired(&self, worker: &mut Worker, db: usize, row: &Row, args: &Args<'_>) {
         for spec in row.keys {
             for i in spec.positions(args) {
-                let key = self.keyspace.key(args.get(i));
-                let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
-                if held.shard_mut(key.shard).expire_if_due(db, &key, worker.now_ms) {
-                    self.notify(Classes::EXPIRED, "expired", db, key.bytes);
-                }
-                let leftovers = held.has_leftovers();
-                drop(held);
-                if leftovers {
-                    self.clear_up_shard(worker, key.shard);
-                }
+                self.delete_if_expired(worker, db, args.get(i));
             }
+        }
+    }
+
+    /// Deletes the keys past their time that a walk has come upon.
+    #[cold]
+    fn delete_met(&self, worker: &mut Worker) {
+        let met = std::mem::take(&mut worker.met_expired);
+        if self.pause.current(worker.now_ms).is_none() {
+            met.iter().for_each(|(db, key)| self.delete_if_expired(worker, *db, key));
+        }
+    }
+
+    /// Deletes a key, or those of its fields, whose time has passed. No shard may be held.
+    pub(crate) fn delete_if_expired(&self, worker: &mut Worker, db: usize, key: &[u8]) {
+        let key = self.keyspace.key(key);
+        let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
+        let shard = held.shard_mut(key.shard);
+        if shard.expire_if_due(db, &key, worker.now_ms) {
+            self.notify(Classes::EXPIRED, "expired", db, key.bytes);
+        } else if let Some(thinned) =
+            shard.expire_elements_of(db, &key, worker.now_ms, EXPIRED_FIELDS)
+        {
+            self.notify_thinned(&thinned);
+        }
+        let leftovers = held.has_leftovers();
+        drop(held);
+        if leftovers {
+            self.clear_up_shard(worker, key.shard);
         }
     }
 
@@ -435,8 +460,12 @@ impl Engine {
             worker.stats.command(command.id).failed.add(1);
             worker.stats.count_error(error.code());
         }
-        if measured {
-            self.account(worker, session, command, &args, start);
+        if measured && session.wait.is_none() {
+            let nanos = self.clock.monotonic_ns().saturating_sub(start);
+            self.account(worker, session, command, &args, nanos);
+        } else if measured {
+            // A command that waits is accounted for when it is served.
+            worker.timing.begin(self.clock.monotonic_ns());
         } else {
             worker.timing.ran(command.id);
         }
@@ -470,17 +499,16 @@ impl Engine {
     }
 
     /// Accounts for a command that was measured by itself.
-    fn account(
+    pub(crate) fn account(
         &self,
         worker: &mut Worker,
         session: &Session,
         command: &'static Command,
         args: &Args<'_>,
-        start: u64,
+        nanos: u64,
     ) {
         worker.settle_timing(self);
-        let nanos = self.clock.monotonic_ns().saturating_sub(start);
-        worker.timing.begin(start + nanos);
+        worker.timing.begin(self.clock.monotonic_ns());
         worker.record(command.id, nanos, 1);
         if worker.renew_settings(self) {
             worker.access = Access::new(&worker.settings, worker.now_ms / 1000);
@@ -594,6 +622,7 @@ pub(crate) fn run<'e>(
             outbox: &mut worker.outbox,
             stats: &worker.stats,
             listeners: &mut worker.listeners,
+            met_expired: &mut worker.met_expired,
         },
         keys,
     };

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use respire_keyspace::{Held, Keyspace, Mode, Shard};
+use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 
 use crate::client::Clients;
 use crate::command::Renames;
@@ -130,12 +130,7 @@ impl Engine {
             if expire && shard.has_timed() {
                 let thinned = shard.expire_elements(now_ms, EXPIRE_ENTRIES);
                 more |= thinned.iter().map(|one| one.elements).sum::<usize>() >= EXPIRE_ENTRIES;
-                for one in &thinned {
-                    self.notify(Classes::HASH, "hexpired", one.db, &one.key);
-                    if one.removed {
-                        self.notify(Classes::GENERIC, "del", one.db, &one.key);
-                    }
-                }
+                thinned.iter().for_each(|one| self.notify_thinned(one));
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
             let leftovers = shard.has_leftovers();
@@ -149,6 +144,14 @@ impl Engine {
                 worker.stats.counters.expire_cycle_capped.add(u64::from(more));
                 return more;
             }
+        }
+    }
+
+    /// Publishes that a collection lost elements whose time had passed.
+    pub(crate) fn notify_thinned(&self, one: &Thinned) {
+        self.notify(Classes::HASH, "hexpired", one.db, &one.key);
+        if one.removed {
+            self.notify(Classes::GENERIC, "del", one.db, &one.key);
         }
     }
 

@@ -75,7 +75,8 @@ impl Transaction {
 
     /// Whether a queued command writes, for CLIENT PAUSE WRITE.
     pub(crate) fn writes(&self) -> bool {
-        self.queue.iter().any(|queued| queued.command.row.has(Flags::WRITE | Flags::MAY_REPLICATE))
+        let writing = Flags::WRITE | Flags::MAY_REPLICATE;
+        self.queue.iter().any(|queued| queued.command.row.flags.intersects(writing))
     }
 
     /// Notes a key as watched, unless it is already. Returns the flag to be raised when it changes.

@@ -44,6 +44,8 @@ pub struct Worker {
     pub(crate) access: crate::ctx::Access,
     /// Messages for clients, to be delivered after the batch.
     pub outbox: Vec<Delivery>,
+    /// Keys past their time that a walk has come upon, each with its database.
+    pub(crate) met_expired: Vec<(usize, Box<[u8]>)>,
     /// Clients of this thread that listen to channels.
     pub(crate) listeners: Listeners,
     pub(crate) timing: crate::stats::BatchTiming,
@@ -63,6 +65,7 @@ impl Worker {
             access: crate::ctx::Access::new(&settings, 0),
             settings,
             outbox: Vec::new(),
+            met_expired: Vec::new(),
             listeners: Listeners::default(),
             timing: Default::default(),
         };

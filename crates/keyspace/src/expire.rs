@@ -81,24 +81,35 @@ impl Shard {
                 let hash = self.hasher.hash(&bytes);
                 let key = Key { bytes: &bytes, hash, shard: 0 };
                 // The key may be past its own time: then all of it goes.
-                let Some(mut entry) = self.entry(db, &key, now) else { continue };
-                let due = entry.next_due();
-                let Some(Collection::Hash(fields)) = entry.collection_mut() else {
-                    unreachable!("only hashes have elements that expire")
-                };
-                let elements = fields.expire_due(now, left);
-                let removed = fields.is_empty();
-                left -= elements.min(left);
-                entry.retime(due);
-                if removed {
-                    entry.remove();
-                } else {
-                    entry.changed();
+                if let Some(thinned) = self.expire_elements_of(db, &key, now, left) {
+                    left -= thinned.elements.min(left);
+                    done.push(thinned);
                 }
-                done.push(Thinned { db, key: bytes, elements, removed });
             }
         }
         done
+    }
+
+    /// Removes up to `max` elements of one key whose time has passed. Returns what became of it if there were any.
+    pub fn expire_elements_of(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        now: i64,
+        max: usize,
+    ) -> Option<Thinned> {
+        let mut entry = self.entry(db, key, now)?;
+        let due = entry.next_due();
+        let Some(Collection::Hash(fields)) = entry.collection_mut() else { return None };
+        let elements = fields.expire_due(now, max);
+        let removed = fields.is_empty();
+        entry.retime(due);
+        if removed {
+            entry.remove();
+        } else if elements > 0 {
+            entry.changed();
+        }
+        (elements > 0).then(|| Thinned { db, key: key.bytes.into(), elements, removed })
     }
 
     /// Whether any key of this shard has an expiry.

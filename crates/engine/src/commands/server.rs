@@ -119,7 +119,9 @@ fn flush(ctx: &mut Ctx<'_, '_>, dbs: std::ops::Range<usize>) -> Outcome {
     }
     engine.invalidate_all(ctx.worker.outbox);
     let keys = emptied.iter().map(|db| db.len() as u64).sum();
-    engine.lazily_freed.fetch_add(keys, Ordering::Relaxed);
+    if !ctx.session.in_exec {
+        engine.lazily_freed.fetch_add(keys, Ordering::Relaxed);
+    }
     engine.host.discard(Garbage { dbs: emptied, ..Garbage::default() });
     ctx.out.ok();
     Ok(())

@@ -1,5 +1,6 @@
 //! Fields and their values: what sets, removes and returns them.
 
+use respire_datatypes::collection::Kind;
 use respire_datatypes::hashes::{FieldTtl, Hash};
 use respire_datatypes::integer::MAX_LEN;
 use respire_datatypes::listpack::Item;
@@ -111,6 +112,12 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
 fn read<'c>(ctx: &'c mut Ctx<'_, '_>) -> Result<(Option<&'c Hash>, &'c mut Out, i64), Error> {
     let key = ctx.key(1);
     let now_ms = ctx.data.now_ms;
+    if ctx.data.held.shard(key.shard).db(ctx.data.db).has_timed() {
+        // Fields past their time are deleted when the shard is no longer held for reading.
+        let hash = ctx.data.peek(&key).and_then(|entry| entry.collection()).and_then(Hash::of);
+        let due = hash.and_then(Hash::next_due);
+        ctx.data.saw_expired |= due.is_some_and(|due| due <= now_ms);
+    }
     Ok((ctx.data.read_as::<Hash>(&key)?, ctx.out, now_ms))
 }
 

@@ -72,6 +72,8 @@ pub(super) fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let options = scan_options(ctx)?;
     let now_ms = ctx.data.now_ms;
     let mut found: Vec<Box<[u8]>> = Vec::new();
+    let mut expired: Vec<(usize, Box<[u8]>)> = Vec::new();
+    let db = ctx.data.db;
     let mut seen = 0;
     let mut buckets = options.count.saturating_mul(10);
     let mut cursor = Some(Cursor::from_number(number));
@@ -87,12 +89,15 @@ pub(super) fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
         buckets -= visit;
         cursor = walk(ctx, at, visit, |entry| {
             seen += 1;
-            if is_live(entry, now_ms) && options.want(entry) {
+            if !is_live(entry, now_ms) {
+                expired.push((db, entry.key().into()));
+            } else if options.want(entry) {
                 found.push(entry.key().into());
             }
             seen < options.count
         });
     }
+    ctx.worker.met_expired.append(&mut expired);
     ctx.out.array(2);
     let mut digits = [0; 20];
     let next = cursor.map_or(0, Cursor::number);

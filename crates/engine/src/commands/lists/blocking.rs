@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::moving::{Taking, taking, try_move, try_take};
 use super::{end_of, limits, notify_pop, reply_element};
-use crate::blocking::{Nothing, Wait, Wants, timeout_of_seconds};
+use crate::blocking::{Wait, Wants, timeout_of_seconds};
 use crate::ctx::Ctx;
 use crate::error::Outcome;
 
@@ -40,8 +40,7 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
 }
 
 fn wait(ctx: &mut Ctx<'_, '_>, keys: SmallVec<[usize; 4]>, timeout_ms: Option<u64>) -> Outcome {
-    let nothing = Nothing::NullArray;
-    ctx.block(Wait { keys, wants: Wants::List, timeout_ms, nothing, args: None })
+    ctx.block(Wait { keys, wants: Wants::List, timeout_ms, args: None })
 }
 
 pub(super) fn blmove(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -9,7 +9,7 @@ use respire_resp::{Args, Out, OwnedArgs, Proto};
 
 use super::range::{reply_one, reply_range};
 use super::{reply_entry, reply_id, strict_id};
-use crate::blocking::{Nothing, Wait, Wants, timeout_of_millis};
+use crate::blocking::{Wait, Wants, timeout_of_millis};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -188,13 +188,7 @@ fn wait(
         since.iter().for_each(|id| args.push(id.to_string().as_bytes()));
         args
     });
-    ctx.block(Wait {
-        keys: request.keys.clone().collect(),
-        wants,
-        timeout_ms,
-        nothing: Nothing::NullArray,
-        args,
-    })
+    ctx.block(Wait { keys: request.keys.clone().collect(), wants, timeout_ms, args })
 }
 
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -9,7 +9,7 @@ use respire_resp::Proto;
 
 use super::range::owned;
 use super::reply_score;
-use crate::blocking::{Nothing, Wait, Wants, timeout_of_seconds};
+use crate::blocking::{Wait, Wants, timeout_of_seconds};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 use crate::notify::Classes;
@@ -189,11 +189,5 @@ fn pop_or_wait(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
 }
 
 fn wait(ctx: &mut Ctx<'_, '_>, keys: Range<usize>, timeout_ms: Option<u64>) -> Outcome {
-    ctx.block(Wait {
-        keys: keys.collect(),
-        wants: Wants::SortedSet,
-        timeout_ms,
-        nothing: Nothing::NullArray,
-        args: None,
-    })
+    ctx.block(Wait { keys: keys.collect(), wants: Wants::SortedSet, timeout_ms, args: None })
 }
