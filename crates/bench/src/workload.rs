@@ -296,7 +296,7 @@ mod tests {
         let line = "ZADD z __number__ __key__";
         assert_eq!(
             batch(Workload::Custom(line.into()), 1, 1),
-            "*4 $4 ZADD $1 z $4 0007 $8 key:0008 "
+            "*4 $4 ZADD $1 z $3 007 $8 key:0008 "
         );
         assert!(parse_command("SET 'a").is_err());
         assert!(parse_command("  ").is_err());
