@@ -126,20 +126,15 @@ fn history(seed: u64, steps: usize) {
             20 if rng.u8(0..10) == 0 => {
                 let n = rng.usize(0..=len + 1);
                 list.remove(end, n, limits);
-                for _ in 0..n.min(len) {
-                    match end {
-                        End::Front => model.pop_front(),
-                        End::Back => model.pop_back(),
-                    };
+                let gone = n.min(len);
+                match end {
+                    End::Front => drop(model.drain(..gone)),
+                    End::Back => model.truncate(len - gone),
                 }
                 check(&list, &model);
             }
-            21 if rng.u8(0..50) == 0 => {
-                limits = some_limits(&mut rng);
-            }
-            _ => {
-                check_around(&list, &model, rng.usize(0..=len), rng.usize(1..20));
-            }
+            21 if rng.u8(0..50) == 0 => limits = some_limits(&mut rng),
+            _ => check_around(&list, &model, rng.usize(0..=len), rng.usize(1..20)),
         }
         if step % 100 == 0 {
             check(&list, &model);
