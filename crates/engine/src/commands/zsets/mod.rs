@@ -6,6 +6,8 @@ mod pop;
 pub(super) mod range;
 mod read;
 mod remove;
+#[cfg(test)]
+mod tests;
 
 use respire_datatypes::float::{parse_f64, with_f64_text};
 use respire_datatypes::listpack::Item;
