@@ -473,7 +473,7 @@ impl Engine {
             run(self, worker, session, held, command, args, keys, out)
         };
         if session.tracking.is_some() {
-            self.after_tracked(worker, session, row, &args);
+            self.after_tracked(worker, session, held, row, &args);
         }
         if let Err(error) = outcome {
             out.rewind(mark);
@@ -504,9 +504,15 @@ impl Engine {
         &self,
         worker: &mut Worker,
         session: &mut Session,
+        held: &mut Held<'_>,
         row: &Row,
         args: &Args<'_>,
     ) {
+        // What the transaction has changed so far was changed before this command read it.
+        if session.in_exec && row.has(Flags::READONLY) {
+            let changed = held.take_reported();
+            self.invalidate(&mut worker.outbox, &changed, session.info.id);
+        }
         self.remember_keys(session, &mut worker.outbox, row, args);
         let just_set = std::mem::take(&mut session.caching_just_set);
         // Inside a transaction it counts until the end.

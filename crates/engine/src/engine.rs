@@ -110,6 +110,9 @@ impl Engine {
         if self.cron_paused.load(Ordering::Relaxed) {
             return false;
         }
+        if self.tracking.keys() > 0 {
+            self.limit_tracking(&mut worker.outbox);
+        }
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
         let expire =

@@ -135,6 +135,9 @@ impl Generator {
                 }
             }
         }
+        if let "SORT" | "SORT_RO" = steps[0].name {
+            sort::settle(&mut steps[0]);
+        }
         steps
     }
 
@@ -420,6 +423,8 @@ mod tests {
         "GEORADIUSBYMEMBER_RO",
         "GEOSEARCH",
         "GEOSEARCHSTORE",
+        "SORT",
+        "SORT_RO",
     ];
 
     #[test]

@@ -68,17 +68,15 @@ fn field(w: &mut Words) -> Vec<Step> {
 }
 
 fn sort(w: &mut Words, name: &'static str) -> Vec<Step> {
-    let sets = &SORTED[2..4];
     let key = if w.chance(1, 20) { w.key() } else { w.pick(SORTED).into() };
     let mut step = Step::new(w, name).arg(&key);
-    let of_set = sets.iter().any(|set| set.as_bytes() == key.as_slice());
     let by = w.pick(&["", "", "w_*", "w_*", "o_*->f", "nosort", "*->", "w_*x", "w_*->f", "#"]);
-    // What has no weight, in alphabetic order, or in none.
-    let open = of_set && !by.contains('*') && !by.is_empty();
     if !by.is_empty() {
         step = step.arg(w.cased("BY")).arg(by);
     }
-    let alpha = w.chance(1, 3) && (by.is_empty() || by == "nosort");
+    let stores = w.chance(1, 5);
+    // Only numbers that are converted for certain are stored: see `Norm::Converted`.
+    let alpha = by.is_empty() && stores || w.chance(1, 3) && (by.is_empty() || by == "nosort");
     if alpha {
         step = step.arg(w.cased("ALPHA"));
     }
@@ -86,20 +84,37 @@ fn sort(w: &mut Words, name: &'static str) -> Vec<Step> {
         let order = w.pick(&["ASC", "DESC", "DESC"]);
         step = step.arg(w.cased(order));
     }
-    if w.chance(1, 4) && !open {
-        step = step.arg(w.cased("LIMIT")).arg(w.pick(&["0", "1", "2", "-1", "100", "x"])).arg(
+    if w.chance(1, 4) {
+        let (offset, count) = (
+            w.pick(&["0", "1", "2", "-1", "100", "x"]),
             w.pick(&["0", "1", "3", "-1", "100", "9223372036854775807", "-9223372036854775808"]),
         );
+        step = step.arg(w.cased("LIMIT")).arg(offset).arg(count);
     }
     for _ in 0..w.pick(&[0, 0, 0, 1, 2]) {
-        step = step
-            .arg(w.cased("GET"))
-            .arg(w.pick(&["#", "w_*", "o_*->f", "o_*->g", "nokey", "o_*", "*"]));
+        let pattern = w.pick(&["#", "w_*", "o_*->f", "o_*->g", "nokey", "o_*", "*"]);
+        step = step.arg(w.cased("GET")).arg(pattern);
     }
-    if w.chance(1, 5) {
+    if stores && !by.contains('*') {
         step = step.arg(w.cased("STORE")).arg(w.pick(&["stored0", "stored1"]));
-    } else if open {
-        step = step.norm(Norm::Unordered);
     }
     vec![step]
+}
+
+/// Sets the norm that suits the arguments, damaged or not. What may be a set in no order is the server's own.
+pub fn settle(step: &mut Step) {
+    let ordered =
+        step.args.get(1).is_some_and(|key| key.starts_with(b"sl") || key.starts_with(b"sz"));
+    let has = |word: &[u8]| step.args.iter().position(|arg| arg.eq_ignore_ascii_case(word));
+    let by = has(b"by").and_then(|at| step.args.get(at + 1));
+    step.norm = match by {
+        Some(pattern) if !ordered && !pattern.contains(&b'*') => {
+            if has(b"limit").is_some() {
+                Norm::SameLength
+            } else {
+                Norm::Unordered
+            }
+        }
+        _ => Norm::Converted,
+    };
 }

@@ -392,7 +392,8 @@ impl EventLoop {
         };
         let full = got == READ_CHUNK;
         connection.readable = full || (connection.read_closed && got > 0);
-        if connection.readable {
+        // A reply to a large request may have listed it already; nobody is read twice in a turn.
+        if connection.readable && !connection.listed {
             connection.listed = true;
             self.ready.push(i);
         }
@@ -476,8 +477,10 @@ impl EventLoop {
                 return self.execute_large(i);
             }
             if taken >= LARGE_TURN {
-                connection.listed = true;
-                self.ready.push(i);
+                if !connection.listed {
+                    connection.listed = true;
+                    self.ready.push(i);
+                }
                 return false;
             }
             let got = match large.direct() {
