@@ -82,12 +82,22 @@ impl<'a> KeyHashes<'a> {
     }
 }
 
+/// An element of the collection at a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Element {
+    /// Which of the hashes of the window is that of the key.
+    pub key: u32,
+    pub hash: u64,
+}
+
 /// The requests of a window, prepared together: what they will touch is found side by side.
 #[derive(Debug, Default)]
 pub struct Batch {
     hashes: Vec<Hashed>,
     /// Where the keys are in the read buffer, for as long as their shards are not known.
     spans: Vec<Span>,
+    /// Elements of collections that are looked for.
+    elements: Vec<Element>,
     /// The command before: most pipelines repeat one.
     last: Option<&'static Command>,
 }
@@ -98,7 +108,13 @@ impl Batch {
         &self.hashes
     }
 
+    /// The elements that commands of the window look for.
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
     pub fn clear(&mut self) {
+        self.elements.clear();
         self.hashes.clear();
         self.spans.clear();
     }
@@ -197,6 +213,11 @@ impl Engine {
             for i in key_positions(command.row, args) {
                 batch.hashes.push(self.keyspace.half_hashed(args.get(i), db));
                 batch.spans.push(args.span(i));
+            }
+            let element = usize::from(command.row.element);
+            if element > 0 && element < args.len() {
+                let hash = self.keyspace.hasher().hash(args.get(element));
+                batch.elements.push(Element { key: start, hash });
             }
         }
         Prepared { lookup, keys: (start, batch.hashes.len() as u32) }

@@ -124,8 +124,8 @@ impl Session {
 
 impl Engine {
     /// EXEC: runs the queue with every shard held that it, or a watched key, is in.
-    pub(crate) fn exec<'e>(
-        &'e self,
+    pub(crate) fn exec(
+        &self,
         worker: &mut Worker,
         session: &mut Session,
         out: &mut Out,

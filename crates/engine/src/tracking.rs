@@ -53,13 +53,15 @@ struct Follower {
 /// Who has read a key: numbers of clients, which may be gone.
 type Readers = Vec<u64>;
 
+type Table = HashMap<Box<[u8]>, Readers, ahash::RandomState>;
+
 const TABLES: usize = 16;
 
 /// All that is tracked.
 #[derive(Debug, Default)]
 pub struct Tracking {
     followers: RwLock<HashMap<u64, Follower>>,
-    tables: [Mutex<HashMap<Box<[u8]>, Readers, ahash::RandomState>>; TABLES],
+    tables: [Mutex<Table>; TABLES],
     keys: AtomicUsize,
     items: AtomicUsize,
     prefixes: RwLock<BTreeMap<Box<[u8]>, Vec<u64>>>,
@@ -134,7 +136,7 @@ impl Tracking {
         self.items.store(0, Ordering::Relaxed);
     }
 
-    fn table(&self, key: &[u8]) -> &Mutex<HashMap<Box<[u8]>, Readers, ahash::RandomState>> {
+    fn table(&self, key: &[u8]) -> &Mutex<Table> {
         &self.tables[fnv1a(key) as usize % TABLES]
     }
 

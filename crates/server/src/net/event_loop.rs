@@ -16,6 +16,7 @@ use mio::{Events, Poll, Token};
 use respire_engine::{
     Batch, ClientKind, Engine, Flow, Message, Prepared, Published, Session, Worker,
 };
+use respire_keyspace::Prefetch;
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -632,6 +633,15 @@ impl EventLoop {
             let mut prefetch = self.engine.keyspace.prefetch();
             keys.iter().for_each(|key| prefetch.bucket(key));
             keys.iter().for_each(|key| prefetch.entry(key));
+            let elements = self.batch.elements();
+            if !elements.is_empty() {
+                let elements = &elements[..elements.len().min(PREFETCH_MAX)];
+                for step in Prefetch::STEPS {
+                    for element in elements.iter().filter(|e| (e.key as usize) < keys.len()) {
+                        prefetch.element(step, &keys[element.key as usize], element.hash);
+                    }
+                }
+            }
         }
         count
     }

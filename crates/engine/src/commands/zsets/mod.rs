@@ -6,6 +6,8 @@ mod pop;
 pub(super) mod range;
 mod read;
 mod remove;
+#[cfg(test)]
+mod tests;
 
 use respire_datatypes::float::{parse_f64, with_f64_text};
 use respire_datatypes::listpack::Item;
@@ -15,6 +17,9 @@ use respire_resp::{Out, Proto};
 use crate::command::{Flags, Group, Handler, KeySpec, Row};
 use crate::ctx::Ctx;
 use crate::error::Error;
+
+/// Members with their scores, taken out of a set.
+type Members = Vec<(Vec<u8>, f64)>;
 
 const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.union(Flags::FAST);
