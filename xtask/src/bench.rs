@@ -7,6 +7,8 @@
 //! Options: `--rounds N` (5), `--quick` (a tenth of the requests and keys, writes no document), `--only TEXT` (figures
 //! whose name holds TEXT, writes no document), `--respire PATH` (measures this binary and builds none).
 
+mod collections;
+
 use respire_bench::{
     Address, IdleConnections, Load, ProbeReport, Prober, Report, ServerCpu, Target, Workload,
     median, raise_file_limit,
@@ -52,6 +54,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
         Bench::memory_of_keys,
         Bench::memory_of_connections,
         Bench::probed_load,
+        Bench::collections,
+        Bench::memory_of_collections,
+        Bench::publishing,
     ] {
         for figure in measure(&bench)? {
             println!("{}", figure.line());

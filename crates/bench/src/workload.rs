@@ -24,7 +24,8 @@ pub enum Workload {
         reads: u32,
         writes: u32,
     },
-    /// A command line; `__key__` becomes a key and `__data__` the value, in any argument and any number of times.
+    /// A command line; `__key__` becomes a key, `__number__` the digits of one, and `__data__` the value, in any argument
+    /// and any number of times.
     Custom(String),
 }
 
@@ -83,6 +84,7 @@ type Argument = Vec<Piece>;
 enum Piece {
     Text(Vec<u8>),
     Key,
+    Number,
     Data,
 }
 
@@ -117,10 +119,11 @@ fn parse_argument(word: &str) -> Argument {
     let mut pieces = Vec::new();
     let mut rest = word;
     while !rest.is_empty() {
-        let next = [("__key__", Piece::Key), ("__data__", Piece::Data)]
-            .into_iter()
-            .filter_map(|(mark, piece)| rest.find(mark).map(|at| (at, mark.len(), piece)))
-            .min_by_key(|&(at, ..)| at);
+        let next =
+            [("__key__", Piece::Key), ("__number__", Piece::Number), ("__data__", Piece::Data)]
+                .into_iter()
+                .filter_map(|(mark, piece)| rest.find(mark).map(|at| (at, mark.len(), piece)))
+                .min_by_key(|&(at, ..)| at);
         let text_end = next.as_ref().map_or(rest.len(), |&(at, ..)| at);
         if text_end > 0 {
             pieces.push(Piece::Text(rest.as_bytes()[..text_end].to_vec()));
@@ -228,6 +231,7 @@ fn render(weight: u32, arguments: &[Argument], shape: &KeyShape, value: &[u8]) -
             .map(|piece| match piece {
                 Piece::Text(text) => text.len(),
                 Piece::Key => shape.zero.len(),
+                Piece::Number => shape.digits,
                 Piece::Data => value.len(),
             })
             .sum();
@@ -238,6 +242,10 @@ fn render(weight: u32, arguments: &[Argument], shape: &KeyShape, value: &[u8]) -
                 Piece::Key => {
                     bytes.extend_from_slice(&shape.zero);
                     keys.push(bytes.len() - shape.digits);
+                }
+                Piece::Number => {
+                    keys.push(bytes.len());
+                    bytes.resize(bytes.len() + shape.digits, b'0');
                 }
                 Piece::Data => bytes.extend_from_slice(value),
             }
@@ -284,6 +292,11 @@ mod tests {
         assert_eq!(
             batch(Workload::Custom(line.into()), 1, 1),
             "*5 $4 HSET $12 h:key:0007:x $7 a field $0  $16 key:0008key:0009 "
+        );
+        let line = "ZADD z __number__ __key__";
+        assert_eq!(
+            batch(Workload::Custom(line.into()), 1, 1),
+            "*4 $4 ZADD $1 z $3 007 $8 key:0008 "
         );
         assert!(parse_command("SET 'a").is_err());
         assert!(parse_command("  ").is_err());

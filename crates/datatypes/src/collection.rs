@@ -7,6 +7,15 @@ use crate::set::Set;
 use crate::stream::Stream;
 use crate::zset::ZSet;
 
+/// A step on the way to an element of a collection. Each reads what the one before has loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ahead {
+    /// What a small collection consists of, or the head of a large one.
+    Content,
+    Bucket,
+    Element,
+}
+
 /// A collection type.
 pub trait Kind: Sized {
     fn of(collection: &Collection) -> Option<&Self>;
@@ -61,6 +70,16 @@ macro_rules! collections {
         }
 
         impl Collection {
+            /// Takes a step towards loading the element with `hash` into the cache.
+            #[inline]
+            pub fn prefetch(&self, step: Ahead, hash: u64) {
+                match self {
+                    Self::Set(set) => set.prefetch(step, hash),
+                    Self::Hash(fields) => fields.prefetch(step, hash),
+                    _ => {}
+                }
+            }
+
             /// When the first of its elements expires, or did: Unix time in milliseconds.
             #[inline]
             pub fn next_due(&self) -> Option<i64> {

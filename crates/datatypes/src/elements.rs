@@ -16,8 +16,9 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use crate::buffer::size_class;
+use crate::collection::Ahead;
 use crate::hash::Hasher;
-use crate::table::{Place, Table, Word};
+use crate::table::{Place, Table, Word, prefetch};
 
 const STAMP: u8 = 1 << 5;
 const VALUE: u8 = 1 << 6;
@@ -252,6 +253,19 @@ impl Elements {
     /// Bytes of memory: this struct, the table and the elements.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.table.stats().memory + self.bytes
+    }
+
+    /// Takes a step towards loading the element with `hash` into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
+        match step {
+            Ahead::Content => {
+                let head = std::ptr::from_ref(self).cast::<u8>();
+                (0..size_of::<Self>()).step_by(64).for_each(|at| prefetch(head.wrapping_add(at)));
+            }
+            Ahead::Bucket => self.table.prefetch_bucket(hash),
+            Ahead::Element => self.table.prefetch_entry(hash),
+        }
     }
 
     /// The hash that finds `key` in all collections of one keyspace.

@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use crate::collection::Ahead;
 use crate::elements::{Elements, View};
 use crate::hash::Hasher;
 use crate::listpack::{Item, Listpack, Pos};
@@ -141,6 +142,16 @@ impl Hash {
                 let due = size_of::<BTreeSet<(i64, u64)>>() + fields.due.len() * DUE_BYTES;
                 fields.elements.memory() + due
             }
+        }
+    }
+
+    /// Takes a step towards loading the element with `hash` into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
+        match (&self.0, step) {
+            (Repr::Pack(pack) | Repr::Timed(pack), Ahead::Content) => pack.prefetch(),
+            (Repr::Pack(_) | Repr::Timed(_), _) => {}
+            (Repr::Table(fields), step) => fields.elements.prefetch(step, hash),
         }
     }
 

@@ -347,7 +347,7 @@ fn join_runs(value: &mut Vec<u8>, mut at: usize) -> Result<(), Invalid> {
 /// The estimated number of elements of these registers.
 pub fn estimate(registers: &Registers) -> u64 {
     /// 1 / (2 ln 2)
-    const ALPHA: f64 = 0.721_347_520_444_481_703_680;
+    const ALPHA: f64 = 0.721_347_520_444_481_7;
     let mut counts = [0_u32; 64];
     registers.iter().for_each(|register| counts[usize::from(*register)] += 1);
     let m = REGISTERS as f64;

@@ -72,6 +72,11 @@ impl Intset {
         HEADER + self.len() * self.width()
     }
 
+    /// Where the set begins.
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.buffer.as_ptr()
+    }
+
     /// Bytes of memory that are allocated.
     pub fn memory(&self) -> usize {
         self.buffer.len()

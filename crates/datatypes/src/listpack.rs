@@ -13,6 +13,7 @@
 
 use crate::buffer::{reallocate, size_class};
 use crate::integer::{self, MAX_LEN};
+use crate::table::prefetch;
 
 const HEADER: usize = 6;
 const END: u8 = 0xff;
@@ -293,6 +294,13 @@ impl Listpack {
     #[inline]
     pub fn bytes(&self) -> usize {
         u32::from_le_bytes(self.buffer[..4].try_into().expect("four bytes")) as usize
+    }
+
+    /// Begins to load the first bytes of the listpack into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.buffer.as_ptr());
+        prefetch(self.buffer.as_ptr().wrapping_add(64.min(self.buffer.len() - 1)));
     }
 
     /// Bytes of memory that are allocated.

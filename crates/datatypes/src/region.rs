@@ -4,10 +4,19 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::{MmapMut, UncheckedAdvice};
 
 use crate::table::Bucket;
+
+/// Bytes that all regions of the process have mapped.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of tables that were mapped, past the allocator; those given back since do not count.
+pub fn mapped_bytes() -> usize {
+    MAPPED.load(Ordering::Relaxed)
+}
 
 /// Buckets from which an array is mapped: 64 KiB.
 const MAP_FROM: usize = 1024;
@@ -20,6 +29,8 @@ pub(crate) struct Region {
     len: usize,
     /// `None` for an array from the allocator.
     map: Option<MmapMut>,
+    /// Bytes of the map that were given back.
+    given_back: usize,
 }
 
 // SAFETY: the region owns its memory and has no tie to a thread.
@@ -29,7 +40,8 @@ unsafe impl Sync for Region {}
 
 impl Region {
     /// An array of no buckets, without memory.
-    pub(crate) const EMPTY: Self = Self { base: NonNull::dangling(), len: 0, map: None };
+    pub(crate) const EMPTY: Self =
+        Self { base: NonNull::dangling(), len: 0, map: None, given_back: 0 };
 
     pub(crate) fn new(len: usize) -> Self {
         if len == 0 {
@@ -41,13 +53,14 @@ impl Region {
             && let Ok(mut map) = MmapMut::map_anon(layout.size())
         {
             let base = NonNull::new(map.as_mut_ptr().cast()).expect("a map is not at null");
-            return Self { base, len, map: Some(map) };
+            MAPPED.fetch_add(layout.size(), Ordering::Relaxed);
+            return Self { base, len, map: Some(map), given_back: 0 };
         }
         // SAFETY: the size is not zero, as `len` is not.
         let Some(base) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
             handle_alloc_error(layout)
         };
-        Self { base: base.cast(), len, map: None }
+        Self { base: base.cast(), len, map: None, given_back: 0 }
     }
 
     fn layout(len: usize) -> Layout {
@@ -81,12 +94,15 @@ impl Region {
             // SAFETY: the pages hold only drained buckets, that is zeros, and read as zeros afterwards. A refusal
             // costs memory until the region is dropped, nothing else.
             let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, size) };
+            self.given_back += size;
+            MAPPED.fetch_sub(size, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
+        MAPPED.fetch_sub(self.mapped() - self.given_back, Ordering::Relaxed);
         if self.map.is_none() && self.len > 0 {
             // SAFETY: allocated in `new` with the same layout.
             unsafe { dealloc(self.base.as_ptr().cast(), Self::layout(self.len)) }

@@ -5,11 +5,13 @@
 
 use std::collections::HashSet;
 
+use crate::collection::Ahead;
 use crate::elements::Elements;
 use crate::hash::Hasher;
 use crate::integer;
 use crate::intset::Intset;
 use crate::listpack::{Item, Listpack};
+use crate::table::prefetch;
 
 /// Intsets and listpacks get no larger than this, whatever the settings say: each change moves half of one.
 const COMPACT_MAX: usize = 1 << 20;
@@ -116,6 +118,17 @@ impl Set {
             Repr::Ints(ints) => ints.memory(),
             Repr::Pack(pack) => pack.memory(),
             Repr::Table(table) => table.memory(),
+        }
+    }
+
+    /// Takes a step towards loading the element with `hash` into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
+        match (&self.0, step) {
+            (Repr::Ints(ints), Ahead::Content) => prefetch(ints.as_ptr()),
+            (Repr::Pack(pack), Ahead::Content) => pack.prefetch(),
+            (Repr::Ints(_) | Repr::Pack(_), _) => {}
+            (Repr::Table(table), step) => table.prefetch(step, hash),
         }
     }
 

@@ -17,6 +17,7 @@
 use std::ptr::NonNull;
 
 use crate::region::Region;
+pub use crate::region::mapped_bytes;
 
 const SLOTS: usize = 8;
 const LINK: u64 = 1;
@@ -139,7 +140,7 @@ fn range_start(i: usize, n: usize) -> u64 {
 
 /// Hints the processor to load the cache line at `address`.
 #[inline]
-fn prefetch(address: *const u8) {
+pub fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch of any address is without effect other than on the cache.
     unsafe {
@@ -224,6 +225,19 @@ impl Table {
                 prefetch(entry.wrapping_add(63));
             }
         }
+    }
+
+    /// A word with the tag of `hash` in the first bucket of its chain: most likely the one with that hash.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<Word> {
+        if self.main.len() == 0 {
+            return None;
+        }
+        // SAFETY: the bucket is live while the table is borrowed.
+        let slots = unsafe { &(*self.bucket(hash)).slots };
+        let tag = hash as u16;
+        let is_it = |w: &&u64| (**w >> TAG_SHIFT) as u16 == tag && **w & LINK == 0 && **w != 0;
+        slots.iter().find(is_it).map(|word| Word(*word))
     }
 
     /// Finds the word that `wanted` accepts among those of `hash`'s bucket.

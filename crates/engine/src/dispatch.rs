@@ -82,12 +82,22 @@ impl<'a> KeyHashes<'a> {
     }
 }
 
+/// An element of the collection at a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Element {
+    /// Which of the hashes of the window is that of the key.
+    pub key: u32,
+    pub hash: u64,
+}
+
 /// The requests of a window, prepared together: what they will touch is found side by side.
 #[derive(Debug, Default)]
 pub struct Batch {
     hashes: Vec<Hashed>,
     /// Where the keys are in the read buffer, for as long as their shards are not known.
     spans: Vec<Span>,
+    /// Elements of collections that are looked for.
+    elements: Vec<Element>,
     /// The command before: most pipelines repeat one.
     last: Option<&'static Command>,
 }
@@ -98,7 +108,13 @@ impl Batch {
         &self.hashes
     }
 
+    /// The elements that commands of the window look for.
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
     pub fn clear(&mut self) {
+        self.elements.clear();
         self.hashes.clear();
         self.spans.clear();
     }
@@ -197,6 +213,11 @@ impl Engine {
             for i in key_positions(command.row, args) {
                 batch.hashes.push(self.keyspace.half_hashed(args.get(i), db));
                 batch.spans.push(args.span(i));
+            }
+            let element = usize::from(command.row.element);
+            if element > 0 && element < args.len() {
+                let hash = self.keyspace.hasher().hash(args.get(element));
+                batch.elements.push(Element { key: start, hash });
             }
         }
         Prepared { lookup, keys: (start, batch.hashes.len() as u32) }
@@ -452,7 +473,7 @@ impl Engine {
             run(self, worker, session, held, command, args, keys, out)
         };
         if session.tracking.is_some() {
-            self.after_tracked(worker, session, row, &args);
+            self.after_tracked(worker, session, held, row, &args);
         }
         if let Err(error) = outcome {
             out.rewind(mark);
@@ -483,9 +504,15 @@ impl Engine {
         &self,
         worker: &mut Worker,
         session: &mut Session,
+        held: &mut Held<'_>,
         row: &Row,
         args: &Args<'_>,
     ) {
+        // What the transaction has changed so far was changed before this command read it.
+        if session.in_exec && row.has(Flags::READONLY) {
+            let changed = held.take_reported();
+            self.invalidate(&mut worker.outbox, &changed, session.info.id);
+        }
         self.remember_keys(session, &mut worker.outbox, row, args);
         let just_set = std::mem::take(&mut session.caching_just_set);
         // Inside a transaction it counts until the end.

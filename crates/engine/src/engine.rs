@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use respire_datatypes::table::mapped_bytes;
 use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 
 use crate::client::Clients;
@@ -109,6 +110,9 @@ impl Engine {
         if self.cron_paused.load(Ordering::Relaxed) {
             return false;
         }
+        if self.tracking.keys() > 0 {
+            self.limit_tracking(&mut worker.outbox);
+        }
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
         let expire =
@@ -161,12 +165,7 @@ impl Engine {
     }
 
     /// Bytes in use: what is allocated, and the large tables, which are mapped.
-    pub(crate) fn used_memory(&self, held: &Held<'_>) -> u64 {
-        let databases = self.keyspace.databases();
-        let mapped = self.sum_shards(held, |shard| {
-            let tables = (0..databases).map(|db| shard.db(db).stats());
-            tables.map(|(keys, expires)| (keys.mapped + expires.mapped) as u64).sum()
-        });
-        self.host.memory().allocated + mapped
+    pub(crate) fn used_memory(&self) -> u64 {
+        self.host.memory().allocated + mapped_bytes() as u64
     }
 }

@@ -110,16 +110,19 @@ pub trait Host: Send + Sync {
     fn info(&self) -> HostInfo;
 }
 
+/// A message and the thread whose listeners it is for.
+type Letter = (usize, Arc<Published>);
+
 /// A host for an engine without a server: nothing to end, no files. Its clones share what is published: the program
 /// keeps one, and passes the messages on to its sessions.
 #[derive(Debug, Default, Clone)]
 pub struct NoHost {
-    published: Arc<Mutex<Vec<(usize, Arc<Published>)>>>,
+    published: Arc<Mutex<Vec<Letter>>>,
 }
 
 impl NoHost {
     /// The messages that were published since the last call, each with the thread whose listeners it is for.
-    pub fn take_published(&self) -> Vec<(usize, Arc<Published>)> {
+    pub fn take_published(&self) -> Vec<Letter> {
         std::mem::take(&mut self.published.lock())
     }
 }

@@ -33,7 +33,7 @@ pub const REDIS_VERSION: &str = "7.4.0";
 
 pub use client::{ClientInfo, ClientKind, Clients, Usage};
 pub use command::{Command, Flags, Row, lookup, registry};
-pub use dispatch::{Batch, Flow, Prepared};
+pub use dispatch::{Batch, Element, Flow, Prepared};
 pub use engine::Engine;
 pub use error::Error;
 pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, RewriteError, ShutdownRequest};

@@ -24,8 +24,8 @@ pub(crate) struct Queued {
 struct Watched {
     db: usize,
     key: Vec<u8>,
-    /// The key's time had passed already when it was watched: that it goes away is no change.
-    was_expired: bool,
+    /// The key existed when it was watched. If not, that it is past its time is no change.
+    existed: bool,
 }
 
 /// The transaction of a session.
@@ -80,11 +80,11 @@ impl Transaction {
     }
 
     /// Notes a key as watched, unless it is already. Returns the flag to be raised when it changes.
-    pub(crate) fn watch(&mut self, db: usize, key: &[u8], was_expired: bool) -> Option<WatchFlag> {
+    pub(crate) fn watch(&mut self, db: usize, key: &[u8], existed: bool) -> Option<WatchFlag> {
         if self.watched.iter().any(|watched| watched.db == db && watched.key == key) {
             return None;
         }
-        self.watched.push(Watched { db, key: key.to_vec(), was_expired });
+        self.watched.push(Watched { db, key: key.to_vec(), existed });
         Some(self.flag.clone())
     }
 
@@ -124,8 +124,8 @@ impl Session {
 
 impl Engine {
     /// EXEC: runs the queue with every shard held that it, or a watched key, is in.
-    pub(crate) fn exec<'e>(
-        &'e self,
+    pub(crate) fn exec(
+        &self,
         worker: &mut Worker,
         session: &mut Session,
         out: &mut Out,
@@ -192,7 +192,7 @@ impl Engine {
     /// Whether a watched key has changed, or its time has passed since it was watched.
     fn is_stale(&self, held: &Held<'_>, transaction: &Transaction, now_ms: i64) -> bool {
         transaction.flag.is_raised()
-            || transaction.watched.iter().filter(|watched| !watched.was_expired).any(|watched| {
+            || transaction.watched.iter().filter(|watched| watched.existed).any(|watched| {
                 let key = self.keyspace.key(&watched.key);
                 let found = held.shard(key.shard).db(watched.db).find(&key, now_ms);
                 matches!(found, Found::Expired)

@@ -42,19 +42,25 @@ impl Topic {
     }
 }
 
+/// What is published, shared by the messages that it becomes.
+#[derive(Debug)]
+struct Content {
+    channel: Box<[u8]>,
+    message: Box<[u8]>,
+}
+
 /// A message for the listeners of one channel or pattern.
 #[derive(Debug)]
 pub struct Published {
     topic: Topic,
     /// The channel or pattern that was subscribed to.
     name: Box<[u8]>,
-    /// The channel and the message.
-    content: Arc<(Box<[u8]>, Box<[u8]>)>,
+    content: Arc<Content>,
     encoded: [OnceLock<Arc<[u8]>>; 2],
 }
 
 impl Published {
-    fn new(topic: Topic, name: &[u8], content: &Arc<(Box<[u8]>, Box<[u8]>)>) -> Arc<Self> {
+    fn new(topic: Topic, name: &[u8], content: &Arc<Content>) -> Arc<Self> {
         let content = Arc::clone(content);
         Arc::new(Self { topic, name: name.into(), content, encoded: Default::default() })
     }
@@ -70,8 +76,8 @@ impl Published {
             if self.topic == Topic::Pattern {
                 out.bulk(&self.name);
             }
-            out.bulk(&self.content.0);
-            out.bulk(&self.content.1);
+            out.bulk(&self.content.channel);
+            out.bulk(&self.content.message);
             out.to_vec().into()
         })
     }
@@ -132,7 +138,7 @@ impl PubSub {
         if self.used.load(Ordering::Relaxed) == 0 {
             return 0;
         }
-        let content = Arc::new((Box::from(channel), Box::from(message)));
+        let content = Arc::new(Content { channel: channel.into(), message: message.into() });
         let send = |topic, name: &[u8], counts: &Counts| {
             let published = Published::new(topic, name, &content);
             for (thread, _) in counts {

@@ -85,7 +85,7 @@ impl Engine {
     /// Takes a sample of the counters. To be called about ten times a second, from any thread that holds no shard.
     pub fn sample(&self) {
         self.samples.add(self.clock.monotonic_ns(), self.stats.totals());
-        self.samples.note_memory(self.used_memory(&self.keyspace.hold_nothing()));
+        self.samples.note_memory(self.used_memory());
     }
 }
 

@@ -53,13 +53,15 @@ struct Follower {
 /// Who has read a key: numbers of clients, which may be gone.
 type Readers = Vec<u64>;
 
+type Table = HashMap<Box<[u8]>, Readers, ahash::RandomState>;
+
 const TABLES: usize = 16;
 
 /// All that is tracked.
 #[derive(Debug, Default)]
 pub struct Tracking {
     followers: RwLock<HashMap<u64, Follower>>,
-    tables: [Mutex<HashMap<Box<[u8]>, Readers, ahash::RandomState>>; TABLES],
+    tables: [Mutex<Table>; TABLES],
     keys: AtomicUsize,
     items: AtomicUsize,
     prefixes: RwLock<BTreeMap<Box<[u8]>, Vec<u64>>>,
@@ -134,7 +136,7 @@ impl Tracking {
         self.items.store(0, Ordering::Relaxed);
     }
 
-    fn table(&self, key: &[u8]) -> &Mutex<HashMap<Box<[u8]>, Readers, ahash::RandomState>> {
+    fn table(&self, key: &[u8]) -> &Mutex<Table> {
         &self.tables[fnv1a(key) as usize % TABLES]
     }
 
@@ -263,6 +265,11 @@ impl Engine {
                 self.tracking.remember(args.get(i), session.info.id);
             }
         }
+        self.limit_tracking(outbox);
+    }
+
+    /// Forgets keys where more are remembered than configured, and tells of them.
+    pub(crate) fn limit_tracking(&self, outbox: &mut Vec<Delivery>) {
         let max = self.config.load().tracking_table_max_keys as usize;
         while max > 0 && self.tracking.keys() > max {
             let Some(key) = self.tracking.any_key() else { break };

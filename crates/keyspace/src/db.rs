@@ -134,6 +134,13 @@ impl Db {
         }
     }
 
+    /// The entry of the key with this hash, or of another one that looks like it; a guess that costs little.
+    #[inline]
+    pub(crate) fn likely(&self, hash: u64) -> Option<EntryRef<'_>> {
+        // SAFETY: as in `place`.
+        self.keys.likely(hash).map(|word| unsafe { Entry::in_word(word).as_ref() })
+    }
+
     fn hash_of(hasher: &Hasher) -> impl Fn(Word) -> u64 {
         // SAFETY: words in a table have live entries.
         move |word| hasher.hash(unsafe { Entry::in_word(word).as_ref() }.key())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use respire_datatypes::collection::Ahead;
 use respire_datatypes::hash::Hasher;
 use smallvec::SmallVec;
 
@@ -131,7 +132,38 @@ pub struct Prefetch<'k> {
     held: HeldNow<'k>,
 }
 
+/// What is loaded next on the way to an element of a collection. Each step reads what the one before has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrefetchStep {
+    Collection,
+    Within(Ahead),
+}
+
 impl Prefetch<'_> {
+    /// The steps to an element, in order, once the key's entry has been asked for.
+    pub const STEPS: [PrefetchStep; 4] = [
+        PrefetchStep::Collection,
+        PrefetchStep::Within(Ahead::Content),
+        PrefetchStep::Within(Ahead::Bucket),
+        PrefetchStep::Within(Ahead::Element),
+    ];
+
+    /// Takes a step towards the element with `hash` of the collection at a key.
+    #[inline]
+    pub fn element(&mut self, step: PrefetchStep, key: &Hashed, hash: u64) {
+        if let Some(shard) = self.held.shard(key.shard)
+            && let Some(entry) = shard.db(key.db as usize).likely(key.hash)
+            && let Some(collection) = entry.collection()
+        {
+            match step {
+                PrefetchStep::Collection => {
+                    respire_datatypes::table::prefetch(std::ptr::from_ref(collection).cast());
+                }
+                PrefetchStep::Within(step) => collection.prefetch(step, hash),
+            }
+        }
+    }
+
     /// Asks for the bucket of a key.
     #[inline]
     pub fn bucket(&mut self, key: &Hashed) {

@@ -19,7 +19,7 @@ pub use db::{Db, Found};
 pub use entry::{EntryRef, Heap, NewValue, StrRef, Value};
 pub use expire::{ExpireStep, Thinned};
 pub use hash::{Key, fnv1a};
-pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch};
+pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, PrefetchStep};
 pub use lock::{Held, Mode};
 pub use shard::{EntryMut, Shard, Ttl};
 pub use waiting::{ReadyKey, Ticket};

@@ -106,16 +106,14 @@ impl Shard {
     fn changed(&mut self, db: usize, key: &[u8]) {
         self.changes += 1;
         if self.observed {
+            self.watches.changed(db, key);
             self.tell_changed(db, key);
         }
     }
 
-    /// Tells those who want to know of a change.
+    /// Tells those who want to know of a change, watchers apart.
     #[cold]
     fn tell_changed(&mut self, db: usize, key: &[u8]) {
-        if !self.watches.is_empty() {
-            self.watches.changed(db, key);
-        }
         if !self.waiting.is_empty() {
             self.waiting.changed(db, key);
         }
@@ -206,7 +204,11 @@ impl Shard {
         let heap = self.dbs[db].remove(place, key.hash);
         self.discard(heap);
         self.expired += 1;
-        self.changed(db, key.bytes);
+        self.changes += 1;
+        if self.observed {
+            self.watches.expired(db, key.bytes);
+            self.tell_changed(db, key.bytes);
+        }
     }
 
     /// The entry of `key`, to be changed; `None` if there is none. An expired one is deleted on the way.
@@ -297,8 +299,9 @@ impl Shard {
     }
 
     /// Tells `flag` when `key` changes, or is deleted, from now on.
-    pub fn watch(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
-        self.watches.add(db, key, flag);
+    /// `existed` says whether it is there now.
+    pub fn watch(&mut self, db: usize, key: &[u8], flag: &WatchFlag, existed: bool) {
+        self.watches.add(db, key, flag, existed);
         self.note_observers();
     }
 

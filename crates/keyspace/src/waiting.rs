@@ -65,10 +65,13 @@ pub struct ReadyKey {
     pub key: Box<[u8]>,
 }
 
+/// Clients that wait for one key, the longest first.
+type Queue = VecDeque<Arc<Ticket>>;
+
 /// The queues of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    queues: HashMap<(usize, Box<[u8]>), VecDeque<Arc<Ticket>>>,
+    queues: HashMap<(usize, Box<[u8]>), Queue>,
     ready: Vec<ReadyKey>,
     /// Tickets in the queues that name other shards, too.
     wide: usize,

@@ -22,10 +22,18 @@ impl WatchFlag {
     }
 }
 
+/// Who watches a key.
+#[derive(Debug)]
+struct Watcher {
+    flag: WatchFlag,
+    /// The key existed when it was first watched. If not, that it expires is no change: it had, or it has changed before.
+    existed: bool,
+}
+
 /// The watched keys of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
-    keys: HashMap<(usize, Box<[u8]>), Vec<WatchFlag>>,
+    keys: HashMap<(usize, Box<[u8]>), Vec<Watcher>>,
 }
 
 impl Watches {
@@ -34,14 +42,15 @@ impl Watches {
         self.keys.is_empty()
     }
 
-    pub(crate) fn add(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
-        self.keys.entry((db, key.into())).or_default().push(flag.clone());
+    pub(crate) fn add(&mut self, db: usize, key: &[u8], flag: &WatchFlag, existed: bool) {
+        let watcher = Watcher { flag: flag.clone(), existed };
+        self.keys.entry((db, key.into())).or_default().push(watcher);
     }
 
     pub(crate) fn remove(&mut self, db: usize, key: &[u8], flag: &WatchFlag) {
         let at = (db, key.into());
         if let Some(flags) = self.keys.get_mut(&at) {
-            flags.retain(|f| !f.is(flag));
+            flags.retain(|watcher| !watcher.flag.is(flag));
             if flags.is_empty() {
                 self.keys.remove(&at);
             }
@@ -49,16 +58,22 @@ impl Watches {
     }
 
     pub(crate) fn changed(&self, db: usize, key: &[u8]) {
-        for flag in self.keys.get(&(db, key.into())).into_iter().flatten() {
-            flag.raise();
+        for watcher in self.keys.get(&(db, key.into())).into_iter().flatten() {
+            watcher.flag.raise();
         }
+    }
+
+    /// A key was deleted because its time had passed.
+    pub(crate) fn expired(&self, db: usize, key: &[u8]) {
+        let watchers = self.keys.get(&(db, key.into())).into_iter().flatten();
+        watchers.filter(|watcher| watcher.existed).for_each(|watcher| watcher.flag.raise());
     }
 
     /// Raises the flags of the watched keys of `db` that `exists` tells to be affected.
     pub(crate) fn changed_where(&self, db: usize, mut affected: impl FnMut(&[u8]) -> bool) {
         for ((watched_db, key), flags) in &self.keys {
             if *watched_db == db && affected(key) {
-                flags.iter().for_each(WatchFlag::raise);
+                flags.iter().for_each(|watcher| watcher.flag.raise());
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The `respire` binary: the server, or its benchmark.
 
+mod allocator;
+
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ use respire::{Action, Options, Server, read_command_line};
 use respire_bench::Embedded;
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// Options of the allocator, which reads them before anything else runs. A background thread: what was freed goes back to
 /// the system even if nobody allocates any more.

@@ -130,7 +130,7 @@ fn stream_info(value: &Value) -> Value {
             Value::Map(pairs.map(|(name, value)| pair(name, value)).collect())
         }
         // In RESP2, maps are lists of names and values in turn.
-        Value::Array(flat) if flat.len() % 2 == 0 && flat.iter().any(|name| own(name)) => {
+        Value::Array(flat) if flat.len() % 2 == 0 && flat.iter().any(own) => {
             let pairs = flat.chunks(2).filter(|pair| keep(&pair[0]));
             let pairs = pairs.map(|both| pair(&both[0], &both[1]));
             Value::Array(pairs.flat_map(|(name, value)| [name, value]).collect())

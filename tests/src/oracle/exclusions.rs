@@ -29,7 +29,7 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("HELLO 2, HELLO 3 in MULTI", "switches the protocol in the middle of EXEC's reply"),
     out("SCAN in MULTI", "the cursor is the server's own, and EXEC gives no chance to follow it"),
     out("DEBUG STRINGMATCH-LEN", "newer than Redis 7.0"),
-    out("DEBUG QUICKLIST-PACKED-THRESHOLD", "there are no lists yet"),
+    out("DEBUG QUICKLIST-PACKED-THRESHOLD", "list-max-listpack-size decides here"),
     out("DEBUG REPLYBUFFER", "reply buffers belong to threads here, not to clients"),
     out("COMMAND GETKEYS with one argument", "the arity is that of Redis 7.2"),
     out("the number of OBJECT REFCOUNT", "it depends on how a small integer came about"),
@@ -96,7 +96,7 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         command: "XREADGROUP",
-        redis: "-ERR Unbalanced XREADGROUP list",
+        redis: "-ERR Unbalanced XREAD list",
         respire: "-ERR Unbalanced 'xreadgroup' list",
         reason: "the text is that of Redis 7.2",
     },

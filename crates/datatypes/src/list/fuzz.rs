@@ -63,9 +63,24 @@ fn remove_equal(model: &mut VecDeque<Vec<u8>>, text: &[u8], limit: usize, from: 
     limit - left
 }
 
+fn some_limits(rng: &mut fastrand::Rng) -> ListLimits {
+    let limits = ListLimits::new(LIMITS[rng.usize(0..LIMITS.len())]);
+    if rng.u8(0..4) == 0 { limits.with_apart(rng.usize(1..20)) } else { limits }
+}
+
+/// Compares the elements from `index` on, and those in front of it.
+fn check_around(list: &List, model: &VecDeque<Vec<u8>>, index: usize, limit: usize) {
+    assert_eq!(list.get(index).map(|e| e.to_vec()).as_ref(), model.get(index));
+    let expected: Vec<_> = model.iter().skip(index).take(limit).cloned().collect();
+    assert!(forwards(list, index, limit) == expected);
+    let skip = model.len() - index;
+    let expected: Vec<_> = model.iter().rev().skip(skip).take(limit).cloned().collect();
+    assert!(backwards(list, index, limit) == expected);
+}
+
 fn history(seed: u64, steps: usize) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut limits = ListLimits::new(LIMITS[rng.usize(0..LIMITS.len())]);
+    let mut limits = some_limits(&mut rng);
     let mut list = List::new();
     let mut model: VecDeque<Vec<u8>> = VecDeque::new();
     for step in 0..steps {
@@ -111,27 +126,15 @@ fn history(seed: u64, steps: usize) {
             20 if rng.u8(0..10) == 0 => {
                 let n = rng.usize(0..=len + 1);
                 list.remove(end, n, limits);
-                for _ in 0..n.min(len) {
-                    match end {
-                        End::Front => model.pop_front(),
-                        End::Back => model.pop_back(),
-                    };
+                let gone = n.min(len);
+                match end {
+                    End::Front => drop(model.drain(..gone)),
+                    End::Back => model.truncate(len - gone),
                 }
                 check(&list, &model);
             }
-            21 if rng.u8(0..50) == 0 => {
-                limits = ListLimits::new(LIMITS[rng.usize(0..LIMITS.len())])
-            }
-            _ => {
-                let index = rng.usize(0..=len);
-                assert_eq!(list.get(index).map(|e| e.to_vec()).as_ref(), model.get(index));
-                let limit = rng.usize(1..20);
-                let expected: Vec<_> = model.iter().skip(index).take(limit).cloned().collect();
-                assert!(forwards(&list, index, limit) == expected);
-                let skip = len - index;
-                let expected: Vec<_> = model.iter().rev().skip(skip).take(limit).cloned().collect();
-                assert!(backwards(&list, index, limit) == expected);
-            }
+            21 if rng.u8(0..50) == 0 => limits = some_limits(&mut rng),
+            _ => check_around(&list, &model, rng.usize(0..=len), rng.usize(1..20)),
         }
         if step % 100 == 0 {
             check(&list, &model);

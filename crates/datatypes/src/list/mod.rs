@@ -100,6 +100,7 @@ impl Element<'_> {
             (Self::Int(a), Item::Int(b)) => *a == b,
             (Self::Bytes(a), Item::Bytes(b)) => *a == b,
             (Self::Shared(a), Item::Bytes(b)) => &a[..] == b,
+            (Self::Shared(a), Item::Int(b)) => &a[..] == format_i64(b, &mut [0; MAX_LEN]),
             _ => false,
         }
     }
@@ -178,9 +179,18 @@ impl List {
         }
     }
 
+    /// The limits for elements of this list: while it is one block, none is kept apart.
+    #[inline]
+    fn limits(&self, limits: ListLimits) -> ListLimits {
+        match self.form {
+            Form::One(_) => limits.with_apart(usize::MAX),
+            Form::Many(_) => limits,
+        }
+    }
+
     #[inline]
     pub fn push(&mut self, end: End, element: NewElement<'_>, limits: ListLimits) {
-        let element = Incoming::new(element, limits);
+        let element = Incoming::new(element, self.limits(limits));
         match &mut self.form {
             Form::Many(deque) => deque.push(end, element, limits),
             Form::One(block) => match &element {
@@ -263,7 +273,7 @@ impl List {
 
     /// Replaces the element number `index`, which must exist.
     pub fn set(&mut self, index: usize, element: NewElement<'_>, limits: ListLimits) {
-        let element = Incoming::new(element, limits);
+        let element = Incoming::new(element, self.limits(limits));
         if let (Form::One(block), Incoming::Packed(packed)) = (&mut self.form, &element)
             && block.used() - block.bytes_of(index) + packed.total() <= limits.bytes
         {
@@ -279,7 +289,7 @@ impl List {
         if index == self.len() {
             return self.push(End::Back, element, limits);
         }
-        let element = Incoming::new(element, limits);
+        let element = Incoming::new(element, self.limits(limits));
         if let (Form::One(block), Incoming::Packed(packed)) = (&mut self.form, &element)
             && limits.admit(block, packed.total())
         {

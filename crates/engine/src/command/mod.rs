@@ -172,6 +172,8 @@ pub struct Row {
     pub extra_categories: &'static [&'static str],
     /// Hints for clients that COMMAND INFO gives, in Redis's words.
     pub tips: &'static [&'static str],
+    /// The argument that is looked up among the elements of the first key, so that it can be loaded ahead; 0 is none.
+    pub element: u8,
 }
 
 /// What is shown in place of a secret argument.
@@ -201,6 +203,7 @@ impl Row {
             secret: nothing_secret,
             extra_categories: &[],
             tips: &[],
+            element: 0,
         }
     }
 
@@ -227,6 +230,11 @@ impl Row {
 
     pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
         self.tips = tips;
+        self
+    }
+
+    pub const fn element(mut self, position: u8) -> Self {
+        self.element = position;
         self
     }
 

@@ -202,10 +202,7 @@ fn weigh(
     };
     let mut weighed = Vec::with_capacity(elements.len());
     for element in elements {
-        let named = match query.by {
-            Some(pattern) => Some(look_up(ctx, pattern, &element)),
-            None => None,
-        };
+        let named = query.by.map(|pattern| look_up(ctx, pattern, &element));
         let weight = match named {
             Some(text) if query.alphabetic => Weight::Text(text),
             Some(None) => Weight::Number(0.0),

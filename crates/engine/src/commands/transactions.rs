@@ -81,9 +81,9 @@ fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
         let key = ctx.key(i);
         let (db, now) = (ctx.data.db, ctx.data.now_ms);
         let shard = ctx.data.held.shard_mut(key.shard);
-        let was_expired = matches!(shard.db(db).find(&key, now), respire_keyspace::Found::Expired);
-        if let Some(flag) = ctx.session.transaction.watch(db, key.bytes, was_expired) {
-            shard.watch(db, key.bytes, &flag);
+        let existed = shard.db(db).find(&key, now).live().is_some();
+        if let Some(flag) = ctx.session.transaction.watch(db, key.bytes, existed) {
+            shard.watch(db, key.bytes, &flag, existed);
         }
     }
     ctx.session.publish_transaction();
@@ -99,4 +99,33 @@ fn unwatch(ctx: &mut Ctx<'_, '_>) -> Outcome {
     ctx.session.publish_transaction();
     ctx.out.ok();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    #[test]
+    fn what_had_expired_before_it_was_watched_may_go() {
+        let mut h = Harness::new();
+        h.line("SET x v PX 1");
+        h.advance_ms(5);
+        h.line("WATCH x");
+        assert_eq!(h.line("EXISTS x"), ":0\r\n");
+        h.line("MULTI");
+        assert_eq!(h.line("EXEC"), "*0\r\n");
+        h.line("SET x v PX 1");
+        h.line("WATCH x");
+        h.advance_ms(5);
+        h.line("EXISTS x");
+        h.line("MULTI");
+        assert_eq!(h.line("EXEC"), "*-1\r\n");
+        h.line("SET x v PX 1");
+        h.advance_ms(5);
+        h.line("SELECT 1");
+        h.line("WATCH x");
+        h.line("SWAPDB 0 1");
+        h.line("MULTI");
+        assert_eq!(h.line("EXEC"), "*0\r\n", "an expired key has come to where there was none");
+    }
 }

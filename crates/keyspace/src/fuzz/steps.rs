@@ -286,7 +286,7 @@ impl Run {
             return;
         }
         let flag = WatchFlag::default();
-        self.shard.watch(db, bytes, &flag);
+        self.shard.watch(db, bytes, &flag, true);
         self.watches.push(Watch { db, key: bytes.to_vec(), flag, raised: false });
     }
 

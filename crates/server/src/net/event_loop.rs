@@ -16,6 +16,7 @@ use mio::{Events, Poll, Token};
 use respire_engine::{
     Batch, ClientKind, Engine, Flow, Message, Prepared, Published, Session, Worker,
 };
+use respire_keyspace::Prefetch;
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
@@ -391,7 +392,8 @@ impl EventLoop {
         };
         let full = got == READ_CHUNK;
         connection.readable = full || (connection.read_closed && got > 0);
-        if connection.readable {
+        // A reply to a large request may have listed it already; nobody is read twice in a turn.
+        if connection.readable && !connection.listed {
             connection.listed = true;
             self.ready.push(i);
         }
@@ -475,8 +477,10 @@ impl EventLoop {
                 return self.execute_large(i);
             }
             if taken >= LARGE_TURN {
-                connection.listed = true;
-                self.ready.push(i);
+                if !connection.listed {
+                    connection.listed = true;
+                    self.ready.push(i);
+                }
                 return false;
             }
             let got = match large.direct() {
@@ -629,6 +633,15 @@ impl EventLoop {
             let mut prefetch = self.engine.keyspace.prefetch();
             keys.iter().for_each(|key| prefetch.bucket(key));
             keys.iter().for_each(|key| prefetch.entry(key));
+            let elements = self.batch.elements();
+            if !elements.is_empty() {
+                let elements = &elements[..elements.len().min(PREFETCH_MAX)];
+                for step in Prefetch::STEPS {
+                    for element in elements.iter().filter(|e| (e.key as usize) < keys.len()) {
+                        prefetch.element(step, &keys[element.key as usize], element.hash);
+                    }
+                }
+            }
         }
         count
     }

@@ -59,7 +59,8 @@ pub(crate) const ROWS: &[Row] = &[
         WRITE_FAST,
         DELETES,
         ["2.0.0", EACH_FIELD, "Removes fields from a hash.", "key field [field ...]"],
-    ),
+    )
+    .element(2),
     row(
         "hexists",
         3,
@@ -67,7 +68,8 @@ pub(crate) const ROWS: &[Row] = &[
         READ_FAST,
         LOOKS,
         ["2.0.0", "O(1)", "Tells whether a hash has a field.", "key field"],
-    ),
+    )
+    .element(2),
     row(
         "hexpire",
         -6,
@@ -114,7 +116,8 @@ pub(crate) const ROWS: &[Row] = &[
         READ_FAST,
         READS,
         ["2.0.0", "O(1)", "Returns the value of a field.", "key field"],
-    ),
+    )
+    .element(2),
     row(
         "hgetall",
         2,
@@ -123,6 +126,7 @@ pub(crate) const ROWS: &[Row] = &[
         READS,
         ["2.0.0", EVERY_FIELD, "Returns all fields of a hash with their values.", "key"],
     )
+    .element(1)
     .tips(UNORDERED),
     row(
         "hgetdel",
@@ -163,7 +167,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Adds a number to the integer in a field; a missing field counts as 0.",
             "key field increment",
         ],
-    ),
+    )
+    .element(2),
     row(
         "hincrbyfloat",
         4,
@@ -176,7 +181,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Adds a decimal fraction to the number in a field; a missing field counts as 0.",
             "key field increment",
         ],
-    ),
+    )
+    .element(2),
     row(
         "hkeys",
         2,
@@ -201,7 +207,8 @@ pub(crate) const ROWS: &[Row] = &[
         READ_FAST,
         READS,
         ["2.0.0", EACH_FIELD, "Returns the values of several fields.", "key field [field ...]"],
-    ),
+    )
+    .element(2),
     row(
         "hmset",
         -4,
@@ -214,7 +221,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Sets fields of a hash; a missing key counts as an empty hash.",
             "key field value [field value ...]",
         ],
-    ),
+    )
+    .element(2),
     row(
         "hpersist",
         -5,
@@ -321,7 +329,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Sets fields of a hash; a missing key counts as an empty hash.",
             "key field value [field value ...]",
         ],
-    ),
+    )
+    .element(2),
     row(
         "hsetex",
         -6,
@@ -343,7 +352,8 @@ pub(crate) const ROWS: &[Row] = &[
         GROW_FAST,
         INSERTS,
         ["2.0.0", "O(1)", "Sets a field if it is missing.", "key field value"],
-    ),
+    )
+    .element(2),
     row(
         "hstrlen",
         3,
@@ -351,7 +361,8 @@ pub(crate) const ROWS: &[Row] = &[
         READ_FAST,
         LOOKS,
         ["3.2.0", "O(1)", "Returns the length of the value of a field.", "key field"],
-    ),
+    )
+    .element(2),
     row(
         "httl",
         -5,

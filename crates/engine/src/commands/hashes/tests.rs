@@ -1,5 +1,7 @@
 //! Tests of the commands on hashes: encodings, fields that expire, and events.
 
+use std::collections::BTreeMap;
+
 use crate::harness::{Harness, START_MS};
 use crate::notify::Classes;
 
@@ -254,5 +256,91 @@ fn events_come_as_in_redis() {
             })
             .collect();
         assert_eq!(told.join(", "), expected, "{line}");
+    }
+}
+
+type Model = BTreeMap<String, BTreeMap<String, Option<i64>>>;
+
+/// Changes a hash in a random way, in the engine and in the model.
+fn step(h: &mut Harness, model: &mut Model, rng: &mut fastrand::Rng, now: i64) {
+    let (key, other) = (format!("k{}", rng.u32(..4)), format!("k{}", rng.u32(..4)));
+    let (field, ms) = (format!("f{}", rng.u32(..5)), rng.i64(1..30));
+    match rng.u32(..12) {
+        0..3 => {
+            h.line(&format!("HSET {key} {field} v"));
+            model.entry(key).or_default().insert(field, None);
+        }
+        3..6 => {
+            h.line(&format!("HPEXPIRE {key} {ms} FIELDS 1 {field}"));
+            if let Some(at) = model.get_mut(&key).and_then(|hash| hash.get_mut(&field)) {
+                *at = Some(now + ms);
+            }
+        }
+        6 => {
+            h.line(&format!("HPERSIST {key} FIELDS 1 {field}"));
+            if let Some(at) = model.get_mut(&key).and_then(|hash| hash.get_mut(&field)) {
+                *at = None;
+            }
+        }
+        7 => {
+            h.line(&format!("HDEL {key} {field}"));
+            model.entry(key).or_default().remove(&field);
+        }
+        8 => {
+            h.line(&format!("RENAME {key} {other}"));
+            if let Some(hash) = model.remove(&key) {
+                model.insert(other, hash);
+            }
+        }
+        9 => {
+            h.line(&format!("COPY {key} {other} REPLACE"));
+            if let Some(hash) = model.get(&key).cloned() {
+                model.insert(other, hash);
+            }
+        }
+        10 => {
+            let line = rng.choice(["DEL", "UNLINK"]).unwrap_or("DEL");
+            h.line(&format!("{line} {key}"));
+            model.remove(&key);
+        }
+        _ => {
+            // A string takes the hash's place, and goes again.
+            h.line(&format!("SET {key} text"));
+            h.line(&format!("GETDEL {key}"));
+            model.remove(&key);
+        }
+    }
+    model.retain(|_, hash| !hash.is_empty());
+}
+
+#[test]
+fn upkeep_finds_every_hash_with_expired_fields() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for entries in [128, 3, 0].repeat(20) {
+        let mut h = Harness::with_settings(|settings| settings.hash_max_listpack_entries = entries);
+        let (mut model, mut now) = (Model::new(), START_MS);
+        for _ in 0..200 {
+            step(&mut h, &mut model, &mut rng, now);
+            let pass = rng.i64(0..6);
+            h.advance_ms(pass);
+            now += pass;
+            h.line("PING");
+            for shard in 0..h.engine.keyspace.shard_count() as u32 {
+                while h.engine.upkeep(&mut h.worker, shard, u64::MAX) {}
+            }
+            model.values_mut().for_each(|hash| hash.retain(|_, at| at.is_none_or(|at| at > now)));
+            model.retain(|_, hash| !hash.is_empty());
+            assert_eq!(h.line("DBSIZE"), format!(":{}\r\n", model.len()));
+            for (key, hash) in &model {
+                assert_eq!(h.line(&format!("HLEN {key}")), format!(":{}\r\n", hash.len()));
+                for (field, at) in hash {
+                    let left = at.map_or(-1, |at| at - now);
+                    let reply = h.line(&format!("HPTTL {key} FIELDS 1 {field}"));
+                    assert_eq!(reply, format!("*1\r\n:{left}\r\n"));
+                }
+            }
+        }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct MemoryFigures {
 impl MemoryFigures {
     pub(crate) fn of(engine: &Engine, held: &Held<'_>) -> Self {
         let process = engine.host.memory();
-        let used = engine.used_memory(held);
+        let used = engine.used_memory();
         let (startup, peak) = engine.samples.note_memory(used);
         let clients = engine.clients.list();
         let clients = clients.iter().map(|c| c.usage.total.load(Ordering::Relaxed)).sum();

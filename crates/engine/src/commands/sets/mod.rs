@@ -60,7 +60,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Adds members to a set; a missing key counts as an empty set.",
             "key member [member ...]",
         ],
-    ),
+    )
+    .element(2),
     row(
         "scard",
         2,
@@ -143,7 +144,8 @@ pub(crate) const ROWS: &[Row] = &[
         READ_FAST,
         LOOKS,
         ["1.0.0", "O(1)", "Tells whether a set has a member.", "key member"],
-    ),
+    )
+    .element(2),
     row(
         "smembers",
         2,
@@ -173,7 +175,8 @@ pub(crate) const ROWS: &[Row] = &[
         WRITE_FAST,
         MOVES,
         ["1.0.0", "O(1)", "Moves a member from one set to another.", "source destination member"],
-    ),
+    )
+    .element(3),
     row(
         "spop",
         -2,
@@ -209,7 +212,8 @@ pub(crate) const ROWS: &[Row] = &[
             "Removes members from a set.",
             "key member [member ...]",
         ],
-    ),
+    )
+    .element(2),
     row(
         "sscan",
         -3,

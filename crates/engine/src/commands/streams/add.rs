@@ -234,11 +234,6 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let key = ctx.key(1);
     let mut stream = ctx.data.edit::<Stream>(&key)?.ok_or(Error::NO_SUCH_KEY)?;
-    if id < stream.max_deleted() {
-        return Err(Error::fixed(
-            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
-        ));
-    }
     if !stream.is_empty() {
         if id < stream.last_entry_id() {
             return Err(Error::fixed(
@@ -250,6 +245,11 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_, '_>) -> Outcome {
                 "ERR The entries_added specified in XSETID is smaller than the target stream length",
             ));
         }
+    }
+    if id < stream.max_deleted() {
+        return Err(Error::fixed(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
     }
     stream.set_last_id(id);
     if let Some(added) = added {

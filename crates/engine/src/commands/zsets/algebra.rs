@@ -10,6 +10,7 @@ use respire_datatypes::listpack::Item;
 use respire_datatypes::set::Set;
 use respire_datatypes::zset::ZSet;
 
+use super::Members;
 use super::{parse_score, range, reply_entry, reply_members_head};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
@@ -184,8 +185,6 @@ impl<'a> Source<'a> {
         if score.is_nan() { 0.0 } else { score }
     }
 }
-
-type Members = Vec<(Vec<u8>, f64)>;
 
 fn union(sources: &[Source<'_>], aggregate: Aggregate) -> Members {
     let mut found: HashMap<Vec<u8>, f64, ahash::RandomState> = HashMap::default();

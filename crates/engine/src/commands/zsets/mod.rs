@@ -18,6 +18,9 @@ use crate::command::{Flags, Group, Handler, KeySpec, Row};
 use crate::ctx::Ctx;
 use crate::error::Error;
 
+/// Members with their scores, taken out of a set.
+type Members = Vec<(Vec<u8>, f64)>;
+
 const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.union(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.union(Flags::DENYOOM);

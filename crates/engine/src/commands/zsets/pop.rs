@@ -7,6 +7,7 @@ use respire_datatypes::zset::ZSet;
 use respire_keyspace::Key;
 use respire_resp::Proto;
 
+use super::Members;
 use super::range::owned;
 use super::reply_score;
 use crate::blocking::{Wait, Wants, timeout_of_seconds};
@@ -77,7 +78,7 @@ fn take(
     key: &Key<'_>,
     end: End,
     count: usize,
-) -> Result<Option<Vec<(Vec<u8>, f64)>>, Error> {
+) -> Result<Option<Members>, Error> {
     let Some(mut editing) = ctx.data.edit::<ZSet>(key)? else { return Ok(None) };
     let set: &mut ZSet = &mut editing;
     let len = set.len();
