@@ -182,9 +182,15 @@ const OURS: &[&str] = &[
 ];
 
 /// Facts that differ on purpose: the command, the fact and the reason.
-const DIFFERENT: &[(&str, &str, &str)] =
-    &[("command|getkeys", "arity", FROM_7_2), ("command|getkeysandflags", "arity", FROM_7_2)];
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("command|getkeys", "arity", FROM_7_2),
+    ("command|getkeysandflags", "arity", FROM_7_2),
+    ("zrank", "arity", WITHSCORE),
+    ("zrevrank", "arity", WITHSCORE),
+    ("sort", "key specifications", "where STORE's key is can be told"),
+];
 
+const WITHSCORE: &str = "since Redis 7.2 it takes WITHSCORE";
 const FROM_7_2: &str = "since Redis 7.2 it takes a command without arguments, too";
 
 /// Name and fact, and what it is. Lists without an order are sorted.

@@ -93,9 +93,9 @@ impl Packed {
     }
 
     pub(super) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let mut entries = self.range(0..self.len());
-        let rank = entries.position(|(item, _)| item.eq_bytes(member))?;
-        Some((rank, self.entry(self.seek(rank)?).1))
+        let mut entries = self.range(0..self.len()).enumerate();
+        let (rank, (_, score)) = entries.find(|(_, (item, _))| item.eq_bytes(member))?;
+        Some((rank, score))
     }
 
     /// Gives a member that is there the score that `f` makes of its own. See `ZSet::update`.
@@ -132,10 +132,14 @@ impl Packed {
     /// Adds a member that is not there.
     pub(super) fn insert(&mut self, member: &[u8], score: f64) {
         let mut place = self.0.first();
-        while let Some(at) = place
-            && is_before(self.entry(at), member, score)
-        {
-            place = self.next(at);
+        // Each element is passed once, and a member looked at only where scores are equal.
+        while let Some(at) = place {
+            let score_pos = self.score_pos(at);
+            let found = number(self.0.get(score_pos));
+            if found > score || found == score && !is_before(self.entry(at), member, score) {
+                break;
+            }
+            place = self.0.next(score_pos);
         }
         with_score_text(score, |text| match place {
             Some(at) => {
@@ -223,10 +227,11 @@ impl<'a> Iterator for Pairs<'a> {
             return None;
         }
         let at = self.front?;
-        let entry = self.packed.entry(at);
-        self.front = self.packed.next(at);
+        let pack = &self.packed.0;
+        let score_pos = self.packed.score_pos(at);
+        self.front = pack.next(score_pos);
         self.left -= 1;
-        Some(entry)
+        Some((pack.get(at), number(pack.get(score_pos))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
