@@ -95,11 +95,7 @@ fn next_item<'a>(bytes: &mut &'a [u8]) -> Item<'a> {
     item
 }
 
-/// Bytes of a text or number in Redis's encoding.
-fn model_of(text: &[u8]) -> usize {
-    Encoded::new(Item::of(text)).total()
-}
-
+/// Bytes of a number in Redis's encoding.
 fn model_of_int(value: u64) -> usize {
     Encoded::new(Item::Int(value as i64)).total()
 }
@@ -117,8 +113,9 @@ impl Block {
         let mut model = 7 + 2;
         let mut count = 0;
         for name in fields.step_by(2) {
-            put_item(&mut names, Item::of(name));
-            model += model_of(name);
+            let name = Item::of(name);
+            put_item(&mut names, name);
+            model += Encoded::new(name).total();
             count += 1;
         }
         model += model_of_int(count);
@@ -184,21 +181,26 @@ impl Block {
         let count = fields.clone().count() as u64 / 2;
         if names {
             for value in fields.skip(1).step_by(2) {
-                put_item(&mut self.bytes, Item::of(value));
-                model += model_of(value);
+                model += self.put(value);
             }
             model += model_of_int(count + 3);
         } else {
             put_varint(&mut self.bytes, count);
             for text in fields {
-                put_item(&mut self.bytes, Item::of(text));
-                model += model_of(text);
+                model += self.put(text);
             }
             model += model_of_int(count) + model_of_int(2 * count + 4);
         }
         self.model = self.model.saturating_add(clip(model));
         self.last = id;
         self.live += 1;
+    }
+
+    /// Appends a text. Returns its bytes in Redis's encoding.
+    fn put(&mut self, text: &[u8]) -> usize {
+        let item = Item::of(text);
+        put_item(&mut self.bytes, item);
+        Encoded::new(item).total()
     }
 
     /// Grows by more than is needed, so that appending seldom moves the block.
