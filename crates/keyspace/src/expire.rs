@@ -24,6 +24,8 @@ pub(crate) struct ExpireCursor {
     step_ms: i64,
     /// This round takes no coarse time for granted.
     every: bool,
+    /// Nor may the next one.
+    every_next: bool,
 }
 
 /// A round that lasts longer, because nobody made steps or the clock jumped, is begun again.
@@ -37,6 +39,12 @@ impl ExpireCursor {
             *self = Self { round_ms: now, every: true, ..Self::default() };
         }
         self.step_ms = now;
+    }
+
+    /// Tells that databases changed their places: what was before the cursor may be behind it, and this round does not
+    /// see it.
+    pub(crate) fn note_swap(&mut self) {
+        self.every_next = true;
     }
 }
 
@@ -158,8 +166,12 @@ impl Shard {
                 }
                 None => {
                     done.wrapped = true;
-                    self.expire_cursor =
-                        ExpireCursor { round_ms: now, step_ms: now, ..ExpireCursor::default() };
+                    self.expire_cursor = ExpireCursor {
+                        round_ms: now,
+                        step_ms: now,
+                        every: self.expire_cursor.every_next,
+                        ..ExpireCursor::default()
+                    };
                 }
             }
         }
@@ -182,5 +194,38 @@ impl Shard {
         let key = Key { bytes: &bytes, hash, shard: 0 };
         self.expire_place(db, &key, place);
         Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use respire_datatypes::hash::Hasher;
+
+    use super::*;
+    use crate::entry::NewValue;
+    use crate::shard::Ttl;
+
+    /// A round that takes no coarse time for granted was under way in one database when another, which it had not seen
+    /// yet, took the place of one that it had. Keys that had expired a day and a half before were then taken for keys of
+    /// the future.
+    #[test]
+    fn a_database_that_is_swapped_behind_the_cursor_is_not_forgotten() {
+        const DAY_AND_A_HALF: i64 = 119_201_940;
+        let hasher = Hasher::new([1, 2, 3, 4]);
+        let mut shard = Shard::new(2, &hasher);
+        let start = 1_700_000_000_000;
+        for i in 0..100 {
+            let bytes = format!("key {i}").into_bytes();
+            let key = Key { bytes: &bytes, hash: hasher.hash(&bytes), shard: 0 };
+            shard.set(1, &key, NewValue::Int(i), Ttl::At(start + 1000), 0, start);
+        }
+        let now = start + 1000 + DAY_AND_A_HALF;
+        shard.expire_step(now, 1, 1, false); // the empty database 0
+        shard.swap(0, 1, now);
+        let mut rounds = 0;
+        while rounds < 2 {
+            rounds += usize::from(shard.expire_step(now, 64, 64, false).wrapped);
+        }
+        assert_eq!(shard.db(0).len(), 0);
     }
 }

@@ -330,6 +330,7 @@ impl Shard {
             });
         }
         self.dbs.swap(a, b);
+        self.expire_cursor.note_swap();
         self.changes += 1;
         for db in [a, b] {
             let here = &self.dbs[db];
