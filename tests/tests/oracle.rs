@@ -163,7 +163,8 @@ fn a_server_that_differs_is_caught() {
     assert!(difference.step < 2_000, "caught late, at step {}", difference.step);
     let report = difference.to_string();
     assert!(report.contains("ORACLE_SEED=1") && report.contains("ORACLE_PROTOCOL=3"), "{report}");
-    assert!(report.contains("out of range"), "{report}");
+    // Some number that is out of range on one side, unless CONFIG GET told the difference itself before.
+    assert!(report.contains("out of range") || report.contains("databases"), "{report}");
 }
 
 /// What no reply shows is found by comparing the keyspaces.
