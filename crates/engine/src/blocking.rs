@@ -157,7 +157,7 @@ impl Engine {
             no_touch: session.no_touch,
             silent: matches!(session.reply, ReplyMode::Off | ReplyMode::Skip),
         };
-        let ticket = Ticket::new(shards, waiter);
+        let ticket = Ticket::new(shards, wait.wants == Wants::Group, waiter);
         let waiter: &Waiter = ticket.content();
         for i in &waiter.keys {
             let key = waiter.args.as_args().get(*i);

@@ -162,8 +162,8 @@ impl Shard {
         self.waiting.queue(db, key)
     }
 
-    /// Keys that are waited for.
-    pub fn waited_for(&self) -> usize {
+    /// Keys that are waited for, and those of them whose deletion is waited for, too.
+    pub fn waited_for(&self) -> (usize, usize) {
         self.waiting.keys()
     }
 

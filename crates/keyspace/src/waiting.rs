@@ -16,19 +16,28 @@ pub struct Ticket {
     /// The shards of all keys that its command touches, ascending.
     shards: SmallVec<[u32; 4]>,
     over: AtomicBool,
+    /// The client wants to know, too, when its key is deleted.
+    on_no_key: bool,
     /// What the engine keeps with it.
     content: Box<dyn Any + Send + Sync>,
 }
 
 impl Ticket {
+    /// `on_no_key` says that the client wants to know, too, when its key is deleted.
     pub fn new(
         shards: impl IntoIterator<Item = u32>,
+        on_no_key: bool,
         content: impl Any + Send + Sync,
     ) -> Arc<Self> {
         let mut shards: SmallVec<[u32; 4]> = shards.into_iter().collect();
         shards.sort_unstable();
         shards.dedup();
-        Arc::new(Self { shards, over: AtomicBool::new(false), content: Box::new(content) })
+        Arc::new(Self {
+            shards,
+            over: AtomicBool::new(false),
+            on_no_key,
+            content: Box::new(content),
+        })
     }
 
     pub fn shards(&self) -> &[u32] {
@@ -130,9 +139,10 @@ impl Waiting {
         self.queues.values().flatten().flat_map(|ticket| ticket.shards.iter().copied())
     }
 
-    /// Keys that are waited for.
-    pub(crate) fn keys(&self) -> usize {
-        self.queues.len()
+    /// Keys that are waited for, and those of them whose deletion is waited for, too.
+    pub(crate) fn keys(&self) -> (usize, usize) {
+        let on_no_key = |queue: &&Queue| queue.iter().any(|ticket| ticket.on_no_key);
+        (self.queues.len(), self.queues.values().filter(on_no_key).count())
     }
 
     #[cold]

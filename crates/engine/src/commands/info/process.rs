@@ -64,10 +64,11 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
     report.field("watching_clients", watching);
     report.field("clients_in_timeout_table", 0);
     report.field("total_watched_keys", keys);
-    let waited_for =
-        report.ctx.engine.sum_shards(report.ctx.data.held, |shard| shard.waited_for() as u64);
+    let held = &*report.ctx.data.held;
+    let waited_for = engine.sum_shards(held, |shard| shard.waited_for().0 as u64);
+    let on_no_key = engine.sum_shards(held, |shard| shard.waited_for().1 as u64);
     report.field("total_blocking_keys", waited_for);
-    report.field("total_blocking_keys_on_nokey", 0);
+    report.field("total_blocking_keys_on_nokey", on_no_key);
 }
 
 pub(super) fn persistence(report: &mut Report<'_, '_, '_>) {
