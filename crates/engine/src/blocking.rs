@@ -268,13 +268,14 @@ impl Engine {
 
     /// Ends the wait of a client whose time is over, and replies. Returns whether it was still waiting; if not, its
     /// reply is on its way.
-    pub fn time_out(&self, session: &mut Session, out: &mut Out) -> bool {
+    pub fn time_out(&self, worker: &mut Worker, session: &mut Session, out: &mut Out) -> bool {
         let Some(ticket) = session.ticket.clone() else { return false };
         let waiter: &Waiter = ticket.content();
         if !self.cancel(&ticket) {
             return false;
         }
         session.ticket = None;
+        worker.record(waiter.command.id, 0, 1);
         if !waiter.silent {
             out.proto = waiter.proto;
             out.null_array();

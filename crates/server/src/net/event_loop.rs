@@ -754,7 +754,7 @@ impl EventLoop {
             let connection = self.connections[i].as_mut().expect("timers go with connections");
             connection.timer_ns = None;
             self.out.clear();
-            if self.engine.time_out(&mut connection.session, &mut self.out) {
+            if self.engine.time_out(&mut self.worker, &mut connection.session, &mut self.out) {
                 self.send(i);
                 self.note_readable(i, false);
             }
