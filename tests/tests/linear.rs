@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use respire_engine::config::{Config, Settings};
 use respire_engine::{Clock, Engine, Flow, Message, NoHost, Session, Worker};
 use respire_resp::{Out, OwnedArgs};
-use respire_tests::linear::{self, Run, Subject};
+use respire_tests::linear::{self, Collection, Run, Subject};
 use respire_tests::{Client, Kind, Server, Value, value};
 
 /// One run at a time: on a machine of few cores, threads of several runs would hardly ever meet their own.
@@ -129,12 +129,15 @@ impl Subject for InProcess {
     }
 }
 
-fn in_process(shards: u16, threads: usize, operations: usize, histories: u64) {
-    let _turn = turn();
+fn in_process_clients(shards: u16, threads: usize) -> Vec<InProcess> {
     let engine = engine(shards);
     let mailboxes = Arc::new((0..threads).map(|_| Mutex::default()).collect());
-    let mut clients: Vec<InProcess> =
-        (0..threads).map(|t| InProcess::new(&engine, t, &mailboxes)).collect();
+    (0..threads).map(|t| InProcess::new(&engine, t, &mailboxes)).collect()
+}
+
+fn in_process(shards: u16, threads: usize, operations: usize, histories: u64) {
+    let _turn = turn();
+    let mut clients = in_process_clients(shards, threads);
     let run = Run { seed: seed(), histories, operations };
     match linear::run(run, &mut clients) {
         Ok(met) => println!("{shards} shards, {threads} threads: {met} operations met another"),
@@ -230,5 +233,39 @@ fn a_careless_store_is_found_out() {
     };
     let run = Run { seed: seed(), histories: 2000, operations: 6 };
     let why = linear::run_some(run, &mut clients, plain).expect_err("it is not linearizable");
+    assert!(why.starts_with("Broken"), "{why}");
+}
+
+/// A store that moves a member in two steps, each of them atomic.
+struct TwoSteps(InProcess);
+
+impl Subject for TwoSteps {
+    fn call(&mut self, request: &[String]) -> Result<Value, String> {
+        let [name, from, to, member] = request else { return self.0.call(request) };
+        if name != "SMOVE" {
+            return self.0.call(request);
+        }
+        let was = self.0.call(&["SREM".into(), from.clone(), member.clone()])?;
+        if was == Value::Integer(1) {
+            std::thread::yield_now();
+            self.0.call(&["SADD".into(), to.clone(), member.clone()])?;
+        }
+        Ok(was)
+    }
+}
+
+#[test]
+fn a_move_in_two_steps_is_found_out() {
+    let _turn = turn();
+    let mut clients: Vec<TwoSteps> = in_process_clients(16, 8).into_iter().map(TwoSteps).collect();
+    let sets_alone = |op: &linear::Op| match op {
+        linear::Op::Collection(Collection::SMove(from, to, _)) => from != to,
+        linear::Op::Collection(op) => {
+            matches!(op, Collection::SAdd(..) | Collection::SMembers(_) | Collection::SCard(_))
+        }
+        _ => false,
+    };
+    let run = Run { seed: seed(), histories: 4000, operations: 8 };
+    let why = linear::run_some(run, &mut clients, sets_alone).expect_err("it is not linearizable");
     assert!(why.starts_with("Broken"), "{why}");
 }
