@@ -70,6 +70,7 @@ impl Search<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::collection::{Collection, End};
     use super::super::model::Op;
     use super::*;
     use crate::Value;
@@ -197,6 +198,54 @@ mod tests {
         };
         assert!(history(8), "the two writes overlap");
         assert!(!history(2), "the second began after the first had ended");
+    }
+
+    #[test]
+    fn a_member_seen_in_both_sets_or_in_none_is_broken() {
+        let read = |k| Op::Collection(Collection::SMembers(k));
+        let (there, gone) = (array(&[bulk("7")]), array(&[]));
+        let seen = |source: &Value, destination: &Value| {
+            is_fine(&[
+                event(0, 0, 1, Op::Collection(Collection::SAdd(0, 7)), int(1)),
+                event(0, 2, 9, Op::Collection(Collection::SMove(0, 1, 7)), int(1)),
+                event(
+                    1,
+                    3,
+                    4,
+                    Op::Exec(vec![read(0), read(1)]),
+                    array(&[source.clone(), destination.clone()]),
+                ),
+            ])
+        };
+        assert!(seen(&there, &gone) && seen(&gone, &there));
+        assert!(!seen(&there, &there), "in both");
+        assert!(!seen(&gone, &gone), "in none");
+        // One read after the other: gone from the first, and not yet come to the second.
+        let one_by_one = |first, second: Value| {
+            is_fine(&[
+                event(0, 0, 1, Op::Collection(Collection::SAdd(0, 7)), int(1)),
+                event(0, 2, 9, Op::Collection(Collection::SMove(0, 1, 7)), int(1)),
+                event(1, 3, 4, read(first), if first == 0 { gone.clone() } else { there.clone() }),
+                event(1, 5, 6, read(1 - first), second),
+            ])
+        };
+        assert!(one_by_one(0, there.clone()) && one_by_one(1, gone.clone()));
+        assert!(!one_by_one(0, gone.clone()) && !one_by_one(1, there.clone()));
+    }
+
+    #[test]
+    fn an_element_that_two_clients_moved_is_broken() {
+        let history = |second: Value| {
+            let lmove = Op::Collection(Collection::LMove(0, 1, End::Left, End::Right));
+            let blmove = Op::Collection(Collection::BLMove(0, 2, End::Left, End::Right));
+            is_fine(&[
+                event(0, 0, 1, Op::Collection(Collection::Push(0, End::Right, 5)), int(1)),
+                event(0, 2, 9, lmove, bulk("5")),
+                event(1, 3, 8, blmove, second),
+            ])
+        };
+        assert!(history(Value::NullBulk));
+        assert!(!history(bulk("5")));
     }
 
     #[test]

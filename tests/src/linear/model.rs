@@ -2,8 +2,9 @@
 //!
 //! Owns what a single client would be answered; knows nothing of time. A key is a number below [`KEYS`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::collection::Collection;
 use crate::Value;
 
 /// The keys of a history: so few that operations meet.
@@ -31,6 +32,7 @@ pub enum Op {
     Copy(usize, usize),
     CopyReplace(usize, usize),
     Flush,
+    Collection(Collection),
     Watch(Vec<usize>),
     /// MULTI, the operations and EXEC. Takes effect as EXEC does.
     Exec(Vec<Op>),
@@ -82,16 +84,38 @@ impl Op {
                 words
             }
             Op::Flush => vec!["FLUSHALL".into()],
+            Op::Collection(op) => op.request(),
             Op::Watch(list) => keys("WATCH", list),
             Op::Exec(_) => vec!["EXEC".into()],
         }
     }
+
+    /// The reply in the form in which [`State::apply`] gives it.
+    pub fn settle(&self, reply: Value) -> Value {
+        match (self, reply) {
+            (Op::Collection(op), reply) => op.settle(reply),
+            (Op::Exec(ops), Value::Array(list)) if ops.len() == list.len() => {
+                Value::Array(ops.iter().zip(list).map(|(op, reply)| op.settle(reply)).collect())
+            }
+            (_, reply) => reply,
+        }
+    }
+}
+
+/// A value of any type. Collections are not empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Data {
+    Text(Vec<u8>),
+    List(Vec<i64>),
+    Set(BTreeSet<i64>),
+    /// Members with their scores.
+    ZSet(BTreeMap<i64, i64>),
 }
 
 /// What the keys hold, and what clients watch. Small, because the search keeps many.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct State {
-    values: [Option<Vec<u8>>; KEYS.len()],
+    values: [Option<Data>; KEYS.len()],
     /// Of each client that watches: its keys, and whether one of them has changed since.
     watches: BTreeMap<usize, (Vec<usize>, bool)>,
 }
@@ -100,36 +124,46 @@ fn ok() -> Value {
     Value::Simple(b"OK".to_vec())
 }
 
-fn number(n: impl Into<i64>) -> Value {
+pub(super) fn number(n: impl Into<i64>) -> Value {
     Value::Integer(n.into())
+}
+
+fn wrong_type() -> Value {
+    let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    Value::Error(text.as_bytes().to_vec())
 }
 
 impl State {
     /// Carries an operation out. Returns the reply.
     pub fn apply(&mut self, client: usize, op: &Op) -> Value {
-        match op {
+        self.try_apply(client, op).unwrap_or_else(|refusal| refusal)
+    }
+
+    /// `Err` is the reply of one that changes nothing because of what a key holds.
+    fn try_apply(&mut self, client: usize, op: &Op) -> Result<Value, Value> {
+        Ok(match op {
             Op::Set(k, v) => {
                 self.set(*k, v);
                 ok()
             }
             Op::SetNx(k, v) => number(self.set_all_new(&[(*k, *v)])),
-            Op::Get(k) => self.bulk(*k),
+            Op::Get(k) => self.bulk(*k)?,
             Op::GetSet(k, v) => {
-                let old = self.bulk(*k);
+                let old = self.bulk(*k)?;
                 self.set(*k, v);
                 old
             }
             Op::GetDel(k) => {
-                let old = self.bulk(*k);
+                let old = self.bulk(*k)?;
                 self.delete(*k);
                 old
             }
-            Op::Incr(k) => self.increment(*k),
+            Op::Incr(k) => self.increment(*k)?,
             Op::Append(k, v) => {
-                let mut value = self.values[*k].clone().unwrap_or_default();
+                let mut value = self.text_of(*k)?.unwrap_or_default();
                 value.extend_from_slice(v.to_string().as_bytes());
                 let len = value.len() as i64;
-                self.put(*k, value);
+                self.put(*k, Data::Text(value));
                 number(len)
             }
             Op::Del(list) => number(list.iter().map(|k| i64::from(self.delete(*k))).sum::<i64>()),
@@ -139,7 +173,10 @@ impl State {
                 ok()
             }
             Op::MSetNx(list) => number(self.set_all_new(list)),
-            Op::MGet(list) => Value::Array(list.iter().map(|k| self.bulk(*k)).collect()),
+            Op::MGet(list) => {
+                let each = |k: &usize| self.bulk(*k).unwrap_or(Value::NullBulk);
+                Value::Array(list.iter().map(each).collect())
+            }
             Op::Exists(list) => {
                 number(list.iter().filter(|k| self.values[**k].is_some()).count() as i64)
             }
@@ -159,6 +196,7 @@ impl State {
                 }
                 ok()
             }
+            Op::Collection(op) => self.apply_collection(op)?,
             Op::Watch(list) => {
                 let watch = self.watches.entry(client).or_default();
                 watch.0.extend(list);
@@ -170,20 +208,67 @@ impl State {
                 Some((_, true)) => Value::NullArray,
                 _ => Value::Array(list.iter().map(|op| self.apply(client, op)).collect()),
             },
+        })
+    }
+
+    fn text_of(&self, k: usize) -> Result<Option<Vec<u8>>, Value> {
+        match &self.values[k] {
+            None => Ok(None),
+            Some(Data::Text(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(wrong_type()),
         }
     }
 
-    fn bulk(&self, k: usize) -> Value {
-        self.values[k].clone().map_or(Value::NullBulk, Value::Bulk)
+    pub(super) fn list_of(&self, k: usize) -> Result<Vec<i64>, Value> {
+        match &self.values[k] {
+            None => Ok(Vec::new()),
+            Some(Data::List(list)) => Ok(list.clone()),
+            Some(_) => Err(wrong_type()),
+        }
     }
 
-    fn put(&mut self, k: usize, value: Vec<u8>) {
+    pub(super) fn set_of(&self, k: usize) -> Result<BTreeSet<i64>, Value> {
+        match &self.values[k] {
+            None => Ok(BTreeSet::new()),
+            Some(Data::Set(set)) => Ok(set.clone()),
+            Some(_) => Err(wrong_type()),
+        }
+    }
+
+    pub(super) fn zset_of(&self, k: usize) -> Result<BTreeMap<i64, i64>, Value> {
+        match &self.values[k] {
+            None => Ok(BTreeMap::new()),
+            Some(Data::ZSet(zset)) => Ok(zset.clone()),
+            Some(_) => Err(wrong_type()),
+        }
+    }
+
+    fn bulk(&self, k: usize) -> Result<Value, Value> {
+        Ok(self.text_of(k)?.map_or(Value::NullBulk, Value::Bulk))
+    }
+
+    fn put(&mut self, k: usize, value: Data) {
         self.values[k] = Some(value);
         self.changed(k);
     }
 
+    /// Stores a collection that has changed; an empty one deletes the key.
+    pub(super) fn keep(&mut self, k: usize, value: Data) {
+        let empty = match &value {
+            Data::Text(_) => false,
+            Data::List(list) => list.is_empty(),
+            Data::Set(set) => set.is_empty(),
+            Data::ZSet(zset) => zset.is_empty(),
+        };
+        if empty {
+            self.delete(k);
+        } else {
+            self.put(k, value);
+        }
+    }
+
     fn set(&mut self, k: usize, v: &i64) {
-        self.put(k, v.to_string().into_bytes());
+        self.put(k, Data::Text(v.to_string().into_bytes()));
     }
 
     fn delete(&mut self, k: usize) -> bool {
@@ -208,17 +293,17 @@ impl State {
         free
     }
 
-    fn increment(&mut self, k: usize) -> Value {
-        let text = self.values[k].as_deref().unwrap_or(b"0");
-        let text = String::from_utf8_lossy(text);
+    fn increment(&mut self, k: usize) -> Result<Value, Value> {
+        let text = self.text_of(k)?.unwrap_or_else(|| b"0".to_vec());
+        let text = String::from_utf8_lossy(&text);
         // Only what an integer is written as counts as one: no zeros in front.
         let value = text.parse::<i64>().ok().filter(|value| value.to_string() == text);
         match value.and_then(|value| value.checked_add(1)) {
             Some(next) => {
                 self.set(k, &next);
-                number(next)
+                Ok(number(next))
             }
-            None => Value::Error(b"ERR value is not an integer or out of range".to_vec()),
+            None => Err(Value::Error(b"ERR value is not an integer or out of range".to_vec())),
         }
     }
 

@@ -146,7 +146,7 @@ impl Shared {
             if begin.is_multiple_of(4) {
                 std::thread::yield_now();
             }
-            let reply = subject.call(&request)?;
+            let reply = op.settle(subject.call(&request)?);
             let end = self.clock.fetch_add(1, Ordering::SeqCst);
             events.push(Event { client, op, reply, begin, end });
         }
