@@ -98,7 +98,9 @@ impl InProcess {
                 self.out.raw(&reply);
                 return;
             }
-            if turns_left == 0 && self.engine.time_out(&mut self.session, &mut self.out) {
+            if turns_left == 0
+                && self.engine.time_out(&mut self.worker, &mut self.session, &mut self.out)
+            {
                 return;
             }
             turns_left = turns_left.saturating_sub(1);
