@@ -27,6 +27,8 @@ impl Piece {
 
 /// Pieces that one system call sends at most.
 const PIECES_PER_WRITE: usize = 64;
+/// Messages of more bytes are shared with other connections, shorter ones copied.
+const SHARED_FROM: usize = 1024;
 /// A piece that small replies are gathered in is not extended beyond this.
 const GATHER_MAX: usize = 64 * 1024;
 
@@ -111,7 +113,12 @@ impl Output {
     /// Queues a message that other connections share.
     pub(crate) fn push_message(&mut self, message: Arc<[u8]>) {
         self.len += message.len();
-        self.pieces.push_back(Piece::Message(message));
+        // Many short pieces cost a system call more than their copies do.
+        if message.len() <= SHARED_FROM {
+            self.push_bytes(&message);
+        } else {
+            self.pieces.push_back(Piece::Message(message));
+        }
     }
 
     /// Sends as much as the socket takes. Returns the bytes sent.
