@@ -229,7 +229,7 @@ impl Engine {
             }
             if let Some(reply) = self.try_again(worker, held, waiter, &ready.key) {
                 self.end_waiting(held, &ticket);
-                tell(worker, waiter, &reply);
+                worker.outbox.push(delivery(waiter, &reply));
             }
         }
     }
@@ -329,10 +329,6 @@ impl Engine {
         }
         waiting
     }
-}
-
-fn tell(worker: &mut Worker, waiter: &Waiter, reply: &Out) {
-    worker.outbox.push(delivery(waiter, reply));
 }
 
 /// The reply of a command that has waited, on its way to its client.

@@ -224,7 +224,7 @@ impl EventLoop {
             Message::Monitor(_) if !connection.session.is_monitor() => {}
             Message::Push(bytes) | Message::Monitor(bytes) => {
                 connection.output.push_message(bytes);
-                self.tell_later(i);
+                tell_later(&mut self.told, connection, i);
             }
             Message::Unblocked(reply) => self.unblock(i, reply),
             Message::Kill => self.close(i),
@@ -238,19 +238,7 @@ impl EventLoop {
             let connection = self.connections[i].as_mut().expect("listed by id");
             let bytes = message.encoded(connection.session.proto);
             connection.output.push_message(Arc::clone(bytes));
-            if !connection.told {
-                connection.told = true;
-                self.told.push(i);
-            }
-        }
-    }
-
-    /// Remembers that something was queued for a connection.
-    fn tell_later(&mut self, i: usize) {
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        if !connection.told {
-            connection.told = true;
-            self.told.push(i);
+            tell_later(&mut self.told, connection, i);
         }
     }
 
@@ -770,7 +758,7 @@ impl EventLoop {
         }
         if !reply.is_empty() {
             connection.output.push_message(reply);
-            self.tell_later(i);
+            tell_later(&mut self.told, connection, i);
         }
         self.note_readable(i, false);
     }
@@ -847,5 +835,13 @@ impl EventLoop {
                 self.close_for_excess(i, excess);
             }
         }
+    }
+}
+
+/// Remembers that something was queued for connection number `i`.
+fn tell_later(told: &mut Vec<usize>, connection: &mut Connection, i: usize) {
+    if !connection.told {
+        connection.told = true;
+        told.push(i);
     }
 }
