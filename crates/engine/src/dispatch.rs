@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
+use crate::journaling::note_effects;
 use crate::notify::Classes;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
@@ -396,6 +397,7 @@ impl Engine {
         if held.has_leftovers() {
             self.clear_up(worker, &mut held, session.info.id);
         }
+        self.seal(worker, &mut held);
         drop(held);
         if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
@@ -437,6 +439,7 @@ impl Engine {
         {
             self.notify_thinned(&thinned);
         }
+        self.seal(worker, &mut held);
         let leftovers = held.has_leftovers();
         drop(held);
         if leftovers {
@@ -624,10 +627,15 @@ pub(crate) fn run<'e>(
     keys: KeyHashes<'_>,
     out: &mut Out,
 ) -> (Outcome, bool) {
+    let db = session.db;
+    let journaled = engine.journal.is_on() && command.row.has(Flags::WRITE);
+    let before = if journaled { held.changes() } else { 0 };
+    worker.effects.begin();
     let data = Data {
         held,
         db: session.db,
         now_ms: worker.now_ms,
+        clock_ms: worker.now_us / 1000,
         access: worker.access,
         no_touch: session.no_touch,
         rng: &mut worker.rng,
@@ -650,8 +658,10 @@ pub(crate) fn run<'e>(
             stats: &worker.stats,
             listeners: &mut worker.listeners,
             met_expired: &mut worker.met_expired,
+            effects: &mut worker.effects,
         },
         keys,
+        journaled,
     };
     let outcome = (command.row.handler)(&mut ctx);
     let Data { hits, misses, saw_expired, .. } = ctx.data;
@@ -660,6 +670,9 @@ pub(crate) fn run<'e>(
     }
     if misses > 0 {
         worker.stats.counters.misses.add(misses.into());
+    }
+    if journaled {
+        note_effects(&mut worker.effects, held, before, db, args);
     }
     (outcome, saw_expired)
 }
