@@ -326,7 +326,7 @@ fn reply_pending(
     let pending = group.pending_of(consumer, Bound::Excluded(since)).take(request.count);
     let pending: Vec<_> = pending.collect();
     ctx.out.array(pending.len());
-    let ids: Vec<StreamId> = pending.iter().map(|(id, _)| *id).collect();
+    let mut ids = Vec::new();
     for (id, pending) in pending {
         if !reply_one(ctx.out, &stream, id) {
             ctx.out.array(2);
@@ -335,6 +335,7 @@ fn reply_pending(
         } else if let Some(group) = stream.group_mut(name) {
             let deliveries = pending.deliveries + 1;
             group.set_pending(id, Pending { consumer, delivered_ms: now_ms, deliveries });
+            ids.push(id);
         }
     }
     stream.finish(false);
