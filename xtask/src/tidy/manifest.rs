@@ -8,7 +8,11 @@ const LAW: &[(&str, &[&str])] = &[
     ("respire-resp", &[]),
     ("respire-datatypes", &[]),
     ("respire-keyspace", &["respire-datatypes"]),
-    ("respire-engine", &["respire-resp", "respire-datatypes", "respire-keyspace"]),
+    ("respire-rdb", &["respire-datatypes"]),
+    (
+        "respire-engine",
+        &["respire-resp", "respire-datatypes", "respire-keyspace", "respire-rdb"],
+    ),
     ("respire-bench", &[]),
 ];
 
