@@ -9,10 +9,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("respire-datatypes", &[]),
     ("respire-keyspace", &["respire-datatypes"]),
     ("respire-rdb", &["respire-datatypes"]),
-    (
-        "respire-engine",
-        &["respire-resp", "respire-datatypes", "respire-keyspace", "respire-rdb"],
-    ),
+    ("respire-engine", &["respire-resp", "respire-datatypes", "respire-keyspace", "respire-rdb"]),
     ("respire-bench", &[]),
 ];
 
