@@ -52,6 +52,8 @@ pub struct Engine {
     pub active_expire: AtomicBool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: bytes from which elements of lists are kept apart; 0 leaves it to the lists.
     pub(crate) list_apart: AtomicUsize,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub(crate) skip_checksums: AtomicBool,
     /// DEBUG PAUSE-CRON.
     pub(crate) cron_paused: AtomicBool,
     /// Changes that had been made when the statistics were last reset, or a file was last saved.
@@ -94,6 +96,7 @@ impl Engine {
             host,
             active_expire: AtomicBool::new(true),
             list_apart: AtomicUsize::new(0),
+            skip_checksums: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
@@ -137,7 +140,8 @@ impl Engine {
             }
             if expire && shard.has_timed() {
                 let thinned = shard.expire_elements(now_ms, EXPIRE_ENTRIES);
-                more |= thinned.iter().map(|one| one.elements.len()).sum::<usize>() >= EXPIRE_ENTRIES;
+                more |=
+                    thinned.iter().map(|one| one.elements.len()).sum::<usize>() >= EXPIRE_ENTRIES;
                 thinned.iter().for_each(|one| self.notify_thinned(one));
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
