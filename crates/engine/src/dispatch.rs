@@ -148,13 +148,14 @@ pub(crate) fn hash_keys(
 }
 
 impl Prepared {
-    /// The number of the command, for CLIENT LIST.
-    /// Whether the reply is a message, which CLIENT REPLY does not switch off.
-    fn pushes(&self) -> bool {
+    /// Whether it changes what its client listens to. The reply is a message, which CLIENT REPLY does not switch off.
+    #[inline]
+    pub fn subscribes(&self) -> bool {
         let subscribing = Flags::PUBSUB.union(Flags::WHILE_LISTENING);
         matches!(self.lookup, Lookup::Known(command) if command.row.has(subscribing))
     }
 
+    /// The number of the command, for CLIENT LIST.
     #[inline]
     fn number(&self) -> u32 {
         match self.lookup {
@@ -263,7 +264,7 @@ impl Engine {
         }
         match session.reply {
             ReplyMode::On => {}
-            _ if prepared.pushes() => {}
+            _ if prepared.subscribes() => {}
             ReplyMode::Off => out.rewind(mark),
             ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
             ReplyMode::Skip => {
