@@ -432,19 +432,12 @@ impl Listpack {
 
     /// As [`Self::find`], beginning with the element at `pos`.
     pub fn find_from(&self, pos: Pos, text: &[u8], skip: usize) -> Option<Pos> {
-        let wanted = Encoded::new(Item::of(text));
         let used = &self.buffer[..self.bytes()];
-        let mut at = pos.offset();
-        loop {
-            if wanted.starts(&used[at..]) {
-                return Some(Pos::at(at));
-            }
-            for _ in 0..=skip {
-                at = self.end_of(at);
-                if used[at] == END {
-                    return None;
-                }
-            }
+        match skip {
+            0 => find::<1>(used, pos.offset(), text),
+            1 => find::<2>(used, pos.offset(), text),
+            2 => find::<3>(used, pos.offset(), text),
+            _ => unreachable!("elements come alone, in pairs or in threes"),
         }
     }
 
@@ -533,6 +526,123 @@ impl Listpack {
         let used = self.bytes();
         if size_class(used + used / 8) < self.buffer.len() {
             reallocate(&mut self.buffer, size_class(used));
+        }
+    }
+}
+
+/// Finds the first element that equals `text` among those at `at` and every `N` elements behind it. `used` ends with END.
+///
+/// Where the sizes of `N` elements are those of the `N` before, which is the rule in practice, the next place is known
+/// without waiting for what is read at this one: the processor looks at several at once, and a walk through a listpack
+/// that is not in the cache costs about one wait for memory and not one for each line.
+fn find<const N: usize>(used: &[u8], mut at: usize, text: &[u8]) -> Option<Pos> {
+    let wanted = Encoded::new(Item::of(text));
+    let probe = Probe::new(&wanted);
+    loop {
+        // The sizes from here on, and how far it is from each of the group to the next.
+        let mut sizes = [0; N];
+        let mut ends = [0; N];
+        let mut end = at;
+        if probe.matches(used, at) && wanted.starts(&used[at..]) {
+            return Some(Pos::at(at));
+        }
+        for i in 0..N {
+            let size = size_at(used, end);
+            (sizes[i], ends[i]) = (SIZES[usize::from(used[end])], end + size - at);
+            end += size;
+            if used[end] == END {
+                return None;
+            }
+        }
+        let stride = end - at;
+        at = end;
+        if sizes.contains(&0) {
+            continue; // longer ones don't tell their size by one byte
+        }
+        while (0..N).all(|i| {
+            let start = if i == 0 { at } else { at + ends[i - 1] };
+            SIZES[usize::from(used[start])] == sizes[i]
+        }) {
+            if probe.matches(used, at) && wanted.starts(&used[at..]) {
+                return Some(Pos::at(at));
+            }
+            at += stride;
+        }
+        if used[at] == END {
+            return None;
+        }
+    }
+}
+
+/// The size of an element, the length behind it included, by its first byte; 0 where that does not tell it.
+const SIZES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut first = 0;
+    while first < 256 {
+        sizes[first] = match first {
+            0..0x80 => 2,
+            0x80..0xc0 => 2 + (first as u8 & 0x3f),
+            0xc0..0xe0 => 3,
+            0xf1 => 4,
+            0xf2 => 5,
+            0xf3 => 6,
+            0xf4 => 10,
+            _ => 0,
+        };
+        first += 1;
+    }
+    sizes
+};
+
+/// The size of the element at `at`, the length behind it included.
+#[inline]
+fn size_at(used: &[u8], at: usize) -> usize {
+    match SIZES[usize::from(used[at])] {
+        0 => {
+            let len = encoded_len(&used[at..]).expect("a position is that of an element");
+            len + back_len(len)
+        }
+        size => size.into(),
+    }
+}
+
+/// A cheap look at whether an element can be the wanted one: its first byte and the last ones, in which elements
+/// that have a beginning in common differ.
+struct Probe {
+    first: u8,
+    /// Where the last bytes are in the element.
+    offset: usize,
+    mask: u64,
+    value: u64,
+}
+
+impl Probe {
+    const BYTES: usize = 8;
+
+    fn new(wanted: &Encoded<'_>) -> Self {
+        let len = wanted.len().min(Self::BYTES);
+        let mut bytes = [0; Self::BYTES];
+        let (text, head) = (wanted.text, &wanted.head[..wanted.head_len]);
+        let of_text = text.len().min(len);
+        bytes[len - of_text..len].copy_from_slice(&text[text.len() - of_text..]);
+        bytes[..len - of_text].copy_from_slice(&head[head.len() - (len - of_text)..]);
+        Self {
+            first: wanted.head[0],
+            offset: wanted.len() - len,
+            mask: u64::MAX >> (8 * (Self::BYTES - len)),
+            value: u64::from_le_bytes(bytes),
+        }
+    }
+
+    #[inline]
+    fn matches(&self, used: &[u8], at: usize) -> bool {
+        if used[at] != self.first {
+            return false;
+        }
+        let from = at + self.offset;
+        match used.get(from..from + Self::BYTES).and_then(|bytes| bytes.try_into().ok()) {
+            Some(bytes) => u64::from_le_bytes(bytes) & self.mask == self.value,
+            None => true, // too near the end for eight bytes
         }
     }
 }
