@@ -12,8 +12,9 @@
 //! [`Listpack::from_bytes`] checks what comes from outside, and rewrites what is valid but not in the shortest form.
 
 use crate::buffer::{reallocate, size_class};
+use crate::collection::Ahead;
 use crate::integer::{self, MAX_LEN};
-use crate::table::prefetch;
+use crate::table::{prefetch, prefetch_bytes};
 
 const HEADER: usize = 6;
 const END: u8 = 0xff;
@@ -296,11 +297,18 @@ impl Listpack {
         u32::from_le_bytes(self.buffer[..4].try_into().expect("four bytes")) as usize
     }
 
-    /// Begins to load the first bytes of the listpack into the cache.
+    /// Begins to load the beginning of the listpack into the cache, where a walk starts, and then the end, where
+    /// elements are added.
     #[inline]
-    pub(crate) fn prefetch(&self) {
-        prefetch(self.buffer.as_ptr());
-        prefetch(self.buffer.as_ptr().wrapping_add(64.min(self.buffer.len() - 1)));
+    pub(crate) fn prefetch(&self, step: Ahead) {
+        const BEGINNING: usize = 512;
+        match step {
+            Ahead::Content => {
+                prefetch_bytes(self.buffer.as_ptr(), self.buffer.len().min(BEGINNING));
+            }
+            Ahead::Bucket => prefetch(&raw const self.buffer[self.bytes() - 1]),
+            Ahead::Element => {}
+        }
     }
 
     /// Bytes of memory that are allocated.
@@ -441,6 +449,36 @@ impl Listpack {
         }
     }
 
+    /// Of elements in pairs, the first pair for which `before` is false, and how many come before it; it must be true
+    /// for all pairs in front of that one, and false for those behind.
+    pub fn partition_pairs(&self, mut before: impl FnMut(Pos) -> bool) -> (Option<Pos>, usize) {
+        let used = &self.buffer[..self.bytes()];
+        let (mut at, mut passed) = (HEADER, 0);
+        while let Some(pair) = Group::<2>::read(used, at) {
+            let mut count = 1;
+            while pair.repeats(used, at + count * pair.size) {
+                count += 1;
+            }
+            // Pairs of the same size lie like those of an array.
+            let mut in_run = |i| before(Pos::at(at + i * pair.size));
+            if !in_run(count - 1) {
+                let (mut low, mut high) = (0, count - 1);
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    if in_run(middle) {
+                        low = middle + 1;
+                    } else {
+                        high = middle;
+                    }
+                }
+                return (Some(Pos::at(at + low * pair.size)), passed + low);
+            }
+            at += count * pair.size;
+            passed += count;
+        }
+        (None, passed)
+    }
+
     pub fn push_back(&mut self, text: &[u8]) -> Pos {
         self.put(self.bytes() - 1, 0, Item::of(text))
     }
@@ -532,45 +570,63 @@ impl Listpack {
 
 /// Finds the first element that equals `text` among those at `at` and every `N` elements behind it. `used` ends with END.
 ///
-/// Where the sizes of `N` elements are those of the `N` before, which is the rule in practice, the next place is known
-/// without waiting for what is read at this one: the processor looks at several at once, and a walk through a listpack
-/// that is not in the cache costs about one wait for memory and not one for each line.
+/// Elements that have a run of equal sizes are compared without waiting for what says how large they are: the processor
+/// looks at several at once, and a walk through a listpack that is not in the cache costs about one wait for memory
+/// and not one for each line.
 fn find<const N: usize>(used: &[u8], mut at: usize, text: &[u8]) -> Option<Pos> {
     let wanted = Encoded::new(Item::of(text));
     let probe = Probe::new(&wanted);
-    loop {
-        // The sizes from here on, and how far it is from each of the group to the next.
-        let mut sizes = [0; N];
-        let mut ends = [0; N];
-        let mut end = at;
-        if probe.matches(used, at) && wanted.starts(&used[at..]) {
-            return Some(Pos::at(at));
-        }
-        for i in 0..N {
-            let size = size_at(used, end);
-            (sizes[i], ends[i]) = (SIZES[usize::from(used[end])], end + size - at);
-            end += size;
-            if used[end] == END {
-                return None;
-            }
-        }
-        let stride = end - at;
-        at = end;
-        if sizes.contains(&0) {
-            continue; // longer ones don't tell their size by one byte
-        }
-        while (0..N).all(|i| {
-            let start = if i == 0 { at } else { at + ends[i - 1] };
-            SIZES[usize::from(used[start])] == sizes[i]
-        }) {
+    while let Some(group) = Group::<N>::read(used, at) {
+        loop {
             if probe.matches(used, at) && wanted.starts(&used[at..]) {
                 return Some(Pos::at(at));
             }
-            at += stride;
+            at += group.size;
+            if !group.repeats(used, at) {
+                break;
+            }
         }
+    }
+    None
+}
+
+/// The sizes of some elements in a row.
+struct Group<const N: usize> {
+    /// Of each element; 0 for a large one.
+    sizes: [u8; N],
+    /// Where each starts, from the first on.
+    starts: [usize; N],
+    /// Bytes of all of them.
+    size: usize,
+}
+
+impl<const N: usize> Group<N> {
+    /// The elements at `at`; `None` at the end. The last ones may be fewer.
+    fn read(used: &[u8], at: usize) -> Option<Self> {
         if used[at] == END {
             return None;
         }
+        let mut group = Self { sizes: [0; N], starts: [0; N], size: 0 };
+        for i in 0..N {
+            let first = used[at + group.size];
+            if first == END {
+                break;
+            }
+            group.starts[i] = group.size;
+            group.sizes[i] = SIZES[usize::from(first)];
+            group.size += size_at(used, at + group.size);
+        }
+        Some(group)
+    }
+
+    /// Whether elements of the same sizes, all of them small, are at `at`.
+    #[inline]
+    fn repeats(&self, used: &[u8], at: usize) -> bool {
+        (0..N).all(|i| {
+            // No size is known at the end, where the last one looked at is.
+            let size = self.sizes[i];
+            size != 0 && SIZES[usize::from(used[at + self.starts[i]])] == size
+        })
     }
 }
 

@@ -22,7 +22,9 @@ pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{IdRequest, StreamId};
 pub use trim::{Trim, TrimBy};
 
+use crate::collection::Ahead;
 use crate::sequence::{Counted, End, Sequence};
+use crate::table::prefetch_all;
 
 /// When a block is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,17 @@ impl Stream {
     /// The number of blocks.
     pub fn blocks(&self) -> usize {
         self.state.blocks.blocks()
+    }
+
+    /// Takes a step towards loading the end into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead) {
+        let blocks = &self.state.blocks;
+        match step {
+            Ahead::Content => prefetch_all(&*self.state),
+            Ahead::Bucket => blocks.edge(End::Back).into_iter().for_each(prefetch_all),
+            Ahead::Element => blocks.edge(End::Back).into_iter().for_each(Block::prefetch),
+        }
     }
 
     /// The greatest id that was ever added, or set.
