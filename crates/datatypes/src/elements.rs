@@ -381,11 +381,17 @@ impl Elements {
         Some(self.take(place))
     }
 
-    /// Removes an element with this hash that `wanted` accepts. Returns whether there was one.
-    pub fn remove_where(&mut self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> bool {
-        let Some(place) = self.place_where(hash, wanted) else { return false };
+    /// Removes an element with this hash that `wanted` accepts. Returns its key.
+    pub fn take_where(
+        &mut self,
+        hash: u64,
+        wanted: impl Fn(View<'_>) -> bool,
+    ) -> Option<Vec<u8>> {
+        let place = self.place_where(hash, wanted)?;
+        // SAFETY: as in `place`.
+        let key = unsafe { Element(place.word().entry()).view() }.key.to_vec();
         self.take(place);
-        true
+        Some(key)
     }
 
     fn take(&mut self, place: Place) -> Option<i64> {

@@ -390,16 +390,17 @@ impl Hash {
         true
     }
 
-    /// Removes up to `max` fields whose time has passed. Returns how many it removed.
-    pub fn expire_due(&mut self, now: i64, max: usize) -> usize {
+    /// Removes up to `max` fields whose time has passed. Returns their names.
+    pub fn expire_due(&mut self, now: i64, max: usize) -> Vec<Vec<u8>> {
         match &mut self.0 {
-            Repr::Pack(_) => 0,
+            Repr::Pack(_) => Vec::new(),
             Repr::Timed(pack) => {
-                let due = triples(pack).take(max).take_while(|f| passed(f.expiry, now)).count();
-                if let (Some(first), true) = (pack.first(), due > 0) {
-                    pack.remove_range(first, due * 3);
+                let due = triples(pack).take(max).take_while(|f| passed(f.expiry, now));
+                let names: Vec<_> = due.map(|f| f.field.with_bytes(<[u8]>::to_vec)).collect();
+                if let (Some(first), false) = (pack.first(), names.is_empty()) {
+                    pack.remove_range(first, names.len() * 3);
                 }
-                due
+                names
             }
             Repr::Table(fields) => fields.expire_due(now, max),
         }
@@ -479,16 +480,16 @@ impl Fields {
         }
     }
 
-    fn expire_due(&mut self, now: i64, max: usize) -> usize {
-        let mut removed = 0;
-        while removed < max
+    fn expire_due(&mut self, now: i64, max: usize) -> Vec<Vec<u8>> {
+        let mut removed = Vec::new();
+        while removed.len() < max
             && let Some(&(at, hash)) = self.due.first()
             && at <= now
         {
             let stamped = |view: View<'_>| view.stamp == Some(at);
-            let found = self.elements.remove_where(hash, stamped);
-            debug_assert!(found, "expiries are those of elements");
-            removed += usize::from(found);
+            let found = self.elements.take_where(hash, stamped);
+            debug_assert!(found.is_some(), "expiries are those of elements");
+            removed.extend(found);
             if !self.elements.any(hash, stamped) {
                 self.due.pop_first();
             }
