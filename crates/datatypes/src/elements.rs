@@ -382,11 +382,7 @@ impl Elements {
     }
 
     /// Removes an element with this hash that `wanted` accepts. Returns its key.
-    pub fn take_where(
-        &mut self,
-        hash: u64,
-        wanted: impl Fn(View<'_>) -> bool,
-    ) -> Option<Vec<u8>> {
+    pub fn take_where(&mut self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> Option<Vec<u8>> {
         let place = self.place_where(hash, wanted)?;
         // SAFETY: as in `place`.
         let key = unsafe { Element(place.word().entry()).view() }.key.to_vec();

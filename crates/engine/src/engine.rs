@@ -133,7 +133,8 @@ impl Engine {
             }
             if expire && shard.has_timed() {
                 let thinned = shard.expire_elements(now_ms, EXPIRE_ENTRIES);
-                more |= thinned.iter().map(|one| one.elements.len()).sum::<usize>() >= EXPIRE_ENTRIES;
+                more |=
+                    thinned.iter().map(|one| one.elements.len()).sum::<usize>() >= EXPIRE_ENTRIES;
                 thinned.iter().for_each(|one| self.notify_thinned(one));
             }
             more |= shard.resize_step(RESIZE_BUCKETS);

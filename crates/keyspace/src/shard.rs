@@ -26,9 +26,16 @@ pub enum Ttl {
 /// Something that is gone because its time has passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gone {
-    Key { db: usize, key: Box<[u8]> },
+    Key {
+        db: usize,
+        key: Box<[u8]>,
+    },
     /// Elements of a collection; the key goes with the last of them.
-    Elements { db: usize, key: Box<[u8]>, elements: Vec<Vec<u8>> },
+    Elements {
+        db: usize,
+        key: Box<[u8]>,
+        elements: Vec<Vec<u8>>,
+    },
 }
 
 /// A database that was emptied.

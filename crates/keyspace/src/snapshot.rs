@@ -106,20 +106,15 @@ impl Shard {
     pub fn begin_snapshot(&mut self, keeper: &Arc<dyn Keeper>) {
         for (number, db) in self.dbs.iter_mut().enumerate() {
             debug_assert!(db.saving.is_none(), "one snapshot at a time");
-            db.saving = (!db.is_empty()).then(|| {
-                Box::new(Saving { db: number, cursor: 0, keeper: Arc::clone(keeper) })
-            });
+            db.saving = (!db.is_empty())
+                .then(|| Box::new(Saving { db: number, cursor: 0, keeper: Arc::clone(keeper) }));
         }
         self.note_saving();
     }
 
     /// Goes on with the walk: calls `save` with about `entries` entries, and the number that their database had when the
     /// snapshot began. Returns whether there is more to do here.
-    pub fn save_step(
-        &mut self,
-        entries: usize,
-        mut save: impl FnMut(usize, EntryRef<'_>),
-    ) -> bool {
+    pub fn save_step(&mut self, entries: usize, mut save: impl FnMut(usize, EntryRef<'_>)) -> bool {
         let mut seen = 0;
         while seen < entries {
             let Some(db) = self.dbs.iter_mut().find(|db| db.saving.is_some()) else { break };

@@ -11,7 +11,13 @@ const LAW: &[(&str, &[&str])] = &[
     ("respire-journal", &[]),
     (
         "respire-engine",
-        &["respire-resp", "respire-datatypes", "respire-keyspace", "respire-journal", "respire-rdb"],
+        &[
+            "respire-resp",
+            "respire-datatypes",
+            "respire-keyspace",
+            "respire-journal",
+            "respire-rdb",
+        ],
     ),
     ("respire-rdb", &["respire-datatypes"]),
     ("respire-bench", &[]),

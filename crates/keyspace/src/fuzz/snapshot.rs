@@ -18,11 +18,8 @@ struct Kept {
 impl Kept {
     fn save(&self, db: usize, entry: EntryRef<'_>) {
         let text = entry.string().expect("a string").with_bytes(<[u8]>::to_vec);
-        let before = self
-            .saved
-            .lock()
-            .unwrap()
-            .insert((db, entry.key().to_vec()), (text, entry.expire()));
+        let before =
+            self.saved.lock().unwrap().insert((db, entry.key().to_vec()), (text, entry.expire()));
         assert!(before.is_none(), "{:?} of database {db} was saved twice", entry.key());
     }
 }
