@@ -83,12 +83,13 @@ impl<'a> KeyHashes<'a> {
     }
 }
 
-/// An element of the collection at a key.
+/// What a command looks for in the collection at a key.
 #[derive(Debug, Clone, Copy)]
 pub struct Element {
     /// Which of the hashes of the window is that of the key.
     pub key: u32,
-    pub hash: u64,
+    /// That of the element, if the command is about one.
+    pub hash: Option<u64>,
 }
 
 /// The requests of a window, prepared together: what they will touch is found side by side.
@@ -97,7 +98,7 @@ pub struct Batch {
     hashes: Vec<Hashed>,
     /// Where the keys are in the read buffer, for as long as their shards are not known.
     spans: Vec<Span>,
-    /// Elements of collections that are looked for.
+    /// The collections that are used, and what is looked for in each.
     elements: Vec<Element>,
     /// The command before: most pipelines repeat one.
     last: Option<&'static Command>,
@@ -109,7 +110,7 @@ impl Batch {
         &self.hashes
     }
 
-    /// The elements that commands of the window look for.
+    /// The collections that commands of the window use, and the elements that they look for.
     pub fn elements(&self) -> &[Element] {
         &self.elements
     }
@@ -216,10 +217,12 @@ impl Engine {
                 batch.hashes.push(self.keyspace.half_hashed(args.get(i), db));
                 batch.spans.push(args.span(i));
             }
-            let element = usize::from(command.row.element);
-            if element > 0 && element < args.len() {
-                let hash = self.keyspace.hasher().hash(args.get(element));
-                batch.elements.push(Element { key: start, hash });
+            if command.row.group.is_of_collections() {
+                let element = usize::from(command.row.element);
+                let hash = (element > 0 && element < args.len())
+                    .then(|| self.keyspace.hasher().hash(args.get(element)));
+                let keys = start..batch.hashes.len() as u32;
+                batch.elements.extend(keys.map(|key| Element { key, hash }));
             }
         }
         Prepared { lookup, keys: (start, batch.hashes.len() as u32) }
