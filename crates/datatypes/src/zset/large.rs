@@ -74,7 +74,6 @@ impl Large {
         Self { tree: Tree::from_sorted(&items), index, hasher: hasher.clone(), members }
     }
 
-<<<<<<< HEAD
     /// Whether every member is found by its bytes, as it is not if it is there twice.
     pub(super) fn is_unique(&self) -> bool {
         self.tree.range(0, self.tree.len()).all(|item| {
@@ -82,7 +81,8 @@ impl Large {
             let found = self.find(self.hasher.hash(bytes), bytes);
             found.is_some_and(|place| Member::of(place.word()) == item.member)
         })
-=======
+    }
+
     /// See `ZSet::prefetch`.
     #[inline]
     pub(super) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
@@ -97,7 +97,6 @@ impl Large {
             (Ahead::Element, Some(hash)) => self.index.prefetch_entry(hash),
             (Ahead::Element, None) => {}
         }
->>>>>>> perf
     }
 
     #[inline]
