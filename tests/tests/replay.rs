@@ -13,7 +13,8 @@ use respire_resp::{Args, Limits, Out, OwnedArgs, Parsed, Parser};
 use respire_tests::oracle::generate::Generator;
 
 const START_MS: i64 = 1_700_000_000_000;
-const CONNECTIONS: usize = 4;
+/// Those who send commands, and those that only listen in other tests with the same generator.
+const CONNECTIONS: usize = 8;
 const DATABASES: usize = 16;
 /// Commands between two comparisons.
 const STRETCH: u64 = 3000;
@@ -213,7 +214,7 @@ fn the_journal_makes_the_same_keyspace_again() {
     let commands = number("REPLAY_COMMANDS").unwrap_or(30_000);
     let (mut original, mut copy) = (Program::new(seed, false), Program::new(seed, true));
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut generator = Generator::new(seed, 2, CONNECTIONS);
+    let mut generator = Generator::new(seed, 2, 4);
     let reader = original.engine.subscribe();
     let mut journal = Vec::new();
     let mut done = 0;

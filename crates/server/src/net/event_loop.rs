@@ -714,7 +714,7 @@ impl EventLoop {
         if self.connections[i].is_some() {
             self.send(i);
         }
-        published.iter().for_each(|message| self.pass_on(message));
+        published.into_iter().for_each(|message| self.pass_on(&mut vec![message]));
         self.deliver();
         self.send_messages();
     }
