@@ -73,6 +73,12 @@ pub struct Thinned {
 }
 
 impl Shard {
+    /// No coarse time is taken for granted in the round at hand, nor in the next: they were noted at another time.
+    pub fn distrust_times(&mut self) {
+        self.expire_cursor.every = true;
+        self.expire_cursor.every_next = true;
+    }
+
     /// Whether elements of any collection of this shard expire.
     pub fn has_timed(&self) -> bool {
         self.dbs.iter().any(Db::has_timed)

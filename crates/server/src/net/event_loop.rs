@@ -169,6 +169,7 @@ impl EventLoop {
             self.resume_paused();
             self.serve_ready();
             self.upkeep();
+            self.send_messages();
         }
     }
 
@@ -275,6 +276,9 @@ impl EventLoop {
 
     /// Sends to the connections that letters have left something for.
     fn send_messages(&mut self) {
+        if !self.told.is_empty() && self.engine.journal.is_on() {
+            self.engine.host.flush_journal();
+        }
         for i in std::mem::take(&mut self.told) {
             if let Some(connection) = &mut self.connections[i] {
                 connection.told = false;
@@ -287,7 +291,8 @@ impl EventLoop {
     fn continue_sending(&mut self, i: usize) {
         let Some(Some(connection)) = self.connections.get_mut(i) else { return };
         if connection.output.is_empty() {
-            return;
+            // What was to be sent may have been nothing but the end of the connection.
+            return self.after_sending(i);
         }
         match connection.output.flush(&mut connection.stream) {
             Ok(sent) => {
@@ -633,6 +638,7 @@ impl EventLoop {
             self.buffer.shrink_to_fit();
         }
         self.deliver();
+        self.send_messages();
     }
 
     /// Looks up the commands of the next requests, hashes their keys and loads what they will touch into the cache.
@@ -737,6 +743,25 @@ impl EventLoop {
 
     /// Sends the reply buffer to a connection, and empties it.
     fn send(&mut self, i: usize) {
+        if self.engine.journal.is_on() {
+            return self.hold(i);
+        }
+        self.send_now(i);
+    }
+
+    /// Keeps the reply buffer for when the journal has been flushed, and empties it: nobody may hear of a change before.
+    fn hold(&mut self, i: usize) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        if self.out.len() >= REPLY_FLUSH {
+            self.engine.host.flush_journal();
+            return self.send_now(i);
+        }
+        connection.output.hold(&self.out);
+        self.out.clear();
+        tell_later(&mut self.told, connection, i);
+    }
+
+    fn send_now(&mut self, i: usize) {
         let connection = self.connections[i].as_mut().expect("the caller has it");
         if !self.out.is_empty() {
             let counters = &self.worker.stats.counters;
