@@ -196,3 +196,68 @@ pub fn decompress(input: &[u8], len: u64, out: &mut Vec<u8>) -> Result<(), RdbEr
     }
     if input.is_empty() { Ok(()) } else { Err(CORRUPT) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(text: &[u8]) -> Option<usize> {
+        let mut packed = b"before".to_vec();
+        if !compress(text, &mut packed) {
+            assert_eq!(packed, b"before");
+            return None;
+        }
+        let mut unpacked = b"other".to_vec();
+        decompress(&packed[6..], text.len() as u64, &mut unpacked).unwrap();
+        assert_eq!(&unpacked[5..], text);
+        Some(packed.len() - 6)
+    }
+
+    #[test]
+    fn what_repeats_becomes_short() {
+        assert_eq!(round_trip(&[b'a'; 100]), Some(9));
+        assert_eq!(round_trip(&b"abcdef".repeat(50)).map(|len| len < 20), Some(true));
+        assert_eq!(round_trip(b"abcdefghijklmnopqrstuvwxyz0123456789"), None);
+        assert_eq!(round_trip(b"aaaa"), None);
+        assert_eq!(round_trip(b""), None);
+    }
+
+    #[test]
+    fn known_bytes_are_understood() {
+        let mut out = Vec::new();
+        // Two letters, then a copy of 9 from 1 back, then one of 3 from 2 back.
+        decompress(&[1, b'a', b'b', 0xe0, 0, 0, 0x20, 1], 14, &mut out).unwrap();
+        assert_eq!(out, b"abbbbbbbbbbbbb");
+    }
+
+    #[test]
+    fn texts_of_all_sorts_come_back() {
+        let seed = std::env::var("RESPIRE_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        println!("RESPIRE_SEED={seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for _ in 0..3000 {
+            let letters = rng.u8(1..=32);
+            let len = rng.usize(..1 << 16) >> rng.u8(..14);
+            let text: Vec<u8> = (0..len).map(|_| rng.u8(..letters)).collect();
+            round_trip(&text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let mut text = Vec::new();
+        for (input, len) in [
+            (&[5, b'a'][..], 6),
+            (&[0, b'a'], 2),
+            (&[0, b'a', 0, b'b'], 1),
+            (&[0x20, 0], 3),
+            (&[0, b'a', 0x20, 1], 4),
+            (&[0, b'a', 0xe0, 255, 0], 20),
+            (&[0, b'a'], u64::MAX),
+        ] {
+            assert!(decompress(input, len, &mut text).is_err(), "{input:?}");
+        }
+        assert!(text.capacity() < 10_000);
+    }
+}
