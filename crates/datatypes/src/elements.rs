@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use crate::buffer::size_class;
 use crate::collection::Ahead;
 use crate::hash::Hasher;
-use crate::table::{Place, Table, Word, prefetch};
+use crate::table::{Place, Table, Word, prefetch_all};
 
 const STAMP: u8 = 1 << 5;
 const VALUE: u8 = 1 << 6;
@@ -257,14 +257,12 @@ impl Elements {
 
     /// Takes a step towards loading the element with `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
-        match step {
-            Ahead::Content => {
-                let head = std::ptr::from_ref(self).cast::<u8>();
-                (0..size_of::<Self>()).step_by(64).for_each(|at| prefetch(head.wrapping_add(at)));
-            }
-            Ahead::Bucket => self.table.prefetch_bucket(hash),
-            Ahead::Element => self.table.prefetch_entry(hash),
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
+        match (step, hash) {
+            (Ahead::Content, _) => prefetch_all(self),
+            (Ahead::Bucket, Some(hash)) => self.table.prefetch_bucket(hash),
+            (Ahead::Element, Some(hash)) => self.table.prefetch_entry(hash),
+            (_, None) => {}
         }
     }
 

@@ -223,10 +223,9 @@ impl Hash {
 
     /// Takes a step towards loading the element with `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
         match (&self.0, step) {
-            (Repr::Pack(pack) | Repr::Timed(pack), Ahead::Content) => pack.prefetch(),
-            (Repr::Pack(_) | Repr::Timed(_), _) => {}
+            (Repr::Pack(pack) | Repr::Timed(pack), step) => pack.prefetch(step),
             (Repr::Table(fields), step) => fields.elements.prefetch(step, hash),
         }
     }

@@ -154,11 +154,11 @@ impl Set {
 
     /// Takes a step towards loading the element with `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
         match (&self.0, step) {
             (Repr::Ints(ints), Ahead::Content) => prefetch(ints.as_ptr()),
-            (Repr::Pack(pack), Ahead::Content) => pack.prefetch(),
-            (Repr::Ints(_) | Repr::Pack(_), _) => {}
+            (Repr::Pack(pack), step) => pack.prefetch(step),
+            (Repr::Ints(_), _) => {}
             (Repr::Table(table), step) => table.prefetch(step, hash),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use respire_datatypes::table::mapped_bytes;
+use respire_journal::Journal;
 use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 
 use crate::client::Clients;
@@ -41,6 +42,8 @@ pub struct Engine {
     pub pause: Pause,
     pub pubsub: PubSub,
     pub(crate) tracking: Tracking,
+    /// Who hears of every change.
+    pub journal: Journal,
     pub clock: Box<dyn Clock>,
     pub host: Box<dyn Host>,
     /// Unix time, milliseconds.
@@ -87,6 +90,7 @@ impl Engine {
             pause: Pause::default(),
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
+            journal: Journal::default(),
             started_ms: clock.unix_us() / 1000,
             clock,
             host,
@@ -142,6 +146,7 @@ impl Engine {
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
             let leftovers = shard.has_leftovers();
+            self.seal(worker, &mut held);
             drop(held);
             if leftovers {
                 self.clear_up_shard(worker, number);

@@ -8,6 +8,7 @@
 use crate::buffer::size_class;
 use crate::listpack::{Encoded, Item, back_len, decode, encoded_len, read_back};
 use crate::sequence::End;
+use crate::table::prefetch;
 
 /// Allocations up to this size are not shrunk.
 const SMALL: usize = 64;
@@ -33,6 +34,16 @@ impl Block {
 
     pub(super) fn count(&self) -> usize {
         self.count.into()
+    }
+
+    /// Begins to load both ends into the cache: the first and last elements, and the room beside them.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        let data = self.data.as_ptr();
+        for end in [self.start, self.end] {
+            prefetch(data.wrapping_add(usize::from(end).saturating_sub(32)));
+            prefetch(data.wrapping_add(usize::from(end) + 32));
+        }
     }
 
     /// Bytes of the elements.

@@ -18,9 +18,11 @@ use block::Block;
 use chunk::{Chunk, Incoming};
 use deque::Deque;
 
+use crate::collection::Ahead;
 use crate::integer::{MAX_LEN, format_i64};
 use crate::listpack::{Item, Listpack};
 use crate::sequence::Sequence;
+use crate::table::prefetch_all;
 
 pub use crate::sequence::End;
 
@@ -158,6 +160,20 @@ impl List {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Takes a step towards loading both ends into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead) {
+        match (&self.form, step) {
+            (Form::One(block), Ahead::Content) => block.prefetch(),
+            (Form::Many(deque), Ahead::Content) => prefetch_all(&**deque),
+            (Form::Many(deque), Ahead::Bucket) => {
+                deque.head.prefetch();
+                deque.tail.prefetch();
+            }
+            _ => {}
+        }
     }
 
     pub fn encoding(&self) -> &'static str {

@@ -15,6 +15,7 @@ use super::codec::{item, put_item, put_varint, skip, varint};
 use crate::buffer::size_class;
 use crate::listpack::{Encoded, Item};
 use crate::sequence::Counted;
+use crate::table::prefetch;
 
 const DELETED: u8 = 1;
 const SAME_NAMES: u8 = 2;
@@ -129,6 +130,14 @@ impl Block {
         bytes.extend_from_slice(&names);
         let entries = clip(bytes.len());
         Self { bytes, first, last: first, live: 0, deleted: 0, model: clip(model), entries }
+    }
+
+    /// Begins to load the names, and the place of the next entry, into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(self.bytes.as_ptr());
+        prefetch(self.bytes.as_ptr().wrapping_add(self.bytes.len()));
+        prefetch(self.bytes.as_ptr().wrapping_add(self.bytes.len() + 48));
     }
 
     /// Entries, those that are deleted included.

@@ -24,7 +24,9 @@ pub use id::{IdRequest, StreamId};
 pub use node::{Node, NodeBuilder, NodeEntry};
 pub use trim::{Trim, TrimBy};
 
+use crate::collection::Ahead;
 use crate::sequence::{Counted, End, Sequence};
+use crate::table::prefetch_all;
 
 /// When a block is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,17 @@ impl Stream {
     /// The number of blocks.
     pub fn blocks(&self) -> usize {
         self.state.blocks.blocks()
+    }
+
+    /// Takes a step towards loading the end into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead) {
+        let blocks = &self.state.blocks;
+        match step {
+            Ahead::Content => prefetch_all(&*self.state),
+            Ahead::Bucket => blocks.edge(End::Back).into_iter().for_each(prefetch_all),
+            Ahead::Element => blocks.edge(End::Back).into_iter().for_each(Block::prefetch),
+        }
     }
 
     /// The greatest id that was ever added, or set.

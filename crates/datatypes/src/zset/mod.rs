@@ -16,6 +16,7 @@ mod tree;
 
 use std::ops::Range;
 
+use crate::collection::Ahead;
 use crate::hash::Hasher;
 use crate::listpack::{Corrupt, Item, Listpack};
 pub use bounds::{LexRange, ScoreRange};
@@ -146,6 +147,15 @@ impl ZSet {
         match &self.0 {
             Form::Packed(_) => 1,
             Form::Large(large) => large.allocations(),
+        }
+    }
+
+    /// Takes a step towards loading the member with `hash`, and what is around it, into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
+        match &self.0 {
+            Form::Packed(packed) => packed.prefetch(step),
+            Form::Large(large) => large.prefetch(step, hash),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::bounds::{LexRange, ScoreRange};
+use crate::collection::Ahead;
 use crate::float::with_f64_text;
 use crate::listpack::{Corrupt, Item, Listpack, Pos};
 
@@ -71,6 +72,11 @@ impl Packed {
         self.0.len() / 2
     }
 
+    #[inline]
+    pub(super) fn prefetch(&self, step: Ahead) {
+        self.0.prefetch(step);
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.0.memory()
     }
@@ -114,8 +120,8 @@ impl Packed {
     }
 
     pub(super) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let mut entries = self.range(0..self.len()).enumerate();
-        let (rank, (_, score)) = entries.find(|(_, (item, _))| item.eq_bytes(member))?;
+        let (at, score) = self.find(member)?;
+        let (_, rank) = self.0.partition_pairs(|pos| pos < at);
         Some((rank, score))
     }
 
@@ -152,16 +158,10 @@ impl Packed {
 
     /// Adds a member that is not there.
     pub(super) fn insert(&mut self, member: &[u8], score: f64) {
-        let mut place = self.0.first();
-        // Each element is passed once, and a member looked at only where scores are equal.
-        while let Some(at) = place {
-            let score_pos = self.score_pos(at);
-            let found = number(self.0.get(score_pos));
-            if found > score || found == score && !is_before(self.entry(at), member, score) {
-                break;
-            }
-            place = self.0.next(score_pos);
-        }
+        let (place, _) = self.0.partition_pairs(|at| {
+            let found = self.score_behind(at);
+            found < score || found == score && is_before(self.entry(at), member, score)
+        });
         with_score_text(score, |text| match place {
             Some(at) => {
                 let at = self.0.insert_before(at, member);
@@ -187,9 +187,8 @@ impl Packed {
     }
 
     pub(super) fn ranks_by_score(&self, range: &ScoreRange) -> Range<usize> {
-        let entries = || self.range(0..self.len());
-        let start = entries().take_while(|(_, score)| range.is_above(*score)).count();
-        let end = entries().take_while(|(_, score)| range.reaches(*score)).count();
+        let (_, start) = self.0.partition_pairs(|at| range.is_above(self.score_behind(at)));
+        let (_, end) = self.0.partition_pairs(|at| range.reaches(self.score_behind(at)));
         start..end.max(start)
     }
 

@@ -117,10 +117,11 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let at = match ttl {
         0 => None,
         ttl if options.absolute => Some(ttl),
-        ttl => Some(ttl.wrapping_add(ctx.data.now_ms)),
+        ttl => Some(ttl.wrapping_add(ctx.data.clock_ms)),
     };
     if at.is_some_and(|at| at <= ctx.data.now_ms) {
         if options.replace && ctx.data.remove(&key) {
+            ctx.effect_del(&key);
             ctx.notify(Classes::GENERIC, "del", &key);
         }
         ctx.out.ok();
@@ -140,6 +141,11 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
     ctx.data.set(&key, value, ttl);
     if let (Some(access), Some(entry)) = (options.access(ctx.data.access), ctx.data.peek(&key)) {
         entry.set_access(access);
+    }
+    if let Some(at) = at {
+        let at = at.to_string();
+        let payload = ctx.args.get(3);
+        ctx.effect(&[b"RESTORE", key.bytes, at.as_bytes(), payload, b"REPLACE", b"ABSTTL"]);
     }
     ctx.notify(Classes::GENERIC, "restore", &key);
     ctx.out.ok();
