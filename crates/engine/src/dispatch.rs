@@ -632,8 +632,8 @@ pub(crate) fn run<'e>(
     out: &mut Out,
 ) -> (Outcome, bool) {
     let db = session.db;
-    let journaled = engine.journal.is_on()
-        && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+    let journaled =
+        engine.journal.is_on() && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
     let before = if journaled { held.changes() } else { 0 };
     worker.effects.begin();
     let data = Data {

@@ -291,9 +291,8 @@ fn whole_files_of_each_version() {
     }
 }
 
-/// The items around keys, of every kind that there is.
-#[test]
-fn the_framing_of_all_versions() {
+/// A file with the items around keys, of every kind that there is.
+fn framing() -> Vec<u8> {
     let module_values = [
         // Signed, unsigned, float, double, string, end.
         vec![1, 5, 2, 6],
@@ -305,30 +304,42 @@ fn the_framing_of_all_versions() {
     ]
     .concat();
     let module_id = [&[0x81][..], &(0b000000_000001_000010_u64 << 46).to_be_bytes()].concat();
-    let parts = [
-        [vec![0xfa], strings(&["redis-bits"]), vec![0xc0, 64]].concat(),
-        [vec![0xf7], module_id.clone(), module_values.clone()].concat(),
-        [vec![0xf5], strings(&["#!lua"])].concat(),
-        [vec![0xf6], strings(&["old", "LUA"]), vec![1], strings(&["what it does", "code"])]
+    file(
+        "REDIS0013",
+        &[
+            [vec![0xfa], strings(&["redis-bits"]), vec![0xc0, 64]].concat(),
+            [vec![0xf7], module_id.clone(), module_values.clone()].concat(),
+            [vec![0xf5], strings(&["#!lua"])].concat(),
+            [vec![0xf6], strings(&["old", "LUA"]), vec![1], strings(&["what it does", "code"])]
+                .concat(),
+            [vec![0xfe], length(9)].concat(),
+            [vec![0xfb], length(100), length(7)].concat(),
+            [vec![0xf4], length(12_182), length(5), length(0)].concat(),
+            [vec![0xfd], 7_i32.to_le_bytes().to_vec(), entry(0, "seconds", &string(b"v"))].concat(),
+            [
+                vec![0xfc],
+                7001_i64.to_le_bytes().to_vec(),
+                vec![0xf8],
+                length(300),
+                entry(0, "idle", &string(b"v")),
+            ]
             .concat(),
-        [vec![0xfe], length(9)].concat(),
-        [vec![0xfb], length(100), length(7)].concat(),
-        [vec![0xf4], length(12_182), length(5), length(0)].concat(),
-        [vec![0xfd], 7_i32.to_le_bytes().to_vec(), entry(0, "seconds", &string(b"v"))].concat(),
-        [
-            vec![0xfc],
-            7001_i64.to_le_bytes().to_vec(),
-            vec![0xf8],
-            length(300),
-            entry(0, "idle", &string(b"v")),
-        ]
-        .concat(),
-        [vec![0xf9, 9], entry(0, "freq", &string(b"v"))].concat(),
-        [vec![0xf3, 1], b"META".to_vec(), module_values.clone(), entry(0, "meta", &string(b"v"))]
+            [vec![0xf9, 9], entry(0, "freq", &string(b"v"))].concat(),
+            [
+                vec![0xf3, 1],
+                b"META".to_vec(),
+                module_values.clone(),
+                entry(0, "meta", &string(b"v")),
+            ]
             .concat(),
-        entry(7, "module", &[module_id, module_values].concat()),
-    ];
-    let bytes = file("REDIS0013", &parts);
+            entry(7, "module", &[module_id, module_values].concat()),
+        ],
+    )
+}
+
+#[test]
+fn the_framing_of_all_versions() {
+    let bytes = framing();
     let mut scanner = Scanner::new(&bytes[..], true).unwrap();
     let mut batch = Batch::new();
     assert!(scanner.fill(&mut batch).unwrap());

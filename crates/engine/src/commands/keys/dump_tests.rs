@@ -1,3 +1,5 @@
+//! DUMP and RESTORE: the bytes, the options, what is refused, and who hears of it.
+
 use crate::config::Permission;
 use crate::harness::{Harness, START_MS};
 
