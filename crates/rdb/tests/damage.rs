@@ -87,7 +87,6 @@ fn examine(value: &respire_rdb::Loaded<'_>, hasher: &Hasher) {
     let again = restore(&payload, true, &options(hasher)).expect("what is written can be read");
     assert_eq!(describe(as_ref(&again)), seen);
     if let respire_rdb::Loaded::Collection(collection) = value {
-        assert_eq!(collection.len() == 0, collection.is_empty());
         let _ = (collection.memory(), collection.effort());
     }
 }
@@ -150,7 +149,7 @@ fn old_files() -> Vec<Vec<u8>> {
         entry(25, "hash", &[min, listpack(timed)].concat()),
     ];
     let mut files: Vec<Vec<u8>> =
-        entries.iter().map(|entry| file("REDIS0012", &[entry.clone()])).collect();
+        entries.iter().map(|entry| file("REDIS0012", std::slice::from_ref(entry))).collect();
     files.push(file("VALKEY080", &[entry(22, "hash", &fields(Family::Valkey))]));
     files.push(file("REDIS0012", &entries));
     files
