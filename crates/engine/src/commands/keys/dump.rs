@@ -106,7 +106,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err(Error::INVALID_TTL);
     }
     let verify = !ctx.engine.skip_checksums.load(Ordering::Relaxed);
-    let made_with = decode_options(&ctx.settings, ctx.engine);
+    let made_with = decode_options(ctx.settings, ctx.engine);
     let loaded = respire_rdb::restore(ctx.args.get(3), verify, &made_with);
     let loaded = loaded.map_err(|error| match error {
         RdbError::Truncated | RdbError::Version(_) | RdbError::Checksum { .. } => {
