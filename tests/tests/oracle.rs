@@ -148,6 +148,36 @@ fn survey(mut plan: Plan, shard: &Shard, wanted: u64) -> Vec<String> {
     reports
 }
 
+/// Whatever commands the server has, the generators make them, or a list says why not.
+#[test]
+fn every_command_is_generated_or_left_out_with_a_reason() {
+    let server = Server::start(Kind::Respire, ARGUMENTS);
+    let all = ["COMMAND", "LIST", "FILTERBY", "PATTERN", "*"];
+    let commands = server.client().roundtrip(&all).expect("a reply");
+    let names: Vec<String> = commands
+        .elements()
+        .expect("a list")
+        .iter()
+        .filter_map(|name| Some(String::from_utf8_lossy(name.text()?).to_ascii_uppercase()))
+        .collect();
+    assert!(names.len() > 200, "{names:?}");
+    let coverage = oracle::coverage(1, 100_000);
+    let mut missing = Vec::new();
+    for name in &names {
+        let times = coverage.get(name).copied().unwrap_or(0);
+        // A container is its subcommands.
+        let container = names.iter().any(|other| other.starts_with(&format!("{name}|")));
+        if times < 10 && !container && !oracle::left_out(name) {
+            missing.push(format!("{name}: generated {times} times"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    for left_out in oracle::commands_left_out() {
+        let there = names.iter().any(|name| name == left_out);
+        assert!(there, "{left_out} is left out, and no command of the server");
+    }
+}
+
 /// The oracle itself is tested: two servers that really differ must not pass.
 #[test]
 fn a_server_that_differs_is_caught() {

@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::collection::Ahead;
 use crate::elements::{Elements, View};
 use crate::hash::Hasher;
-use crate::listpack::{Item, Listpack, Pos};
+use crate::listpack::{Corrupt, Item, Listpack, Pos};
 use crate::set::Choice;
 
 /// Listpacks get no more fields than this, whatever the settings say: each change moves half of one.
@@ -88,6 +88,16 @@ impl Default for Hash {
     }
 }
 
+/// What a hash is made of, for those who write it down.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'a> {
+    /// Field and value in turn.
+    Pack(&'a Listpack),
+    /// Field, value and expiry in turn, 0 for none.
+    Timed(&'a Listpack),
+    Table,
+}
+
 fn passed(expiry: Option<i64>, now: i64) -> bool {
     expiry.is_some_and(|at| at <= now)
 }
@@ -95,6 +105,72 @@ fn passed(expiry: Option<i64>, now: i64) -> bool {
 impl Hash {
     pub fn new() -> Self {
         Self(Repr::Pack(Listpack::new()))
+    }
+
+    /// A hash of the fields and values that come in turn in a listpack.
+    pub fn from_listpack(pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
+        if pack.len() % 2 != 0 || pack.has_twice(1) {
+            return Err(Corrupt);
+        }
+        let mut hash = Self(Repr::Pack(pack));
+        hash.settle(limits);
+        Ok(hash)
+    }
+
+    /// A hash of the fields, values and expiries (0 for none) that come in turn in a listpack, in any order.
+    pub fn from_timed_listpack(pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
+        if pack.len() % 3 != 0 || pack.has_twice(2) {
+            return Err(Corrupt);
+        }
+        let mut expiries = pack.iter().skip(2).step_by(3);
+        if !expiries.all(|item| matches!(item, Item::Int(0..))) {
+            return Err(Corrupt);
+        }
+        let key = |t: Triple<'_>| (t.expiry.is_none(), t.expiry);
+        if triples(&pack).map(key).is_sorted() {
+            let mut hash = Self(Repr::Timed(pack));
+            hash.settle(limits);
+            return Ok(hash);
+        }
+        let mut hash = Self::new();
+        for t in triples(&pack) {
+            let ttl = t.expiry.map_or(FieldTtl::Clear, FieldTtl::At);
+            t.field.with_bytes(|field| {
+                t.value.with_bytes(|value| hash.set(field, value, ttl, i64::MIN, limits))
+            });
+        }
+        Ok(hash)
+    }
+
+    /// Makes a hash table of a listpack that is beyond the limits.
+    fn settle(&mut self, limits: &HashLimits<'_>) {
+        let (Repr::Pack(pack) | Repr::Timed(pack)) = &self.0 else { return };
+        let longest = pack.iter().map(|item| item.text_len()).max();
+        if longest > Some(limits.listpack_value)
+            || self.len() > limits.listpack_entries.min(COMPACT_MAX)
+        {
+            self.become_table(limits);
+        }
+    }
+
+    pub fn form(&self) -> Form<'_> {
+        match &self.0 {
+            Repr::Pack(pack) => Form::Pack(pack),
+            Repr::Timed(pack) => Form::Timed(pack),
+            Repr::Table(_) => Form::Table,
+        }
+    }
+
+    /// Calls `f` with every field, those that have expired included, its value and its expiry.
+    pub fn each_field<'a>(&'a self, mut f: impl FnMut(Item<'a>, Item<'a>, Option<i64>)) {
+        match &self.0 {
+            Repr::Pack(_) => self.each(i64::MIN, |field, value| f(field, value, None)),
+            Repr::Timed(pack) => triples(pack).for_each(|t| f(t.field, t.value, t.expiry)),
+            Repr::Table(fields) => fields.elements.each_while(|view| {
+                f(Item::Bytes(view.key), Item::Bytes(view.value), view.stamp);
+                true
+            }),
+        }
     }
 
     /// Fields, expired ones that are still there included.

@@ -69,11 +69,12 @@ fn place(element: &[u8]) -> (usize, u8) {
     (index, counted.trailing_zeros() as u8 + 1)
 }
 
-/// A value without elements: all registers in one sparse run.
+/// A value without elements: all registers in one sparse run. It has no estimate yet, as in Redis.
 pub fn empty() -> Vec<u8> {
     let mut value = vec![0; HEADER];
     value[..4].copy_from_slice(MAGIC);
     value[4] = SPARSE;
+    outdate(&mut value);
     push_zeros(&mut value, REGISTERS);
     value
 }
@@ -468,7 +469,8 @@ mod tests {
     #[test]
     fn the_cache_is_valid_until_a_register_is_raised() {
         let mut value = empty();
-        assert_eq!(cached(&value), Some(0));
+        assert_eq!(cached(&value), None);
+        cache(&mut value, 0);
         add(&mut value, b"a", 3000).unwrap();
         assert_eq!(cached(&value), None);
         cache(&mut value, 1);

@@ -71,6 +71,17 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Bytes of the text.
+    pub fn text_len(&self) -> usize {
+        match self {
+            Self::Int(0) => 1,
+            Self::Int(value) => {
+                value.unsigned_abs().ilog10() as usize + 1 + usize::from(*value < 0)
+            }
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
     pub fn write_to(&self, target: &mut Vec<u8>) {
         self.with_bytes(|bytes| target.extend_from_slice(bytes));
     }
@@ -256,6 +267,9 @@ impl Listpack {
     /// No listpack may become larger; ask [`Self::fits`] before adding much.
     pub const MAX_BYTES: usize = 1 << 30;
 
+    /// What positions can tell; a node of a stream may be a little beyond [`Self::MAX_BYTES`].
+    const FORMAT_MAX: usize = (1 << 31) - 1;
+
     pub fn new() -> Self {
         Self::with_capacity(0)
     }
@@ -289,6 +303,11 @@ impl Listpack {
     /// The listpack in its format.
     pub fn as_bytes(&self) -> &[u8] {
         &self.buffer[..self.bytes()]
+    }
+
+    /// The elements without header and end.
+    pub(crate) fn elements(&self) -> &[u8] {
+        &self.buffer[HEADER..self.bytes() - 1]
     }
 
     /// Bytes of the format, header and end included.
@@ -449,6 +468,24 @@ impl Listpack {
         }
     }
 
+    /// Whether two elements are equal, of the first and every one that comes `skip` elements behind one of them.
+    pub fn has_twice(&self, skip: usize) -> bool {
+        let mut elements = Vec::with_capacity(self.len() / (skip + 1) + 1);
+        let mut at = HEADER;
+        for number in 0.. {
+            if self.buffer[at] == END {
+                break;
+            }
+            let end = self.end_of(at);
+            if number % (skip + 1) == 0 {
+                elements.push(&self.buffer[at..end]);
+            }
+            at = end;
+        }
+        elements.sort_unstable();
+        elements.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
     /// Of elements in pairs, the first pair for which `before` is false, and how many come before it; it must be true
     /// for all pairs in front of that one, and false for those behind.
     pub fn partition_pairs(&self, mut before: impl FnMut(Pos) -> bool) -> (Option<Pos>, usize) {
@@ -505,6 +542,11 @@ impl Listpack {
         pos
     }
 
+    /// Appends an element that comes from another listpack.
+    pub fn push_back_item(&mut self, item: Item<'_>) -> Pos {
+        self.put(self.bytes() - 1, 0, item)
+    }
+
     /// As [`Self::push_back`], for a number that is at hand.
     pub fn push_back_int(&mut self, value: i64) -> Pos {
         self.put(self.bytes() - 1, 0, Item::Int(value))
@@ -549,7 +591,7 @@ impl Listpack {
     fn gap(&mut self, offset: usize, old: usize, new: usize) {
         let used = self.bytes();
         let total = used - old + new;
-        assert!(total <= Self::MAX_BYTES, "a listpack of {total} bytes");
+        assert!(total <= Self::FORMAT_MAX, "a listpack of {total} bytes");
         if total > self.buffer.len() {
             reallocate(&mut self.buffer, size_class(total));
         }
@@ -708,7 +750,7 @@ impl Probe {
 
 /// Whether `bytes` are a listpack: `Some(true)` if every element is in its shortest form.
 fn check(bytes: &[u8]) -> Option<bool> {
-    if bytes.len() <= HEADER || bytes.len() > Listpack::MAX_BYTES || *bytes.last()? != END {
+    if bytes.len() <= HEADER || bytes.len() > Listpack::FORMAT_MAX || *bytes.last()? != END {
         return None;
     }
     let total = u32::from_le_bytes(bytes[..4].try_into().ok()?) as usize;

@@ -10,7 +10,7 @@ use crate::elements::Elements;
 use crate::hash::Hasher;
 use crate::integer;
 use crate::intset::Intset;
-use crate::listpack::{Item, Listpack};
+use crate::listpack::{Corrupt, Item, Listpack};
 use crate::table::prefetch;
 
 /// Intsets and listpacks get no larger than this, whatever the settings say: each change moves half of one.
@@ -72,6 +72,37 @@ impl Set {
             Self(Repr::Pack(Listpack::new()))
         } else {
             Self(Repr::Table(Box::new(Elements::of_keys(limits.hasher))))
+        }
+    }
+
+    pub fn from_intset(ints: Intset, limits: &SetLimits<'_>) -> Self {
+        let beyond = ints.len() > limits.intset_entries();
+        let mut set = Self(Repr::Ints(ints));
+        if beyond {
+            set.become_table(limits);
+        }
+        set
+    }
+
+    /// A set of the elements of a listpack.
+    pub fn from_listpack(pack: Listpack, limits: &SetLimits<'_>) -> Result<Self, Corrupt> {
+        if pack.has_twice(0) {
+            return Err(Corrupt);
+        }
+        let longest = pack.iter().map(|item| item.text_len()).max().unwrap_or(0);
+        let beyond = !limits.packs(pack.len(), longest);
+        let mut set = Self(Repr::Pack(pack));
+        if beyond {
+            set.become_table(limits);
+        }
+        Ok(set)
+    }
+
+    /// The integers, if that is how the set is kept.
+    pub fn as_intset(&self) -> Option<&Intset> {
+        match &self.0 {
+            Repr::Ints(ints) => Some(ints),
+            _ => None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
+use crate::journaling::note_effects;
 use crate::notify::Classes;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
@@ -148,13 +149,14 @@ pub(crate) fn hash_keys(
 }
 
 impl Prepared {
-    /// The number of the command, for CLIENT LIST.
-    /// Whether the reply is a message, which CLIENT REPLY does not switch off.
-    fn pushes(&self) -> bool {
+    /// Whether it changes what its client listens to. The reply is a message, which CLIENT REPLY does not switch off.
+    #[inline]
+    pub fn subscribes(&self) -> bool {
         let subscribing = Flags::PUBSUB.union(Flags::WHILE_LISTENING);
         matches!(self.lookup, Lookup::Known(command) if command.row.has(subscribing))
     }
 
+    /// The number of the command, for CLIENT LIST.
     #[inline]
     fn number(&self) -> u32 {
         match self.lookup {
@@ -265,7 +267,7 @@ impl Engine {
         }
         match session.reply {
             ReplyMode::On => {}
-            _ if prepared.pushes() => {}
+            _ if prepared.subscribes() => {}
             ReplyMode::Off => out.rewind(mark),
             ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
             ReplyMode::Skip => {
@@ -399,6 +401,7 @@ impl Engine {
         if held.has_leftovers() {
             self.clear_up(worker, &mut held, session.info.id);
         }
+        self.seal(worker, &mut held);
         drop(held);
         if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
@@ -440,6 +443,7 @@ impl Engine {
         {
             self.notify_thinned(&thinned);
         }
+        self.seal(worker, &mut held);
         let leftovers = held.has_leftovers();
         drop(held);
         if leftovers {
@@ -627,10 +631,16 @@ pub(crate) fn run<'e>(
     keys: KeyHashes<'_>,
     out: &mut Out,
 ) -> (Outcome, bool) {
+    let db = session.db;
+    let journaled = engine.journal.is_on()
+        && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+    let before = if journaled { held.changes() } else { 0 };
+    worker.effects.begin();
     let data = Data {
         held,
         db: session.db,
         now_ms: worker.now_ms,
+        clock_ms: worker.now_us / 1000,
         access: worker.access,
         no_touch: session.no_touch,
         rng: &mut worker.rng,
@@ -653,8 +663,10 @@ pub(crate) fn run<'e>(
             stats: &worker.stats,
             listeners: &mut worker.listeners,
             met_expired: &mut worker.met_expired,
+            effects: &mut worker.effects,
         },
         keys,
+        journaled,
     };
     let outcome = (command.row.handler)(&mut ctx);
     let Data { hits, misses, saw_expired, .. } = ctx.data;
@@ -663,6 +675,9 @@ pub(crate) fn run<'e>(
     }
     if misses > 0 {
         worker.stats.counters.misses.add(misses.into());
+    }
+    if journaled {
+        note_effects(&mut worker.effects, held, before, db, args);
     }
     (outcome, saw_expired)
 }

@@ -154,6 +154,12 @@ impl Session {
         self.subscriptions.is_some() && self.proto == Proto::Resp2
     }
 
+    /// Whether what the client does may cause a message to itself.
+    #[inline]
+    pub fn hears(&self) -> bool {
+        self.subscriptions.is_some() || self.tracking.is_some()
+    }
+
     /// Ends a subscription, if it is one.
     pub(crate) fn unsubscribe(
         &mut self,

@@ -235,8 +235,7 @@ fn invalidation(new_protocol: bool, keys: Option<&[&[u8]]>) -> Out {
             out.array(keys.len());
             keys.iter().for_each(|key| out.bulk(key));
         }
-        None if new_protocol => out.null(),
-        None => out.null_array(),
+        None => out.null(),
     }
     out
 }

@@ -110,7 +110,7 @@ fn client_kill(w: &mut Words) -> Vec<Step> {
         &["ID", "-1"],
         &["USER", "nobody"],
         &["TYPE", "foo"],
-        &["TYPE", "pubsub"],
+        &["TYPE", "pubsub", "ID", "999999999"],
         &["SKIPME", "maybe"],
         &["FOO", "bar"],
         &[],

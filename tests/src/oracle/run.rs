@@ -11,8 +11,10 @@ use super::compare::{Norm, equal, equal_exec, with_plain_doubles};
 use super::exclusions;
 use super::generate::Generator;
 use super::keys::MILLIS;
+use super::listen::Listener;
+use super::pubsub::LISTENERS;
 use super::step::Step;
-use super::words::DATABASES;
+use super::words::{DATABASES, Words};
 use crate::client::{Client, encode};
 use crate::server::Server;
 use crate::value::Value;
@@ -41,7 +43,7 @@ pub struct Summary {
     pub states: u64,
     /// How many replies were errors.
     pub errors: u64,
-    pub coverage: BTreeMap<&'static str, u64>,
+    pub coverage: BTreeMap<String, u64>,
 }
 
 /// The first difference, and everything needed to see it again.
@@ -89,6 +91,10 @@ struct Runner<'a> {
     redis: &'a Server,
     respire: &'a Server,
     pairs: Vec<Pair>,
+    /// Behind those that the generator speaks for, one that hears all notifications.
+    listeners: Vec<Listener>,
+    /// What listeners said last.
+    listened: VecDeque<String>,
     step: u64,
     errors: u64,
 }
@@ -98,18 +104,35 @@ type Disagreement = (String, String);
 
 /// Runs `plan` against two fresh servers.
 pub fn run(plan: Plan, redis: &Server, respire: &Server) -> Result<Summary, Box<Difference>> {
-    let mut runner = Runner { plan, redis, respire, pairs: Vec::new(), step: 0, errors: 0 };
+    let listeners =
+        (0..=LISTENERS).map(|_| Listener::connect(redis, respire, plan.protocol)).collect();
+    let mut runner = Runner {
+        plan,
+        redis,
+        respire,
+        pairs: Vec::new(),
+        listeners,
+        listened: VecDeque::new(),
+        step: 0,
+        errors: 0,
+    };
     for _ in 0..plan.connections {
         let pair = runner.connect();
         runner.pairs.push(pair);
     }
+    runner.listen_to_notifications();
     let mut generator = Generator::new(plan.seed, plan.protocol, plan.connections);
     let mut summary = Summary::default();
     let mut next_state = STATE_EVERY;
     while runner.step < plan.commands {
         let connection = generator.connection();
         let steps = generator.pipeline(connection);
-        runner.pipeline(connection, &steps)?;
+        if connection < plan.connections {
+            runner.pipeline(connection, &steps)?;
+        } else {
+            runner.listeners_turn(connection - plan.connections, &steps)?;
+        }
+        runner.hear()?;
         if runner.step >= next_state {
             next_state += STATE_EVERY;
             runner.compare_state()?;
@@ -186,12 +209,68 @@ impl Runner<'_> {
         Ok(())
     }
 
+    fn listen_to_notifications(&mut self) {
+        for server in [self.redis, self.respire] {
+            let on = ["CONFIG", "SET", "notify-keyspace-events", "KEA"];
+            server.client().roundtrip(&on).expect("a reply");
+        }
+        let mut words = Words::new(0);
+        let subscribe = Step::new(&mut words, "PSUBSCRIBE").arg("__key*__:*");
+        self.listeners[LISTENERS].exchange(&[subscribe], &[]).expect("the same confirmation");
+    }
+
+    /// Lets a listener say something and compares all that it is sent.
+    fn listeners_turn(&mut self, at: usize, steps: &[Step]) -> Result<(), Box<Difference>> {
+        self.step += steps.len() as u64;
+        let ids: Vec<(i64, i64)> = self.listeners.iter().map(Listener::ids).collect();
+        let (leaves, said) = match steps.split_last() {
+            Some((last, before)) if last.name == "QUIT" => (true, before),
+            _ => (false, steps),
+        };
+        let mut verdict = self.listeners[at].exchange(said, &ids);
+        if leaves && verdict.is_ok() {
+            verdict = self.listeners[at].quit();
+            self.listeners[at] = Listener::connect(self.redis, self.respire, self.plan.protocol);
+        }
+        self.listened.extend(steps.iter().map(|step| format!("listener {at}: {}", step.text())));
+        let excess = self.listened.len().saturating_sub(HISTORY);
+        self.listened.drain(..excess);
+        verdict.map_err(|found| self.heard_otherwise(at, found))
+    }
+
+    /// Compares what all listeners have been sent since.
+    fn hear(&mut self) -> Result<(), Box<Difference>> {
+        for at in 0..self.listeners.len() {
+            let verdict = self.listeners[at].exchange(&[], &[]);
+            verdict.map_err(|found| self.heard_otherwise(at, found))?;
+        }
+        Ok(())
+    }
+
+    fn heard_otherwise(&self, at: usize, (redis, respire): Disagreement) -> Box<Difference> {
+        let spoken = self.pairs.iter().flat_map(|pair| pair.history.iter().cloned());
+        Box::new(Difference {
+            plan: self.plan,
+            step: self.step,
+            name: "messages",
+            connection: format!("what listener {at} was sent"),
+            history: self.listened.iter().cloned().chain(spoken).collect(),
+            redis,
+            respire,
+        })
+    }
+
     /// Compares everything that both servers hold: keys, types, values, encodings, times.
     fn compare_state(&mut self) -> Result<(), Box<Difference>> {
         let redis = dump(self.redis);
         let respire = dump(self.respire);
         let found = match (redis, respire) {
-            (Ok(redis), Ok(respire)) => compare_dumps(&redis, &respire),
+            (Ok((redis, sum)), Ok((respire, own_sum))) => {
+                compare_dumps(&redis, &respire).and_then(|()| {
+                    let sums = (format!("DEBUG DIGEST {sum:?}"), format!("{own_sum:?}"));
+                    if sum == own_sum { Ok(()) } else { Err(sums) }
+                })
+            }
             (redis, respire) => Err((describe(&redis), describe(&respire))),
         };
         found.map_err(|(redis, respire)| {
@@ -227,10 +306,8 @@ impl Pair {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        let args: Vec<String> =
-            step.args.iter().map(|arg| format!("\"{}\"", arg.escape_ascii())).collect();
         let silent = if step.answered { "" } else { "   (no reply)" };
-        self.history.push_back(format!("{number}: {}{silent}", args.join(" ")));
+        self.history.push_back(format!("{number}: {}{silent}", step.text()));
     }
 
     /// Compares the replies to one step; answers whether they were errors.
@@ -354,7 +431,8 @@ const QUESTIONS: &[(&[&str], Norm)] = &[
     (&["PEXPIRETIME"], MILLIS),
 ];
 
-fn dump(server: &Server) -> io::Result<Dump> {
+/// All keys of all databases, and the DEBUG DIGEST of the whole.
+fn dump(server: &Server) -> io::Result<(Dump, Value)> {
     let mut client = Client::connect(server.address())?;
     let mut out = Dump::new();
     for database in 0..DATABASES {
@@ -380,7 +458,8 @@ fn dump(server: &Server) -> io::Result<Dump> {
             out.insert(format!("{database}/{}", key.escape_ascii()), answers);
         }
     }
-    Ok(out)
+    let sum = client.roundtrip(&["DEBUG", "DIGEST"])?;
+    Ok((out, sum))
 }
 
 fn compare_dumps(redis: &Dump, respire: &Dump) -> Result<(), Disagreement> {

@@ -43,6 +43,13 @@ impl Step {
         self
     }
 
+    /// As a report shows it.
+    pub fn text(&self) -> String {
+        let args: Vec<String> =
+            self.args.iter().map(|arg| format!("\"{}\"", arg.escape_ascii())).collect();
+        args.join(" ")
+    }
+
     pub fn last(mut self) -> Step {
         self.last = true;
         self

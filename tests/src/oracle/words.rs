@@ -301,7 +301,7 @@ impl Words {
         match self.below(10) {
             0..=6 => self.pick(FLOATS).into(),
             7 => self.pick(BAD_FLOATS).into(),
-            8 if !super::exclusions::left_out("INCRBYFLOAT wide") => self.pick(WIDE_FLOATS).into(),
+            8 => self.pick(WIDE_FLOATS).into(),
             _ => self.integer(),
         }
     }

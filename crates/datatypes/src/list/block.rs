@@ -25,6 +25,13 @@ impl Block {
     /// What all elements of a block may take.
     pub(super) const MAX_BYTES: usize = u16::MAX as usize;
 
+    /// A block of `count` elements that come from a listpack, [`Self::MAX_BYTES`] at most.
+    pub(super) fn of(elements: &[u8], count: u16) -> Self {
+        let mut data = vec![0; size_class(elements.len()).min(Self::MAX_BYTES)].into_boxed_slice();
+        data[..elements.len()].copy_from_slice(elements);
+        Self { data, start: 0, end: elements.len() as u16, count }
+    }
+
     pub(super) fn count(&self) -> usize {
         self.count.into()
     }
@@ -49,7 +56,7 @@ impl Block {
         self.data.len()
     }
 
-    fn elements(&self) -> &[u8] {
+    pub(super) fn elements(&self) -> &[u8] {
         &self.data[self.start.into()..self.end.into()]
     }
 

@@ -11,6 +11,7 @@ mod codec;
 mod fuzz;
 mod group;
 mod id;
+mod node;
 mod trim;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use block::Block;
 pub use block::{Entry, Fields};
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{IdRequest, StreamId};
+pub use node::{Node, NodeBuilder, NodeEntry};
 pub use trim::{Trim, TrimBy};
 
 use crate::collection::Ahead;
@@ -313,6 +315,11 @@ impl Stream {
     pub fn last_entry_id(&self) -> StreamId {
         let last = self.state.blocks.edge(End::Back).and_then(|block| block.iter().last());
         last.map_or(StreamId::MIN, |entry| entry.id)
+    }
+
+    /// How many entries were ever added up to `id`, that included, if that can be told.
+    pub fn added_up_to(&self, id: StreamId) -> Option<u64> {
+        self.extent().rank(id)
     }
 
     fn extent(&self) -> Extent {

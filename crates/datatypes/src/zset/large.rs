@@ -74,6 +74,15 @@ impl Large {
         Self { tree: Tree::from_sorted(&items), index, hasher: hasher.clone(), members }
     }
 
+    /// Whether every member is found by its bytes, as it is not if it is there twice.
+    pub(super) fn is_unique(&self) -> bool {
+        self.tree.range(0, self.tree.len()).all(|item| {
+            let bytes = item.member.bytes();
+            let found = self.find(self.hasher.hash(bytes), bytes);
+            found.is_some_and(|place| Member::of(place.word()) == item.member)
+        })
+    }
+
     /// See `ZSet::prefetch`.
     #[inline]
     pub(super) fn prefetch(&self, step: Ahead, hash: Option<u64>) {

@@ -5,19 +5,20 @@ use std::ops::Range;
 use super::bounds::{LexRange, ScoreRange};
 use crate::collection::Ahead;
 use crate::float::with_f64_text;
-use crate::listpack::{Item, Listpack, Pos};
+use crate::listpack::{Corrupt, Item, Listpack, Pos};
 
 #[derive(Debug, Clone)]
 pub struct Packed(Listpack);
 
-fn number(item: Item<'_>) -> f64 {
+fn try_number(item: Item<'_>) -> Option<f64> {
     match item {
-        Item::Int(value) => value as f64,
-        Item::Bytes(text) => {
-            let text = std::str::from_utf8(text).ok();
-            text.and_then(|text| text.parse().ok()).expect("scores are numbers")
-        }
+        Item::Int(value) => Some(value as f64),
+        Item::Bytes(text) => std::str::from_utf8(text).ok()?.parse().ok(),
     }
+}
+
+fn number(item: Item<'_>) -> f64 {
+    try_number(item).expect("scores are numbers")
 }
 
 /// Calls `f` with a score as it is kept. Zero loses its sign here, as it does in Redis.
@@ -32,6 +33,26 @@ fn is_before((member, score): (Item<'_>, f64), other: &[u8], other_score: f64) -
 impl Packed {
     pub(super) fn new() -> Self {
         Self(Listpack::new())
+    }
+
+    /// A listpack from outside: its members must be different and its scores numbers; their order is yet to be looked at.
+    pub(super) fn of(pack: Listpack) -> Result<Self, Corrupt> {
+        let mut scores = pack.iter().skip(1).step_by(2);
+        let numbers = scores.all(|item| try_number(item).is_some_and(|score| !score.is_nan()));
+        if pack.len() % 2 != 0 || !numbers || pack.has_twice(1) {
+            return Err(Corrupt);
+        }
+        Ok(Self(pack))
+    }
+
+    pub(super) fn is_in_order(&self) -> bool {
+        self.range(0..self.len()).is_sorted_by(|(a, a_score), (b, b_score)| {
+            b.with_bytes(|member| is_before((*a, *a_score), member, *b_score))
+        })
+    }
+
+    pub(super) fn listpack(&self) -> &Listpack {
+        &self.0
     }
 
     /// A sorted set of members that come in order, each once. `bytes` is about what they need.

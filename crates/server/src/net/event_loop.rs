@@ -673,15 +673,22 @@ impl EventLoop {
     /// Executes one request. Returns whether the next one of the same connection may follow.
     #[inline]
     fn execute_one(&mut self, request: &Request, portion: &Portion) -> bool {
+        let prepared = request.prepared.as_ref().expect("its window has been prepared");
+        if prepared.subscribes() {
+            // Who listens from now on has nothing to do with what has been said before.
+            self.catch_up(request.connection);
+        }
         let Some(connection) = self.connections[request.connection].as_mut() else { return false };
         let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
         let args = Args::new(&self.buffer, spans);
-        let prepared = request.prepared.as_ref().expect("its window has been prepared");
         let session = &mut connection.session;
         let (worker, out) = (&mut self.worker, &mut self.out);
         match self.engine.execute(worker, session, args, prepared, self.batch.hashes(), out) {
             Flow::Done => {
-                if self.out.len() >= REPLY_FLUSH {
+                if session.hears() {
+                    self.catch_up(request.connection);
+                }
+                if self.out.len() >= REPLY_FLUSH && self.connections[request.connection].is_some() {
                     self.send(request.connection);
                 }
                 match &self.connections[request.connection] {
@@ -700,6 +707,21 @@ impl EventLoop {
                 false
             }
         }
+    }
+
+    /// Sends the replies of a connection so far and passes on the messages that have been left meanwhile: a client that
+    /// is told of what it does itself hears so behind the reply to it, and before the reply to what it did next.
+    fn catch_up(&mut self, i: usize) {
+        let published = self.mailbox.collect_published();
+        if published.is_empty() && self.worker.outbox.is_empty() {
+            return;
+        }
+        if self.connections[i].is_some() {
+            self.send(i);
+        }
+        published.into_iter().for_each(|message| self.pass_on(&mut vec![message]));
+        self.deliver();
+        self.send_messages();
     }
 
     /// Sends the replies of a connection; answers and closes it if it sent something that is no request.

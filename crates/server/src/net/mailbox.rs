@@ -42,6 +42,20 @@ impl Mailbox {
         if was_empty { self.waker.wake() } else { Ok(()) }
     }
 
+    /// Takes the published messages, and leaves the other letters. The bell may have rung for nothing then.
+    pub(crate) fn collect_published(&self) -> Vec<Arc<Published>> {
+        let mut letters = self.letters.lock();
+        let mut published = Vec::new();
+        letters.retain(|letter| match letter {
+            Mail::Published(message) => {
+                published.push(Arc::clone(message));
+                false
+            }
+            _ => true,
+        });
+        published
+    }
+
     /// Empties the box into `into`, which must be empty.
     pub(crate) fn collect(&self, into: &mut Vec<Mail>) {
         debug_assert!(into.is_empty());

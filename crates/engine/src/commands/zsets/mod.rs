@@ -15,7 +15,9 @@ use respire_datatypes::zset::ZSetLimits;
 use respire_resp::{Out, Proto};
 
 use crate::command::{Flags, Group, Handler, KeySpec, Row};
+use crate::config::Settings;
 use crate::ctx::Ctx;
+use crate::engine::Engine;
 use crate::error::Error;
 
 /// Members with their scores, taken out of a set.
@@ -334,10 +336,14 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// Up to what sorted sets are kept small.
 pub(super) fn limits<'e>(ctx: &Ctx<'_, 'e>) -> ZSetLimits<'e> {
+    limits_of(&ctx.settings, ctx.engine)
+}
+
+pub(crate) fn limits_of<'e>(settings: &Settings, engine: &'e Engine) -> ZSetLimits<'e> {
     ZSetLimits {
-        listpack_entries: ctx.settings.zset_max_listpack_entries as usize,
-        listpack_value: ctx.settings.zset_max_listpack_value as usize,
-        hasher: ctx.engine.keyspace.hasher(),
+        listpack_entries: settings.zset_max_listpack_entries as usize,
+        listpack_value: settings.zset_max_listpack_value as usize,
+        hasher: engine.keyspace.hasher(),
     }
 }
 
