@@ -498,6 +498,7 @@ impl Hash {
     fn become_table(&mut self, limits: &HashLimits<'_>) {
         let mut fields =
             Fields { elements: Elements::of_pairs(limits.hasher), due: BTreeSet::new() };
+        fields.elements.make_room(self.len());
         let mut put = |field: Item<'_>, value: Item<'_>, expiry: Option<i64>| {
             let ttl = expiry.map_or(FieldTtl::Clear, FieldTtl::At);
             field.with_bytes(|field| {
