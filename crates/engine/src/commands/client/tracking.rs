@@ -82,12 +82,15 @@ pub(super) fn tracking(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     check(ctx, &mode)?;
     if mode.broadcast {
-        if let Some(before) = &mut ctx.session.tracking {
-            mode.prefixes.splice(0..0, std::mem::take(&mut before.prefixes));
-        }
+        // No prefix asks for all keys, whatever prefixes there are already.
         if mode.prefixes.is_empty() {
             mode.prefixes.push(Box::default());
         }
+        if let Some(before) = &mut ctx.session.tracking {
+            mode.prefixes.append(&mut before.prefixes);
+        }
+        mode.prefixes.sort();
+        mode.prefixes.dedup();
     }
     let info = Arc::clone(&ctx.session.info);
     if ctx.engine.tracking.follow(&info, &mode) {
@@ -268,6 +271,15 @@ mod tests {
                 .contains("overlaps with an existing prefix")
         );
         assert!(h.line("CLIENT TRACKING ON").contains("You can't switch BCAST"));
+    }
+
+    #[test]
+    fn broadcasting_without_a_prefix_is_for_all_keys() {
+        let mut h = tracked("BCAST PREFIX user:");
+        assert_eq!(h.line("CLIENT TRACKING ON BCAST"), "+OK\r\n");
+        h.run_as(1, &["SET", "other", "x"]);
+        assert_eq!(told(&mut h), [(1, invalidated(&["other"]))]);
+        assert!(h.line("CLIENT TRACKINGINFO").ends_with("*2\r\n$0\r\n\r\n$5\r\nuser:\r\n"));
     }
 
     #[test]
