@@ -7,11 +7,12 @@ use crate::set::Set;
 use crate::stream::Stream;
 use crate::zset::ZSet;
 
-/// A step on the way to an element of a collection. Each reads what the one before has loaded.
+/// A step on the way into a collection. Each reads what the one before has loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ahead {
     /// What a small collection consists of, or the head of a large one.
     Content,
+    /// The bucket of an element in a table, or what else stands between the head and the elements.
     Bucket,
     Element,
 }
@@ -70,13 +71,16 @@ macro_rules! collections {
         }
 
         impl Collection {
-            /// Takes a step towards loading the element with `hash` into the cache.
+            /// Takes a step towards loading what a command will use into the cache: the element with `hash` if it
+            /// is about one.
             #[inline]
-            pub fn prefetch(&self, step: Ahead, hash: u64) {
+            pub fn prefetch(&self, step: Ahead, hash: Option<u64>) {
                 match self {
+                    Self::List(list) => list.prefetch(step),
                     Self::Set(set) => set.prefetch(step, hash),
                     Self::Hash(fields) => fields.prefetch(step, hash),
-                    _ => {}
+                    Self::ZSet(zset) => zset.prefetch(step, hash),
+                    Self::Stream(stream) => stream.prefetch(step),
                 }
             }
 

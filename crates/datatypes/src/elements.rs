@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use crate::buffer::size_class;
 use crate::collection::Ahead;
 use crate::hash::Hasher;
-use crate::table::{Place, Table, Word, prefetch};
+use crate::table::{Place, Table, Word, prefetch_all};
 
 const STAMP: u8 = 1 << 5;
 const VALUE: u8 = 1 << 6;
@@ -257,14 +257,12 @@ impl Elements {
 
     /// Takes a step towards loading the element with `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
-        match step {
-            Ahead::Content => {
-                let head = std::ptr::from_ref(self).cast::<u8>();
-                (0..size_of::<Self>()).step_by(64).for_each(|at| prefetch(head.wrapping_add(at)));
-            }
-            Ahead::Bucket => self.table.prefetch_bucket(hash),
-            Ahead::Element => self.table.prefetch_entry(hash),
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
+        match (step, hash) {
+            (Ahead::Content, _) => prefetch_all(self),
+            (Ahead::Bucket, Some(hash)) => self.table.prefetch_bucket(hash),
+            (Ahead::Element, Some(hash)) => self.table.prefetch_entry(hash),
+            (_, None) => {}
         }
     }
 
@@ -383,11 +381,13 @@ impl Elements {
         Some(self.take(place))
     }
 
-    /// Removes an element with this hash that `wanted` accepts. Returns whether there was one.
-    pub fn remove_where(&mut self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> bool {
-        let Some(place) = self.place_where(hash, wanted) else { return false };
+    /// Removes an element with this hash that `wanted` accepts. Returns its key.
+    pub fn take_where(&mut self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> Option<Vec<u8>> {
+        let place = self.place_where(hash, wanted)?;
+        // SAFETY: as in `place`.
+        let key = unsafe { Element(place.word().entry()).view() }.key.to_vec();
         self.take(place);
-        true
+        Some(key)
     }
 
     fn take(&mut self, place: Place) -> Option<i64> {

@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::collection::Ahead;
 use crate::elements::{Elements, View};
 use crate::hash::Hasher;
-use crate::listpack::{Item, Listpack, Pos};
+use crate::listpack::{Corrupt, Item, Listpack, Pos};
 use crate::set::Choice;
 
 /// Listpacks get no more fields than this, whatever the settings say: each change moves half of one.
@@ -88,6 +88,16 @@ impl Default for Hash {
     }
 }
 
+/// What a hash is made of, for those who write it down.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'a> {
+    /// Field and value in turn.
+    Pack(&'a Listpack),
+    /// Field, value and expiry in turn, 0 for none.
+    Timed(&'a Listpack),
+    Table,
+}
+
 fn passed(expiry: Option<i64>, now: i64) -> bool {
     expiry.is_some_and(|at| at <= now)
 }
@@ -95,6 +105,72 @@ fn passed(expiry: Option<i64>, now: i64) -> bool {
 impl Hash {
     pub fn new() -> Self {
         Self(Repr::Pack(Listpack::new()))
+    }
+
+    /// A hash of the fields and values that come in turn in a listpack.
+    pub fn from_listpack(pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
+        if pack.len() % 2 != 0 || pack.has_twice(1) {
+            return Err(Corrupt);
+        }
+        let mut hash = Self(Repr::Pack(pack));
+        hash.settle(limits);
+        Ok(hash)
+    }
+
+    /// A hash of the fields, values and expiries (0 for none) that come in turn in a listpack, in any order.
+    pub fn from_timed_listpack(pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
+        if pack.len() % 3 != 0 || pack.has_twice(2) {
+            return Err(Corrupt);
+        }
+        let mut expiries = pack.iter().skip(2).step_by(3);
+        if !expiries.all(|item| matches!(item, Item::Int(0..))) {
+            return Err(Corrupt);
+        }
+        let key = |t: Triple<'_>| (t.expiry.is_none(), t.expiry);
+        if triples(&pack).map(key).is_sorted() {
+            let mut hash = Self(Repr::Timed(pack));
+            hash.settle(limits);
+            return Ok(hash);
+        }
+        let mut hash = Self::new();
+        for t in triples(&pack) {
+            let ttl = t.expiry.map_or(FieldTtl::Clear, FieldTtl::At);
+            t.field.with_bytes(|field| {
+                t.value.with_bytes(|value| hash.set(field, value, ttl, i64::MIN, limits))
+            });
+        }
+        Ok(hash)
+    }
+
+    /// Makes a hash table of a listpack that is beyond the limits.
+    fn settle(&mut self, limits: &HashLimits<'_>) {
+        let (Repr::Pack(pack) | Repr::Timed(pack)) = &self.0 else { return };
+        let longest = pack.iter().map(|item| item.text_len()).max();
+        if longest > Some(limits.listpack_value)
+            || self.len() > limits.listpack_entries.min(COMPACT_MAX)
+        {
+            self.become_table(limits);
+        }
+    }
+
+    pub fn form(&self) -> Form<'_> {
+        match &self.0 {
+            Repr::Pack(pack) => Form::Pack(pack),
+            Repr::Timed(pack) => Form::Timed(pack),
+            Repr::Table(_) => Form::Table,
+        }
+    }
+
+    /// Calls `f` with every field, those that have expired included, its value and its expiry.
+    pub fn each_field<'a>(&'a self, mut f: impl FnMut(Item<'a>, Item<'a>, Option<i64>)) {
+        match &self.0 {
+            Repr::Pack(_) => self.each(i64::MIN, |field, value| f(field, value, None)),
+            Repr::Timed(pack) => triples(pack).for_each(|t| f(t.field, t.value, t.expiry)),
+            Repr::Table(fields) => fields.elements.each_while(|view| {
+                f(Item::Bytes(view.key), Item::Bytes(view.value), view.stamp);
+                true
+            }),
+        }
     }
 
     /// Fields, expired ones that are still there included.
@@ -147,10 +223,9 @@ impl Hash {
 
     /// Takes a step towards loading the element with `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
         match (&self.0, step) {
-            (Repr::Pack(pack) | Repr::Timed(pack), Ahead::Content) => pack.prefetch(),
-            (Repr::Pack(_) | Repr::Timed(_), _) => {}
+            (Repr::Pack(pack) | Repr::Timed(pack), step) => pack.prefetch(step),
             (Repr::Table(fields), step) => fields.elements.prefetch(step, hash),
         }
     }
@@ -391,16 +466,17 @@ impl Hash {
         true
     }
 
-    /// Removes up to `max` fields whose time has passed. Returns how many it removed.
-    pub fn expire_due(&mut self, now: i64, max: usize) -> usize {
+    /// Removes up to `max` fields whose time has passed. Returns their names.
+    pub fn expire_due(&mut self, now: i64, max: usize) -> Vec<Vec<u8>> {
         match &mut self.0 {
-            Repr::Pack(_) => 0,
+            Repr::Pack(_) => Vec::new(),
             Repr::Timed(pack) => {
-                let due = triples(pack).take(max).take_while(|f| passed(f.expiry, now)).count();
-                if let (Some(first), true) = (pack.first(), due > 0) {
-                    pack.remove_range(first, due * 3);
+                let due = triples(pack).take(max).take_while(|f| passed(f.expiry, now));
+                let names: Vec<_> = due.map(|f| f.field.with_bytes(<[u8]>::to_vec)).collect();
+                if let (Some(first), false) = (pack.first(), names.is_empty()) {
+                    pack.remove_range(first, names.len() * 3);
                 }
-                due
+                names
             }
             Repr::Table(fields) => fields.expire_due(now, max),
         }
@@ -480,16 +556,16 @@ impl Fields {
         }
     }
 
-    fn expire_due(&mut self, now: i64, max: usize) -> usize {
-        let mut removed = 0;
-        while removed < max
+    fn expire_due(&mut self, now: i64, max: usize) -> Vec<Vec<u8>> {
+        let mut removed = Vec::new();
+        while removed.len() < max
             && let Some(&(at, hash)) = self.due.first()
             && at <= now
         {
             let stamped = |view: View<'_>| view.stamp == Some(at);
-            let found = self.elements.remove_where(hash, stamped);
-            debug_assert!(found, "expiries are those of elements");
-            removed += usize::from(found);
+            let found = self.elements.take_where(hash, stamped);
+            debug_assert!(found.is_some(), "expiries are those of elements");
+            removed.extend(found);
             if !self.elements.any(hash, stamped) {
                 self.due.pop_first();
             }

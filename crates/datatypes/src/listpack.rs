@@ -12,8 +12,9 @@
 //! [`Listpack::from_bytes`] checks what comes from outside, and rewrites what is valid but not in the shortest form.
 
 use crate::buffer::{reallocate, size_class};
+use crate::collection::Ahead;
 use crate::integer::{self, MAX_LEN};
-use crate::table::prefetch;
+use crate::table::{prefetch, prefetch_bytes};
 
 const HEADER: usize = 6;
 const END: u8 = 0xff;
@@ -67,6 +68,17 @@ impl<'a> Item<'a> {
         match *self {
             Self::Int(value) => integer::format_i64(value, buffer),
             Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Bytes of the text.
+    pub fn text_len(&self) -> usize {
+        match self {
+            Self::Int(0) => 1,
+            Self::Int(value) => {
+                value.unsigned_abs().ilog10() as usize + 1 + usize::from(*value < 0)
+            }
+            Self::Bytes(bytes) => bytes.len(),
         }
     }
 
@@ -255,6 +267,9 @@ impl Listpack {
     /// No listpack may become larger; ask [`Self::fits`] before adding much.
     pub const MAX_BYTES: usize = 1 << 30;
 
+    /// What positions can tell; a node of a stream may be a little beyond [`Self::MAX_BYTES`].
+    const FORMAT_MAX: usize = (1 << 31) - 1;
+
     pub fn new() -> Self {
         Self::with_capacity(0)
     }
@@ -290,17 +305,29 @@ impl Listpack {
         &self.buffer[..self.bytes()]
     }
 
+    /// The elements without header and end.
+    pub(crate) fn elements(&self) -> &[u8] {
+        &self.buffer[HEADER..self.bytes() - 1]
+    }
+
     /// Bytes of the format, header and end included.
     #[inline]
     pub fn bytes(&self) -> usize {
         u32::from_le_bytes(self.buffer[..4].try_into().expect("four bytes")) as usize
     }
 
-    /// Begins to load the first bytes of the listpack into the cache.
+    /// Begins to load the beginning of the listpack into the cache, where a walk starts, and then the end, where
+    /// elements are added.
     #[inline]
-    pub(crate) fn prefetch(&self) {
-        prefetch(self.buffer.as_ptr());
-        prefetch(self.buffer.as_ptr().wrapping_add(64.min(self.buffer.len() - 1)));
+    pub(crate) fn prefetch(&self, step: Ahead) {
+        const BEGINNING: usize = 512;
+        match step {
+            Ahead::Content => {
+                prefetch_bytes(self.buffer.as_ptr(), self.buffer.len().min(BEGINNING));
+            }
+            Ahead::Bucket => prefetch(&raw const self.buffer[self.bytes() - 1]),
+            Ahead::Element => {}
+        }
     }
 
     /// Bytes of memory that are allocated.
@@ -432,20 +459,61 @@ impl Listpack {
 
     /// As [`Self::find`], beginning with the element at `pos`.
     pub fn find_from(&self, pos: Pos, text: &[u8], skip: usize) -> Option<Pos> {
-        let wanted = Encoded::new(Item::of(text));
         let used = &self.buffer[..self.bytes()];
-        let mut at = pos.offset();
-        loop {
-            if wanted.starts(&used[at..]) {
-                return Some(Pos::at(at));
-            }
-            for _ in 0..=skip {
-                at = self.end_of(at);
-                if used[at] == END {
-                    return None;
-                }
-            }
+        match skip {
+            0 => find::<1>(used, pos.offset(), text),
+            1 => find::<2>(used, pos.offset(), text),
+            2 => find::<3>(used, pos.offset(), text),
+            _ => unreachable!("elements come alone, in pairs or in threes"),
         }
+    }
+
+    /// Whether two elements are equal, of the first and every one that comes `skip` elements behind one of them.
+    pub fn has_twice(&self, skip: usize) -> bool {
+        let mut elements = Vec::with_capacity(self.len() / (skip + 1) + 1);
+        let mut at = HEADER;
+        for number in 0.. {
+            if self.buffer[at] == END {
+                break;
+            }
+            let end = self.end_of(at);
+            if number % (skip + 1) == 0 {
+                elements.push(&self.buffer[at..end]);
+            }
+            at = end;
+        }
+        elements.sort_unstable();
+        elements.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
+    /// Of elements in pairs, the first pair for which `before` is false, and how many come before it; it must be true
+    /// for all pairs in front of that one, and false for those behind.
+    pub fn partition_pairs(&self, mut before: impl FnMut(Pos) -> bool) -> (Option<Pos>, usize) {
+        let used = &self.buffer[..self.bytes()];
+        let (mut at, mut passed) = (HEADER, 0);
+        while let Some(pair) = Group::<2>::read(used, at) {
+            let mut count = 1;
+            while pair.repeats(used, at + count * pair.size) {
+                count += 1;
+            }
+            // Pairs of the same size lie like those of an array.
+            let mut in_run = |i| before(Pos::at(at + i * pair.size));
+            if !in_run(count - 1) {
+                let (mut low, mut high) = (0, count - 1);
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    if in_run(middle) {
+                        low = middle + 1;
+                    } else {
+                        high = middle;
+                    }
+                }
+                return (Some(Pos::at(at + low * pair.size)), passed + low);
+            }
+            at += count * pair.size;
+            passed += count;
+        }
+        (None, passed)
     }
 
     pub fn push_back(&mut self, text: &[u8]) -> Pos {
@@ -472,6 +540,11 @@ impl Listpack {
         self.put(pos.offset(), old, Item::of(text));
         self.shrink();
         pos
+    }
+
+    /// Appends an element that comes from another listpack.
+    pub fn push_back_item(&mut self, item: Item<'_>) -> Pos {
+        self.put(self.bytes() - 1, 0, item)
     }
 
     /// As [`Self::push_back`], for a number that is at hand.
@@ -518,7 +591,7 @@ impl Listpack {
     fn gap(&mut self, offset: usize, old: usize, new: usize) {
         let used = self.bytes();
         let total = used - old + new;
-        assert!(total <= Self::MAX_BYTES, "a listpack of {total} bytes");
+        assert!(total <= Self::FORMAT_MAX, "a listpack of {total} bytes");
         if total > self.buffer.len() {
             reallocate(&mut self.buffer, size_class(total));
         }
@@ -537,9 +610,144 @@ impl Listpack {
     }
 }
 
+/// Finds the first element that equals `text` among those at `at` and every `N` elements behind it. `used` ends with END.
+///
+/// Elements that have a run of equal sizes are compared without waiting for what says how large they are: the processor
+/// looks at several at once, and a walk through a listpack that is not in the cache costs about one wait for memory
+/// and not one for each line.
+fn find<const N: usize>(used: &[u8], mut at: usize, text: &[u8]) -> Option<Pos> {
+    let wanted = Encoded::new(Item::of(text));
+    let probe = Probe::new(&wanted);
+    while let Some(group) = Group::<N>::read(used, at) {
+        loop {
+            if probe.matches(used, at) && wanted.starts(&used[at..]) {
+                return Some(Pos::at(at));
+            }
+            at += group.size;
+            if !group.repeats(used, at) {
+                break;
+            }
+        }
+    }
+    None
+}
+
+/// The sizes of some elements in a row.
+struct Group<const N: usize> {
+    /// Of each element; 0 for a large one.
+    sizes: [u8; N],
+    /// Where each starts, from the first on.
+    starts: [usize; N],
+    /// Bytes of all of them.
+    size: usize,
+}
+
+impl<const N: usize> Group<N> {
+    /// The elements at `at`; `None` at the end. The last ones may be fewer.
+    fn read(used: &[u8], at: usize) -> Option<Self> {
+        if used[at] == END {
+            return None;
+        }
+        let mut group = Self { sizes: [0; N], starts: [0; N], size: 0 };
+        for i in 0..N {
+            let first = used[at + group.size];
+            if first == END {
+                break;
+            }
+            group.starts[i] = group.size;
+            group.sizes[i] = SIZES[usize::from(first)];
+            group.size += size_at(used, at + group.size);
+        }
+        Some(group)
+    }
+
+    /// Whether elements of the same sizes, all of them small, are at `at`.
+    #[inline]
+    fn repeats(&self, used: &[u8], at: usize) -> bool {
+        (0..N).all(|i| {
+            // No size is known at the end, where the last one looked at is.
+            let size = self.sizes[i];
+            size != 0 && SIZES[usize::from(used[at + self.starts[i]])] == size
+        })
+    }
+}
+
+/// The size of an element, the length behind it included, by its first byte; 0 where that does not tell it.
+const SIZES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut first = 0;
+    while first < 256 {
+        sizes[first] = match first {
+            0..0x80 => 2,
+            0x80..0xc0 => 2 + (first as u8 & 0x3f),
+            0xc0..0xe0 => 3,
+            0xf1 => 4,
+            0xf2 => 5,
+            0xf3 => 6,
+            0xf4 => 10,
+            _ => 0,
+        };
+        first += 1;
+    }
+    sizes
+};
+
+/// The size of the element at `at`, the length behind it included.
+#[inline]
+fn size_at(used: &[u8], at: usize) -> usize {
+    match SIZES[usize::from(used[at])] {
+        0 => {
+            let len = encoded_len(&used[at..]).expect("a position is that of an element");
+            len + back_len(len)
+        }
+        size => size.into(),
+    }
+}
+
+/// A cheap look at whether an element can be the wanted one: its first byte and the last ones, in which elements
+/// that have a beginning in common differ.
+struct Probe {
+    first: u8,
+    /// Where the last bytes are in the element.
+    offset: usize,
+    mask: u64,
+    value: u64,
+}
+
+impl Probe {
+    const BYTES: usize = 8;
+
+    fn new(wanted: &Encoded<'_>) -> Self {
+        let len = wanted.len().min(Self::BYTES);
+        let mut bytes = [0; Self::BYTES];
+        let (text, head) = (wanted.text, &wanted.head[..wanted.head_len]);
+        let of_text = text.len().min(len);
+        bytes[len - of_text..len].copy_from_slice(&text[text.len() - of_text..]);
+        bytes[..len - of_text].copy_from_slice(&head[head.len() - (len - of_text)..]);
+        Self {
+            first: wanted.head[0],
+            offset: wanted.len() - len,
+            mask: u64::MAX >> (8 * (Self::BYTES - len)),
+            value: u64::from_le_bytes(bytes),
+        }
+    }
+
+    #[inline]
+    fn matches(&self, used: &[u8], at: usize) -> bool {
+        if used[at] != self.first {
+            return false;
+        }
+        let from = at + self.offset;
+        match used.get(from..from + Self::BYTES).and_then(|bytes| bytes.try_into().ok()) {
+            Some(bytes) => u64::from_le_bytes(bytes) & self.mask == self.value,
+            None => true, // too near the end for eight bytes
+        }
+    }
+}
+
 /// Whether `bytes` are a listpack: `Some(true)` if every element is in its shortest form.
 fn check(bytes: &[u8]) -> Option<bool> {
-    if bytes.len() <= HEADER || bytes.len() > Listpack::MAX_BYTES || *bytes.last()? != END {
+    if bytes.len() <= HEADER || bytes.len() > Listpack::FORMAT_MAX || *bytes.last()? != END {
         return None;
     }
     let total = u32::from_le_bytes(bytes[..4].try_into().ok()?) as usize;

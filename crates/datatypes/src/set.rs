@@ -10,7 +10,7 @@ use crate::elements::Elements;
 use crate::hash::Hasher;
 use crate::integer;
 use crate::intset::Intset;
-use crate::listpack::{Item, Listpack};
+use crate::listpack::{Corrupt, Item, Listpack};
 use crate::table::prefetch;
 
 /// Intsets and listpacks get no larger than this, whatever the settings say: each change moves half of one.
@@ -75,6 +75,37 @@ impl Set {
         }
     }
 
+    pub fn from_intset(ints: Intset, limits: &SetLimits<'_>) -> Self {
+        let beyond = ints.len() > limits.intset_entries();
+        let mut set = Self(Repr::Ints(ints));
+        if beyond {
+            set.become_table(limits);
+        }
+        set
+    }
+
+    /// A set of the elements of a listpack.
+    pub fn from_listpack(pack: Listpack, limits: &SetLimits<'_>) -> Result<Self, Corrupt> {
+        if pack.has_twice(0) {
+            return Err(Corrupt);
+        }
+        let longest = pack.iter().map(|item| item.text_len()).max().unwrap_or(0);
+        let beyond = !limits.packs(pack.len(), longest);
+        let mut set = Self(Repr::Pack(pack));
+        if beyond {
+            set.become_table(limits);
+        }
+        Ok(set)
+    }
+
+    /// The integers, if that is how the set is kept.
+    pub fn as_intset(&self) -> Option<&Intset> {
+        match &self.0 {
+            Repr::Ints(ints) => Some(ints),
+            _ => None,
+        }
+    }
+
     /// Prepares for `count` members more, which may all be there already.
     pub fn expect(&mut self, count: usize, limits: &SetLimits<'_>) {
         let too_many = match &self.0 {
@@ -123,11 +154,11 @@ impl Set {
 
     /// Takes a step towards loading the element with `hash` into the cache.
     #[inline]
-    pub(crate) fn prefetch(&self, step: Ahead, hash: u64) {
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
         match (&self.0, step) {
             (Repr::Ints(ints), Ahead::Content) => prefetch(ints.as_ptr()),
-            (Repr::Pack(pack), Ahead::Content) => pack.prefetch(),
-            (Repr::Ints(_) | Repr::Pack(_), _) => {}
+            (Repr::Pack(pack), step) => pack.prefetch(step),
+            (Repr::Ints(_), _) => {}
             (Repr::Table(table), step) => table.prefetch(step, hash),
         }
     }

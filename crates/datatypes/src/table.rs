@@ -151,6 +151,21 @@ pub fn prefetch(address: *const u8) {
     let _ = address;
 }
 
+/// Begins to load all of `value` into the cache.
+#[inline]
+pub(crate) fn prefetch_all<T>(value: &T) {
+    prefetch_bytes(std::ptr::from_ref(value).cast(), size_of::<T>());
+}
+
+/// Begins to load `len` bytes into the cache.
+#[inline]
+pub(crate) fn prefetch_bytes(start: *const u8, len: usize) {
+    const LINE: usize = 64;
+    // Counted from the start of the line, so that the last one is among them.
+    let len = len + start.addr() % LINE;
+    (0..len).step_by(LINE).for_each(|at| prefetch(start.wrapping_add(at)));
+}
+
 impl Table {
     pub const fn new() -> Self {
         Self {

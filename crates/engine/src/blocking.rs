@@ -110,6 +110,7 @@ impl Ctx<'_, '_> {
     /// Ends a command that has found nothing: its client waits. Inside a transaction, it replies as if its time were
     /// over. The reply must not have been begun.
     pub(crate) fn block(&mut self, wait: Wait) -> Outcome {
+        self.no_effect();
         if self.session.in_exec {
             self.out.null_array();
         } else {
@@ -191,8 +192,7 @@ impl Engine {
                 break;
             }
             // What was changed may have expired since the batch began.
-            worker.now_us = self.clock.unix_us().max(worker.now_us);
-            worker.now_ms = worker.now_us / 1000;
+            worker.set_time(self.clock.unix_us().max(worker.now_us));
             for key in ready {
                 self.serve(worker, held, &key);
             }
@@ -213,6 +213,7 @@ impl Engine {
     pub(crate) fn clear_up_shard(&self, worker: &mut Worker, shard: u32) {
         let mut held = self.keyspace.hold_one(shard, Mode::Write).widened();
         self.clear_up(worker, &mut held, 0);
+        self.seal(worker, &mut held);
     }
 
     fn serve<'e>(&'e self, worker: &mut Worker, held: &mut Held<'e>, ready: &ReadyKey) {
@@ -250,6 +251,7 @@ impl Engine {
         out.proto = waiter.proto;
         let (command, session) = (waiter.command, &mut session);
         let start = self.clock.monotonic_ns();
+        worker.effects.end_unit();
         let (outcome, _) =
             run(self, worker, session, held, command, args, KeyHashes::NONE, &mut out);
         if session.wait.is_some() {

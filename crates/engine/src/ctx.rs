@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use respire_datatypes::access;
 use respire_datatypes::collection::{Collection, Kind};
+use respire_journal::Effects;
 use respire_keyspace::{EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, StrRef, Ttl};
 use respire_resp::{Args, Out};
 
@@ -51,7 +52,10 @@ impl Access {
 pub(crate) struct Data<'a, 'e> {
     pub(crate) held: &'a mut Held<'e>,
     pub(crate) db: usize,
+    /// The time by which keys live and die, milliseconds. It stands still while effects are executed again.
     pub(crate) now_ms: i64,
+    /// The time that the clock shows, milliseconds: what relative times count from.
+    pub(crate) clock_ms: i64,
     pub(crate) access: Access,
     /// Reads do not count as uses: CLIENT NO-TOUCH.
     pub(crate) no_touch: bool,
@@ -254,6 +258,8 @@ pub struct Ctx<'a, 'e> {
     pub(crate) worker: CtxWorker<'a>,
     /// The hashes that were computed for the batch.
     pub(crate) keys: KeyHashes<'a>,
+    /// Whether the journal wants to know what the command changes.
+    pub(crate) journaled: bool,
 }
 
 /// The parts of the worker that a handler may use.
@@ -263,6 +269,7 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) listeners: &'a mut crate::pubsub::Listeners,
     /// Keys past their time that are to be deleted when nothing is held any more, each with its database.
     pub(crate) met_expired: &'a mut Vec<(usize, Box<[u8]>)>,
+    pub(crate) effects: &'a mut Effects,
 }
 
 impl<'a> Ctx<'a, '_> {

@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
+use crate::journaling::note_effects;
 use crate::notify::Classes;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
@@ -82,12 +83,13 @@ impl<'a> KeyHashes<'a> {
     }
 }
 
-/// An element of the collection at a key.
+/// What a command looks for in the collection at a key.
 #[derive(Debug, Clone, Copy)]
 pub struct Element {
     /// Which of the hashes of the window is that of the key.
     pub key: u32,
-    pub hash: u64,
+    /// That of the element, if the command is about one.
+    pub hash: Option<u64>,
 }
 
 /// The requests of a window, prepared together: what they will touch is found side by side.
@@ -96,7 +98,7 @@ pub struct Batch {
     hashes: Vec<Hashed>,
     /// Where the keys are in the read buffer, for as long as their shards are not known.
     spans: Vec<Span>,
-    /// Elements of collections that are looked for.
+    /// The collections that are used, and what is looked for in each.
     elements: Vec<Element>,
     /// The command before: most pipelines repeat one.
     last: Option<&'static Command>,
@@ -108,7 +110,7 @@ impl Batch {
         &self.hashes
     }
 
-    /// The elements that commands of the window look for.
+    /// The collections that commands of the window use, and the elements that they look for.
     pub fn elements(&self) -> &[Element] {
         &self.elements
     }
@@ -215,10 +217,12 @@ impl Engine {
                 batch.hashes.push(self.keyspace.half_hashed(args.get(i), db));
                 batch.spans.push(args.span(i));
             }
-            let element = usize::from(command.row.element);
-            if element > 0 && element < args.len() {
-                let hash = self.keyspace.hasher().hash(args.get(element));
-                batch.elements.push(Element { key: start, hash });
+            if command.row.group.is_of_collections() {
+                let element = usize::from(command.row.element);
+                let hash = (element > 0 && element < args.len())
+                    .then(|| self.keyspace.hasher().hash(args.get(element)));
+                let keys = start..batch.hashes.len() as u32;
+                batch.elements.extend(keys.map(|key| Element { key, hash }));
             }
         }
         Prepared { lookup, keys: (start, batch.hashes.len() as u32) }
@@ -397,6 +401,7 @@ impl Engine {
         if held.has_leftovers() {
             self.clear_up(worker, &mut held, session.info.id);
         }
+        self.seal(worker, &mut held);
         drop(held);
         if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
@@ -438,6 +443,7 @@ impl Engine {
         {
             self.notify_thinned(&thinned);
         }
+        self.seal(worker, &mut held);
         let leftovers = held.has_leftovers();
         drop(held);
         if leftovers {
@@ -625,10 +631,16 @@ pub(crate) fn run<'e>(
     keys: KeyHashes<'_>,
     out: &mut Out,
 ) -> (Outcome, bool) {
+    let db = session.db;
+    let journaled = engine.journal.is_on()
+        && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+    let before = if journaled { held.changes() } else { 0 };
+    worker.effects.begin();
     let data = Data {
         held,
         db: session.db,
         now_ms: worker.now_ms,
+        clock_ms: worker.now_us / 1000,
         access: worker.access,
         no_touch: session.no_touch,
         rng: &mut worker.rng,
@@ -651,8 +663,10 @@ pub(crate) fn run<'e>(
             stats: &worker.stats,
             listeners: &mut worker.listeners,
             met_expired: &mut worker.met_expired,
+            effects: &mut worker.effects,
         },
         keys,
+        journaled,
     };
     let outcome = (command.row.handler)(&mut ctx);
     let Data { hits, misses, saw_expired, .. } = ctx.data;
@@ -661,6 +675,9 @@ pub(crate) fn run<'e>(
     }
     if misses > 0 {
         worker.stats.counters.misses.add(misses.into());
+    }
+    if journaled {
+        note_effects(&mut worker.effects, held, before, db, args);
     }
     (outcome, saw_expired)
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use respire_datatypes::table::mapped_bytes;
+use respire_journal::Journal;
 use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 
 use crate::client::Clients;
@@ -41,6 +42,8 @@ pub struct Engine {
     pub pause: Pause,
     pub pubsub: PubSub,
     pub(crate) tracking: Tracking,
+    /// Who hears of every change.
+    pub journal: Journal,
     pub clock: Box<dyn Clock>,
     pub host: Box<dyn Host>,
     /// Unix time, milliseconds.
@@ -49,6 +52,8 @@ pub struct Engine {
     pub active_expire: AtomicBool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: bytes from which elements of lists are kept apart; 0 leaves it to the lists.
     pub(crate) list_apart: AtomicUsize,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub(crate) skip_checksums: AtomicBool,
     /// DEBUG PAUSE-CRON.
     pub(crate) cron_paused: AtomicBool,
     /// Changes that had been made when the statistics were last reset, or a file was last saved.
@@ -85,11 +90,13 @@ impl Engine {
             pause: Pause::default(),
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
+            journal: Journal::default(),
             started_ms: clock.unix_us() / 1000,
             clock,
             host,
             active_expire: AtomicBool::new(true),
             list_apart: AtomicUsize::new(0),
+            skip_checksums: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
@@ -133,11 +140,13 @@ impl Engine {
             }
             if expire && shard.has_timed() {
                 let thinned = shard.expire_elements(now_ms, EXPIRE_ENTRIES);
-                more |= thinned.iter().map(|one| one.elements).sum::<usize>() >= EXPIRE_ENTRIES;
+                more |=
+                    thinned.iter().map(|one| one.elements.len()).sum::<usize>() >= EXPIRE_ENTRIES;
                 thinned.iter().for_each(|one| self.notify_thinned(one));
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
             let leftovers = shard.has_leftovers();
+            self.seal(worker, &mut held);
             drop(held);
             if leftovers {
                 self.clear_up_shard(worker, number);

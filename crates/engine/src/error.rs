@@ -46,6 +46,12 @@ impl Error {
     pub const EXEC_ABORT: Self =
         Self::fixed("EXECABORT Transaction discarded because of previous errors.");
     pub const NOT_IN_MULTI: Self = Self::fixed("ERR Command not allowed inside a transaction");
+    pub const BUSY_KEY: Self = Self::fixed("BUSYKEY Target key name already exists.");
+    pub const INVALID_TTL: Self = Self::fixed("ERR Invalid TTL value, must be >= 0");
+    pub const INVALID_IDLE_TIME: Self = Self::fixed("ERR Invalid IDLETIME value, must be >= 0");
+    pub const INVALID_FREQ: Self = Self::fixed("ERR Invalid FREQ value, must be >= 0 and <= 255");
+    pub const DUMP_PAYLOAD: Self = Self::fixed("ERR DUMP payload version or checksum are wrong");
+    pub const BAD_DATA: Self = Self::fixed("ERR Bad data format");
     pub const WRONG_TYPE: Self =
         Self::fixed("WRONGTYPE Operation against a key holding the wrong kind of value");
     pub const UNBLOCKED: Self = Self::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");

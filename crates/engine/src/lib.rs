@@ -16,6 +16,7 @@ mod expiry;
 #[cfg(test)]
 pub(crate) mod harness;
 mod host;
+mod journaling;
 mod latency;
 mod multi;
 mod notify;

@@ -166,9 +166,11 @@ impl Engine {
             self.call(worker, session, &mut held, queued.command, args, keys, out);
         }
         session.in_exec = false;
+        worker.effects.end_unit();
         if held.has_leftovers() {
             self.clear_up(worker, &mut held, session.info.id);
         }
+        self.seal(worker, &mut held);
         session.publish_transaction();
         Ok(())
     }

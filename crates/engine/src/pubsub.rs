@@ -65,6 +65,29 @@ impl Published {
         Arc::new(Self { topic, name: name.into(), content, encoded: Default::default() })
     }
 
+    /// Whether both are for the same clients, of any one thread.
+    pub fn goes_with(&self, other: &Self) -> bool {
+        self.topic == other.topic && self.name == other.name
+    }
+
+    /// About the bytes of the message in wire format.
+    pub fn size(&self) -> usize {
+        const AROUND: usize = 48;
+        self.name.len() + self.content.channel.len() + self.content.message.len() + AROUND
+    }
+
+    /// Messages for the same clients, in wire format.
+    pub fn joined(messages: &[Arc<Self>], proto: Proto) -> Arc<[u8]> {
+        match messages {
+            [only] => Arc::clone(only.encoded(proto)),
+            _ => {
+                let encoded: Vec<&[u8]> =
+                    messages.iter().map(|message| &**message.encoded(proto)).collect();
+                encoded.concat().into()
+            }
+        }
+    }
+
     /// The message in wire format.
     pub fn encoded(&self, proto: Proto) -> &Arc<[u8]> {
         let version = usize::from(proto == Proto::Resp3);

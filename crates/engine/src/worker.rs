@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use respire_journal::Effects;
+
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::pubsub::{Listeners, Published};
@@ -49,6 +51,10 @@ pub struct Worker {
     /// Clients of this thread that listen to channels.
     pub(crate) listeners: Listeners,
     pub(crate) timing: crate::stats::BatchTiming,
+    /// What the commands at hand have changed, for the journal.
+    pub(crate) effects: Effects,
+    /// Executes effects of a journal, for which time stands still: see [`Self::replaying`].
+    replaying: bool,
 }
 
 impl Worker {
@@ -68,17 +74,32 @@ impl Worker {
             met_expired: Vec::new(),
             listeners: Listeners::default(),
             timing: Default::default(),
+            effects: Effects::default(),
+            replaying: false,
         };
         worker.begin_batch(engine);
         worker
     }
 
+    /// A worker that executes the effects that a journal has kept. Nothing goes because its time has passed: the journal
+    /// says when that happened.
+    pub fn replaying(engine: &Engine, thread: usize, seed: u64) -> Self {
+        let mut worker = Self { replaying: true, ..Self::new(engine, thread, seed) };
+        worker.begin_batch(engine);
+        worker
+    }
+
+    /// Takes over the time, Unix time in microseconds.
+    pub(crate) fn set_time(&mut self, now_us: i64) {
+        self.now_us = now_us;
+        self.now_ms = if self.replaying { 0 } else { now_us / 1000 };
+    }
+
     /// Reads the clock and the settings for the requests that follow.
     pub fn begin_batch(&mut self, engine: &Engine) {
         self.renew_settings(engine);
-        self.now_us = engine.clock.unix_us();
-        self.now_ms = self.now_us / 1000;
-        self.access = crate::ctx::Access::new(&self.settings, self.now_ms / 1000);
+        self.set_time(engine.clock.unix_us());
+        self.access = crate::ctx::Access::new(&self.settings, self.now_us / 1_000_000);
         self.begin_timing(engine);
     }
 

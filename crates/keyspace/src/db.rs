@@ -15,6 +15,7 @@ use respire_datatypes::table::{Place, Table, TableStats, Word};
 
 use crate::entry::{Entry, EntryRef, Heap, NewValue};
 use crate::hash::Key;
+use crate::snapshot::Saving;
 
 /// What a lookup found.
 #[derive(Clone, Copy)]
@@ -54,12 +55,20 @@ pub struct Db {
     pub(crate) expires: Table,
     /// When the first element of a collection expires, and the collection's key.
     timed: BTreeSet<(i64, Box<[u8]>)>,
-    hasher: Hasher,
+    /// The snapshot under way, if that has not got everything of this database yet.
+    pub(crate) saving: Option<Box<Saving>>,
+    pub(crate) hasher: Hasher,
 }
 
 impl Db {
     pub(crate) fn new(hasher: Hasher) -> Self {
-        Self { keys: Table::new(), expires: Table::new(), timed: BTreeSet::new(), hasher }
+        Self {
+            keys: Table::new(),
+            expires: Table::new(),
+            timed: BTreeSet::new(),
+            saving: None,
+            hasher,
+        }
     }
 
     #[inline]
@@ -150,6 +159,10 @@ impl Db {
     pub(crate) fn insert(&mut self, key: &Key<'_>, entry: Entry, expire: Option<i64>, now: i64) {
         // SAFETY: the entry was just made for this table.
         let due = next_due(unsafe { entry.as_ref() });
+        if self.saves_later(key.hash) {
+            // SAFETY: nobody else knows of it yet.
+            unsafe { entry.mark(true) }
+        }
         self.retime(key.bytes, None, due);
         let hash_of = Self::hash_of(&self.hasher);
         self.keys.insert(key.hash, entry.word(key.hash as u16), &hash_of);
@@ -199,6 +212,10 @@ impl Db {
                 // SAFETY: as above.
                 let old = unsafe { entry.as_ref() };
                 let new = Entry::new(old.key(), value, old.expire(), old.access());
+                if old.is_marked() {
+                    // SAFETY: nobody else knows of it yet.
+                    unsafe { new.mark(true) }
+                }
                 self.swap_entry(place, hash, new)
             }
         }

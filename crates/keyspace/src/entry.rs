@@ -34,6 +34,8 @@ const EXPIRES: u8 = 1;
 const WIDE: u8 = 2;
 /// The string was modified in place, which Redis shows as encoding `raw`.
 const MODIFIED: u8 = 4;
+/// The snapshot under way needs nothing more of this entry, though its walk has not come to it: see `snapshot.rs`.
+const MARKED: u8 = 8;
 
 const HEADER: usize = 8;
 
@@ -354,7 +356,8 @@ impl Entry {
             unsafe { self.0.add(old.value_at()).cast::<i64>().write_unaligned(*value) }
             return Ok(None);
         }
-        let new = Shape::new(old.key_len, &value, old.has(EXPIRES));
+        let mut new = Shape::new(old.key_len, &value, old.has(EXPIRES));
+        new.flags |= old.flags & MARKED;
         if old.has(WIDE) != new.has(WIDE) || old.layout() != new.layout() {
             return Err(value);
         }
@@ -482,6 +485,16 @@ impl Entry {
         unsafe { self.0.add(shape.expire_at()).cast::<i64>().write_unaligned(at) }
     }
 
+    /// Marks the entry, or takes the mark away.
+    ///
+    /// # Safety
+    /// The caller must have the only access to the entry.
+    pub(crate) unsafe fn mark(self, marked: bool) {
+        let flags = self.shape().flags & !MARKED | if marked { MARKED } else { 0 };
+        // SAFETY: the flags are part of every header.
+        unsafe { self.0.add(5).write(flags) }
+    }
+
     /// Frees the entry; gives its heap value back, so that the caller decides where a large one is freed.
     ///
     /// # Safety
@@ -580,6 +593,10 @@ impl<'a> EntryRef<'a> {
                 Value::Collection(Box::new(collection.clone()))
             }
         }
+    }
+
+    pub(crate) fn is_marked(self) -> bool {
+        self.entry.shape().has(MARKED)
     }
 
     /// When the entry expires, Unix time in milliseconds.

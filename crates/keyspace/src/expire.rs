@@ -66,8 +66,8 @@ pub struct ExpireStep {
 pub struct Thinned {
     pub db: usize,
     pub key: Box<[u8]>,
-    /// How many elements it lost.
-    pub elements: usize,
+    /// What it lost.
+    pub elements: Vec<Vec<u8>>,
     /// They were the last, and the key is deleted.
     pub removed: bool,
 }
@@ -90,7 +90,7 @@ impl Shard {
                 let key = Key { bytes: &bytes, hash, shard: 0 };
                 // The key may be past its own time: then all of it goes.
                 if let Some(thinned) = self.expire_elements_of(db, &key, now, left) {
-                    left -= thinned.elements.min(left);
+                    left -= thinned.elements.len().min(left);
                     done.push(thinned);
                 }
             }
@@ -114,10 +114,11 @@ impl Shard {
         entry.retime(due);
         if removed {
             entry.remove();
-        } else if elements > 0 {
+        } else if !elements.is_empty() {
             entry.changed();
         }
-        (elements > 0).then(|| Thinned { db, key: key.bytes.into(), elements, removed })
+        self.elements_gone(db, key.bytes, &elements);
+        (!elements.is_empty()).then(|| Thinned { db, key: key.bytes.into(), elements, removed })
     }
 
     /// Whether any key of this shard has an expiry.

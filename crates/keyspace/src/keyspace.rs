@@ -148,9 +148,9 @@ impl Prefetch<'_> {
         PrefetchStep::Within(Ahead::Element),
     ];
 
-    /// Takes a step towards the element with `hash` of the collection at a key.
+    /// Takes a step into the collection at a key, towards the element with `hash` if there is one.
     #[inline]
-    pub fn element(&mut self, step: PrefetchStep, key: &Hashed, hash: u64) {
+    pub fn element(&mut self, step: PrefetchStep, key: &Hashed, hash: Option<u64>) {
         if let Some(shard) = self.held.shard(key.shard)
             && let Some(entry) = shard.db(key.db as usize).likely(key.hash)
             && let Some(collection) = entry.collection()

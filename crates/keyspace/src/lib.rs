@@ -12,6 +12,7 @@ mod hash;
 mod keyspace;
 mod lock;
 mod shard;
+mod snapshot;
 mod waiting;
 mod watch;
 
@@ -21,6 +22,7 @@ pub use expire::{ExpireStep, Thinned};
 pub use hash::{Key, fnv1a};
 pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, PrefetchStep};
 pub use lock::{Held, Mode};
-pub use shard::{EntryMut, Shard, Ttl};
+pub use shard::{EntryMut, Flushed, Gone, Shard, Ttl};
+pub use snapshot::{Keeper, Unsaved};
 pub use waiting::{ReadyKey, Ticket};
 pub use watch::WatchFlag;

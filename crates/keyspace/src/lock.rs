@@ -13,7 +13,7 @@ use parking_lot::lock_api::RawRwLock as _;
 use smallvec::SmallVec;
 
 use crate::entry::Heap;
-use crate::shard::Shard;
+use crate::shard::{Gone, Shard};
 use crate::waiting::ReadyKey;
 
 /// How a command holds its shards.
@@ -226,6 +226,24 @@ impl<'k> Held<'k> {
             drop(held);
             held = Self::some(cells, reach, Mode::Write);
         }
+    }
+
+    /// Changes made since the start in the shards that are held for writing.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        match &self.which {
+            Which::One(shard) => self.shard(*shard).changes(),
+            _ => self.held_shards().into_iter().map(|shard| self.shard(shard).changes()).sum(),
+        }
+    }
+
+    /// What has gone from held shards since the last call because its time had passed.
+    pub fn take_gone(&mut self) -> Vec<Gone> {
+        if self.mode == Mode::Read || !self.any_shard(Shard::has_gone) {
+            return Vec::new();
+        }
+        let held = self.held_shards();
+        held.into_iter().flat_map(|shard| self.shard_mut(shard).take_gone()).collect()
     }
 
     /// The names of changed keys of held shards, each once: see [`Shard::report_changes`].

@@ -23,6 +23,29 @@ pub enum Ttl {
     At(i64),
 }
 
+/// Something that is gone because its time has passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gone {
+    Key {
+        db: usize,
+        key: Box<[u8]>,
+    },
+    /// Elements of a collection; the key goes with the last of them.
+    Elements {
+        db: usize,
+        key: Box<[u8]>,
+        elements: Vec<Vec<u8>>,
+    },
+}
+
+/// A database that was emptied.
+pub struct Flushed {
+    /// Keys that it held.
+    pub keys: usize,
+    /// What it held, to be dropped where that disturbs nobody; `None` if somebody else took it over.
+    pub db: Option<Db>,
+}
+
 /// One shard of the keyspace.
 pub struct Shard {
     pub(crate) dbs: Vec<Db>,
@@ -33,6 +56,11 @@ pub struct Shard {
     observed: bool,
     reports: bool,
     reported: Vec<Box<[u8]>>,
+    /// Whether what goes because of its time is noted in `gone`.
+    notes_gone: bool,
+    gone: Vec<Gone>,
+    /// Whether a snapshot is under way that has not got everything yet.
+    pub(crate) saving: bool,
     changes: u64,
     expired: u64,
     pub(crate) hasher: Hasher,
@@ -55,6 +83,9 @@ impl Shard {
             observed: false,
             reports: false,
             reported: Vec::new(),
+            notes_gone: false,
+            gone: Vec::new(),
+            saving: false,
             changes: 0,
             expired: 0,
             hasher: hasher.clone(),
@@ -140,6 +171,31 @@ impl Shard {
         self.note_observers();
     }
 
+    /// Whether what goes because its time has passed is kept for [`Self::take_gone`].
+    pub fn note_gone(&mut self, on: bool) {
+        self.notes_gone = on;
+        self.gone = Vec::new();
+    }
+
+    /// What has gone since the last call because its time had passed, in that order.
+    pub fn take_gone(&mut self) -> Vec<Gone> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// Whether [`Self::take_gone`] would give anything.
+    #[inline]
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Notes that elements of a collection went because their time had passed.
+    pub fn elements_gone(&mut self, db: usize, key: &[u8], elements: &[Vec<u8>]) {
+        if self.notes_gone && !elements.is_empty() {
+            let elements = elements.to_vec();
+            self.gone.push(Gone::Elements { db, key: key.into(), elements });
+        }
+    }
+
     /// The names of the keys that have changed since the last call, some perhaps more than once.
     pub fn take_reported(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.reported)
@@ -205,6 +261,9 @@ impl Shard {
         self.discard(heap);
         self.expired += 1;
         self.changes += 1;
+        if self.notes_gone {
+            self.gone.push(Gone::Key { db, key: key.bytes.into() });
+        }
         if self.observed {
             self.watches.expired(db, key.bytes);
             self.tell_changed(db, key.bytes);
@@ -226,6 +285,9 @@ impl Shard {
         if entry.expire().is_some_and(|at| at <= now) {
             self.expire_place(db, key, place);
             return None;
+        }
+        if self.saving {
+            self.dbs[db].keep(Entry::in_word(place.word()), key.hash);
         }
         Some(place)
     }
@@ -310,15 +372,18 @@ impl Shard {
         self.note_observers();
     }
 
-    /// Empties a database. The old tables are returned, to be dropped where that disturbs nobody.
-    pub fn flush(&mut self, db: usize, now: i64) -> Db {
+    /// Empties a database.
+    pub fn flush(&mut self, db: usize, now: i64) -> Flushed {
         let empty = Db::new(self.hasher.clone());
         let hasher = self.hasher.clone();
         let old = std::mem::replace(&mut self.dbs[db], empty);
         self.watches.changed_where(db, |key| exists(&old, &hasher, key, now));
         self.waiting.changed_where(db, |key| exists(&old, &hasher, key, now));
         self.changes += old.len() as u64;
-        old
+        let keys = old.len();
+        let db = Self::detach(old);
+        self.note_saving();
+        Flushed { keys, db }
     }
 
     /// Swaps two databases. Clients that watch a key which either holds are told.

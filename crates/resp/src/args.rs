@@ -91,7 +91,7 @@ impl<'a> Args<'a> {
     }
 
     /// The arguments from `from` on.
-    pub fn iter_from(self, from: usize) -> impl Iterator<Item = &'a [u8]> {
+    pub fn iter_from(self, from: usize) -> impl ExactSizeIterator<Item = &'a [u8]> {
         (from..self.len()).map(move |i| self.get(i))
     }
 

@@ -8,7 +8,18 @@ const LAW: &[(&str, &[&str])] = &[
     ("respire-resp", &[]),
     ("respire-datatypes", &[]),
     ("respire-keyspace", &["respire-datatypes"]),
-    ("respire-engine", &["respire-resp", "respire-datatypes", "respire-keyspace"]),
+    ("respire-journal", &[]),
+    (
+        "respire-engine",
+        &[
+            "respire-resp",
+            "respire-datatypes",
+            "respire-keyspace",
+            "respire-journal",
+            "respire-rdb",
+        ],
+    ),
+    ("respire-rdb", &["respire-datatypes"]),
     ("respire-bench", &[]),
 ];
 

@@ -8,6 +8,7 @@
 use crate::buffer::size_class;
 use crate::listpack::{Encoded, Item, back_len, decode, encoded_len, read_back};
 use crate::sequence::End;
+use crate::table::prefetch;
 
 /// Allocations up to this size are not shrunk.
 const SMALL: usize = 64;
@@ -24,8 +25,25 @@ impl Block {
     /// What all elements of a block may take.
     pub(super) const MAX_BYTES: usize = u16::MAX as usize;
 
+    /// A block of `count` elements that come from a listpack, [`Self::MAX_BYTES`] at most.
+    pub(super) fn of(elements: &[u8], count: u16) -> Self {
+        let mut data = vec![0; size_class(elements.len()).min(Self::MAX_BYTES)].into_boxed_slice();
+        data[..elements.len()].copy_from_slice(elements);
+        Self { data, start: 0, end: elements.len() as u16, count }
+    }
+
     pub(super) fn count(&self) -> usize {
         self.count.into()
+    }
+
+    /// Begins to load both ends into the cache: the first and last elements, and the room beside them.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        let data = self.data.as_ptr();
+        for end in [self.start, self.end] {
+            prefetch(data.wrapping_add(usize::from(end).saturating_sub(32)));
+            prefetch(data.wrapping_add(usize::from(end) + 32));
+        }
     }
 
     /// Bytes of the elements.
@@ -38,7 +56,7 @@ impl Block {
         self.data.len()
     }
 
-    fn elements(&self) -> &[u8] {
+    pub(super) fn elements(&self) -> &[u8] {
         &self.data[self.start.into()..self.end.into()]
     }
 

@@ -54,6 +54,12 @@ impl Deque {
         self.side(end).push(end, &element);
     }
 
+    /// Appends a block.
+    pub(super) fn append(&mut self, block: Block) {
+        self.retire(End::Back);
+        self.tail = block;
+    }
+
     /// Moves the block at an end among those between.
     #[cold]
     fn retire(&mut self, end: End) {

@@ -18,9 +18,11 @@ use block::Block;
 use chunk::{Chunk, Incoming};
 use deque::Deque;
 
+use crate::collection::Ahead;
 use crate::integer::{MAX_LEN, format_i64};
-use crate::listpack::Item;
+use crate::listpack::{Item, Listpack};
 use crate::sequence::Sequence;
+use crate::table::prefetch_all;
 
 pub use crate::sequence::End;
 
@@ -110,6 +112,15 @@ impl Element<'_> {
     }
 }
 
+/// A part of a list, for those who write it down.
+#[derive(Debug, Clone, Copy)]
+pub enum Node<'a> {
+    /// Elements one behind the other as in a listpack, without its head and end.
+    Packed { elements: &'a [u8], count: usize },
+    /// A single element.
+    Large(&'a [u8]),
+}
+
 #[derive(Clone)]
 enum Form {
     One(Block),
@@ -149,6 +160,20 @@ impl List {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Takes a step towards loading both ends into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead) {
+        match (&self.form, step) {
+            (Form::One(block), Ahead::Content) => block.prefetch(),
+            (Form::Many(deque), Ahead::Content) => prefetch_all(&**deque),
+            (Form::Many(deque), Ahead::Bucket) => {
+                deque.head.prefetch();
+                deque.tail.prefetch();
+            }
+            _ => {}
+        }
     }
 
     pub fn encoding(&self) -> &'static str {
@@ -199,6 +224,52 @@ impl List {
                 }
                 _ => self.make_many(end).push(end, element, limits),
             },
+        }
+    }
+
+    /// Appends the elements of a listpack, as a block if they are no more than a block takes in.
+    pub fn append_listpack(&mut self, pack: &Listpack, limits: ListLimits) {
+        let elements = pack.elements();
+        let len = pack.len();
+        let fits = elements.len() <= limits.bytes && len <= limits.entries;
+        match (u16::try_from(len), &mut self.form) {
+            (Ok(_), _) if !fits => {}
+            (Ok(count), Form::One(block)) if block.count() == 0 => {
+                *block = Block::of(elements, count);
+                return;
+            }
+            (Ok(count), _) => return self.make_many(End::Back).append(Block::of(elements, count)),
+            (Err(_), _) => {}
+        }
+        for item in pack {
+            item.with_bytes(|text| self.push(End::Back, NewElement::Bytes(text), limits));
+        }
+    }
+
+    /// The number of nodes that [`Self::for_each_node`] finds.
+    pub fn nodes(&self) -> usize {
+        let mut nodes = 0;
+        self.for_each_node(|_| nodes += 1);
+        nodes
+    }
+
+    /// Calls `f` with what the list is made of, in order.
+    pub fn for_each_node(&self, mut f: impl FnMut(Node<'_>)) {
+        fn packed<'a>(block: &'a Block, f: &mut impl FnMut(Node<'a>)) {
+            if block.count() > 0 {
+                f(Node::Packed { elements: block.elements(), count: block.count() });
+            }
+        }
+        match &self.form {
+            Form::One(block) => packed(block, &mut f),
+            Form::Many(deque) => {
+                packed(&deque.head, &mut f);
+                deque.middle.for_each(|chunk| match chunk {
+                    Chunk::Packed(block) => packed(block, &mut f),
+                    Chunk::Large(text) => f(Node::Large(text)),
+                });
+                packed(&deque.tail, &mut f);
+            }
         }
     }
 

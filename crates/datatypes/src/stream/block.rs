@@ -15,6 +15,7 @@ use super::codec::{item, put_item, put_varint, skip, varint};
 use crate::buffer::size_class;
 use crate::listpack::{Encoded, Item};
 use crate::sequence::Counted;
+use crate::table::prefetch;
 
 const DELETED: u8 = 1;
 const SAME_NAMES: u8 = 2;
@@ -62,6 +63,11 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Whether its fields have the names of the first entry of its block.
+    pub(super) fn has_same_names(&self) -> bool {
+        self.names.is_some()
+    }
+
     /// The number of fields.
     pub fn len(&self) -> usize {
         self.len
@@ -124,6 +130,14 @@ impl Block {
         bytes.extend_from_slice(&names);
         let entries = clip(bytes.len());
         Self { bytes, first, last: first, live: 0, deleted: 0, model: clip(model), entries }
+    }
+
+    /// Begins to load the names, and the place of the next entry, into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(self.bytes.as_ptr());
+        prefetch(self.bytes.as_ptr().wrapping_add(self.bytes.len()));
+        prefetch(self.bytes.as_ptr().wrapping_add(self.bytes.len() + 48));
     }
 
     /// Entries, those that are deleted included.
@@ -213,6 +227,32 @@ impl Block {
         }
     }
 
+    /// As [`Self::append`], for an entry that may have been deleted since.
+    pub(super) fn append_old<'a>(
+        &mut self,
+        id: StreamId,
+        fields: impl Iterator<Item = &'a [u8]> + Clone,
+        deleted: bool,
+    ) {
+        let at = self.bytes.len();
+        self.append(id, fields);
+        if deleted {
+            self.flag_deleted(at);
+        }
+    }
+
+    /// Entries that are deleted.
+    pub(super) fn deleted(&self) -> u64 {
+        self.deleted.into()
+    }
+
+    /// The names of the first entry's fields.
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = Item<'_>> {
+        let mut at = 0;
+        let count = varint(&self.bytes, &mut at) as usize;
+        (0..count).map(move |_| item(&self.bytes, &mut at))
+    }
+
     /// Gives back the room for more entries.
     pub(super) fn seal(&mut self) {
         self.bytes.shrink_to_fit();
@@ -271,47 +311,55 @@ pub(super) struct Entries<'a> {
     flags_at: usize,
 }
 
+impl<'a> Entries<'a> {
+    /// The next entry, and whether it is deleted.
+    #[inline]
+    pub(super) fn any(&mut self) -> Option<(Entry<'a>, bool)> {
+        let bytes = &self.block.bytes[..];
+        if self.at == bytes.len() {
+            return None;
+        }
+        self.flags_at = self.at;
+        let mut at = self.at;
+        let flags = bytes[at];
+        at += 1;
+        let id = match self.id {
+            None => self.block.first,
+            Some(before) if flags & HAS_MS != 0 => {
+                let ms = before.ms + varint(bytes, &mut at);
+                let seq = if flags & HAS_SEQ != 0 { varint(bytes, &mut at) } else { 0 };
+                StreamId { ms, seq }
+            }
+            Some(before) => {
+                let gap = if flags & HAS_SEQ != 0 { varint(bytes, &mut at) } else { 0 };
+                StreamId { ms: before.ms, seq: before.seq + gap + 1 }
+            }
+        };
+        self.id = Some(id);
+        let (names, len) = if flags & SAME_NAMES != 0 {
+            let mut names = 0;
+            let len = varint(bytes, &mut names) as usize;
+            (Some(&bytes[names..self.block.entries as usize]), len)
+        } else {
+            (None, varint(bytes, &mut at) as usize)
+        };
+        let start = at;
+        for _ in 0..if names.is_some() { len } else { 2 * len } {
+            skip(bytes, &mut at);
+        }
+        self.at = at;
+        Some((Entry { id, names, values: &bytes[start..at], len }, flags & DELETED != 0))
+    }
+}
+
 impl<'a> Iterator for Entries<'a> {
     type Item = Entry<'a>;
 
     #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
-        let bytes = &self.block.bytes[..];
         loop {
-            if self.at == bytes.len() {
-                return None;
-            }
-            self.flags_at = self.at;
-            let mut at = self.at;
-            let flags = bytes[at];
-            at += 1;
-            let id = match self.id {
-                None => self.block.first,
-                Some(before) if flags & HAS_MS != 0 => {
-                    let ms = before.ms + varint(bytes, &mut at);
-                    let seq = if flags & HAS_SEQ != 0 { varint(bytes, &mut at) } else { 0 };
-                    StreamId { ms, seq }
-                }
-                Some(before) => {
-                    let gap = if flags & HAS_SEQ != 0 { varint(bytes, &mut at) } else { 0 };
-                    StreamId { ms: before.ms, seq: before.seq + gap + 1 }
-                }
-            };
-            self.id = Some(id);
-            let (names, len) = if flags & SAME_NAMES != 0 {
-                let mut names = 0;
-                let len = varint(bytes, &mut names) as usize;
-                (Some(&bytes[names..self.block.entries as usize]), len)
-            } else {
-                (None, varint(bytes, &mut at) as usize)
-            };
-            let start = at;
-            for _ in 0..if names.is_some() { len } else { 2 * len } {
-                skip(bytes, &mut at);
-            }
-            self.at = at;
-            if flags & DELETED == 0 {
-                return Some(Entry { id, names, values: &bytes[start..at], len });
+            if let (entry, false) = self.any()? {
+                return Some(entry);
             }
         }
     }

@@ -11,6 +11,7 @@ mod codec;
 mod fuzz;
 mod group;
 mod id;
+mod node;
 mod trim;
 
 use std::collections::BTreeMap;
@@ -20,9 +21,12 @@ use block::Block;
 pub use block::{Entry, Fields};
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{IdRequest, StreamId};
+pub use node::{Node, NodeBuilder, NodeEntry};
 pub use trim::{Trim, TrimBy};
 
+use crate::collection::Ahead;
 use crate::sequence::{Counted, End, Sequence};
+use crate::table::prefetch_all;
 
 /// When a block is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +112,17 @@ impl Stream {
     /// The number of blocks.
     pub fn blocks(&self) -> usize {
         self.state.blocks.blocks()
+    }
+
+    /// Takes a step towards loading the end into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead) {
+        let blocks = &self.state.blocks;
+        match step {
+            Ahead::Content => prefetch_all(&*self.state),
+            Ahead::Bucket => blocks.edge(End::Back).into_iter().for_each(prefetch_all),
+            Ahead::Element => blocks.edge(End::Back).into_iter().for_each(Block::prefetch),
+        }
     }
 
     /// The greatest id that was ever added, or set.
@@ -300,6 +315,11 @@ impl Stream {
     pub fn last_entry_id(&self) -> StreamId {
         let last = self.state.blocks.edge(End::Back).and_then(|block| block.iter().last());
         last.map_or(StreamId::MIN, |entry| entry.id)
+    }
+
+    /// How many entries were ever added up to `id`, that included, if that can be told.
+    pub fn added_up_to(&self, id: StreamId) -> Option<u64> {
+        self.extent().rank(id)
     }
 
     fn extent(&self) -> Extent {

@@ -10,8 +10,9 @@ use std::ops::Range;
 use super::bounds::{LexRange, ScoreRange};
 use super::member::Member;
 use super::tree::{self, Tree};
+use crate::collection::Ahead;
 use crate::hash::Hasher;
-use crate::table::{Place, Table, Word};
+use crate::table::{Place, Table, Word, prefetch_all};
 
 /// Items of a leaf: with its length, 1 KiB.
 const LEAF: usize = 63;
@@ -71,6 +72,31 @@ impl Large {
             })
             .collect();
         Self { tree: Tree::from_sorted(&items), index, hasher: hasher.clone(), members }
+    }
+
+    /// Whether every member is found by its bytes, as it is not if it is there twice.
+    pub(super) fn is_unique(&self) -> bool {
+        self.tree.range(0, self.tree.len()).all(|item| {
+            let bytes = item.member.bytes();
+            let found = self.find(self.hasher.hash(bytes), bytes);
+            found.is_some_and(|place| Member::of(place.word()) == item.member)
+        })
+    }
+
+    /// See `ZSet::prefetch`.
+    #[inline]
+    pub(super) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
+        match (step, hash) {
+            (Ahead::Content, _) => prefetch_all(self),
+            (Ahead::Bucket, _) => {
+                self.tree.prefetch_root();
+                if let Some(hash) = hash {
+                    self.index.prefetch_bucket(hash);
+                }
+            }
+            (Ahead::Element, Some(hash)) => self.index.prefetch_entry(hash),
+            (Ahead::Element, None) => {}
+        }
     }
 
     #[inline]

@@ -16,8 +16,9 @@ mod tree;
 
 use std::ops::Range;
 
+use crate::collection::Ahead;
 use crate::hash::Hasher;
-use crate::listpack::Item;
+use crate::listpack::{Corrupt, Item, Listpack};
 pub use bounds::{LexRange, ScoreRange};
 use large::{Items, Large};
 use packed::{Packed, Pairs};
@@ -58,18 +59,58 @@ impl ZSet {
     }
 
     /// A sorted set of these members, in any order but each only once.
-    pub fn from_entries(entries: &mut [(Vec<u8>, f64)], limits: &ZSetLimits<'_>) -> Self {
+    pub fn from_entries(entries: &mut [(impl AsRef<[u8]>, f64)], limits: &ZSetLimits<'_>) -> Self {
         entries.sort_unstable_by(|(a, a_score), (b, b_score)| {
-            a_score.partial_cmp(b_score).expect("no score is NaN").then_with(|| a.cmp(b))
+            let order = a_score.partial_cmp(b_score).expect("no score is NaN");
+            order.then_with(|| a.as_ref().cmp(b.as_ref()))
         });
-        let in_order = entries.iter().map(|(member, score)| (member.as_slice(), *score));
-        let longest = entries.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
+        let in_order = entries.iter().map(|(member, score)| (member.as_ref(), *score));
+        let longest = entries.iter().map(|(member, _)| member.as_ref().len()).max().unwrap_or(0);
         let small = entries.len() <= limits.listpack_entries && longest <= limits.listpack_value;
-        let bytes = entries.iter().map(|(member, _)| member.len() + 8).sum();
+        let bytes = entries.iter().map(|(member, _)| member.as_ref().len() + 8).sum();
         if small && Packed::new().fits(bytes + entries.len() * 32) {
             Self(Form::Packed(Packed::from_sorted(in_order, bytes)))
         } else {
             Self(Form::Large(Box::new(Large::from_sorted(in_order, limits.hasher))))
+        }
+    }
+
+    /// As [`Self::from_entries`], of what comes from outside: a member that comes twice or a score that is no number is an
+    /// error.
+    pub fn try_from_entries(
+        entries: &mut [(impl AsRef<[u8]>, f64)],
+        limits: &ZSetLimits<'_>,
+    ) -> Result<Self, Corrupt> {
+        if entries.iter().any(|(_, score)| score.is_nan()) {
+            return Err(Corrupt);
+        }
+        let zset = Self::from_entries(entries, limits);
+        let unique = match &zset.0 {
+            Form::Packed(packed) => !packed.listpack().has_twice(1),
+            Form::Large(large) => large.is_unique(),
+        };
+        if unique { Ok(zset) } else { Err(Corrupt) }
+    }
+
+    /// A sorted set of the members and scores that come in turn in a listpack, in any order.
+    pub fn from_listpack(pack: Listpack, limits: &ZSetLimits<'_>) -> Result<Self, Corrupt> {
+        let longest = pack.iter().step_by(2).map(|item| item.text_len()).max();
+        let packed = Packed::of(pack)?;
+        let small =
+            packed.len() <= limits.listpack_entries && longest <= Some(limits.listpack_value);
+        if small && packed.is_in_order() {
+            return Ok(Self(Form::Packed(packed)));
+        }
+        let pairs = packed.range(0..packed.len());
+        let mut entries: Vec<_> = pairs.map(|(item, score)| (item.to_vec(), score)).collect();
+        Ok(Self::from_entries(&mut entries, limits))
+    }
+
+    /// The listpack of members and scores in turn, if that is how the sorted set is kept.
+    pub fn as_listpack(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Form::Packed(packed) => Some(packed.listpack()),
+            Form::Large(_) => None,
         }
     }
 
@@ -106,6 +147,15 @@ impl ZSet {
         match &self.0 {
             Form::Packed(_) => 1,
             Form::Large(large) => large.allocations(),
+        }
+    }
+
+    /// Takes a step towards loading the member with `hash`, and what is around it, into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
+        match &self.0 {
+            Form::Packed(packed) => packed.prefetch(step),
+            Form::Large(large) => large.prefetch(step, hash),
         }
     }
 

@@ -3,20 +3,22 @@
 use std::ops::Range;
 
 use super::bounds::{LexRange, ScoreRange};
+use crate::collection::Ahead;
 use crate::float::with_f64_text;
-use crate::listpack::{Item, Listpack, Pos};
+use crate::listpack::{Corrupt, Item, Listpack, Pos};
 
 #[derive(Debug, Clone)]
 pub struct Packed(Listpack);
 
-fn number(item: Item<'_>) -> f64 {
+fn try_number(item: Item<'_>) -> Option<f64> {
     match item {
-        Item::Int(value) => value as f64,
-        Item::Bytes(text) => {
-            let text = std::str::from_utf8(text).ok();
-            text.and_then(|text| text.parse().ok()).expect("scores are numbers")
-        }
+        Item::Int(value) => Some(value as f64),
+        Item::Bytes(text) => std::str::from_utf8(text).ok()?.parse().ok(),
     }
+}
+
+fn number(item: Item<'_>) -> f64 {
+    try_number(item).expect("scores are numbers")
 }
 
 /// Calls `f` with a score as it is kept. Zero loses its sign here, as it does in Redis.
@@ -31,6 +33,26 @@ fn is_before((member, score): (Item<'_>, f64), other: &[u8], other_score: f64) -
 impl Packed {
     pub(super) fn new() -> Self {
         Self(Listpack::new())
+    }
+
+    /// A listpack from outside: its members must be different and its scores numbers; their order is yet to be looked at.
+    pub(super) fn of(pack: Listpack) -> Result<Self, Corrupt> {
+        let mut scores = pack.iter().skip(1).step_by(2);
+        let numbers = scores.all(|item| try_number(item).is_some_and(|score| !score.is_nan()));
+        if pack.len() % 2 != 0 || !numbers || pack.has_twice(1) {
+            return Err(Corrupt);
+        }
+        Ok(Self(pack))
+    }
+
+    pub(super) fn is_in_order(&self) -> bool {
+        self.range(0..self.len()).is_sorted_by(|(a, a_score), (b, b_score)| {
+            b.with_bytes(|member| is_before((*a, *a_score), member, *b_score))
+        })
+    }
+
+    pub(super) fn listpack(&self) -> &Listpack {
+        &self.0
     }
 
     /// A sorted set of members that come in order, each once. `bytes` is about what they need.
@@ -48,6 +70,11 @@ impl Packed {
 
     pub(super) fn len(&self) -> usize {
         self.0.len() / 2
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, step: Ahead) {
+        self.0.prefetch(step);
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -93,8 +120,8 @@ impl Packed {
     }
 
     pub(super) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let mut entries = self.range(0..self.len()).enumerate();
-        let (rank, (_, score)) = entries.find(|(_, (item, _))| item.eq_bytes(member))?;
+        let (at, score) = self.find(member)?;
+        let (_, rank) = self.0.partition_pairs(|pos| pos < at);
         Some((rank, score))
     }
 
@@ -131,16 +158,10 @@ impl Packed {
 
     /// Adds a member that is not there.
     pub(super) fn insert(&mut self, member: &[u8], score: f64) {
-        let mut place = self.0.first();
-        // Each element is passed once, and a member looked at only where scores are equal.
-        while let Some(at) = place {
-            let score_pos = self.score_pos(at);
-            let found = number(self.0.get(score_pos));
-            if found > score || found == score && !is_before(self.entry(at), member, score) {
-                break;
-            }
-            place = self.0.next(score_pos);
-        }
+        let (place, _) = self.0.partition_pairs(|at| {
+            let found = self.score_behind(at);
+            found < score || found == score && is_before(self.entry(at), member, score)
+        });
         with_score_text(score, |text| match place {
             Some(at) => {
                 let at = self.0.insert_before(at, member);
@@ -166,9 +187,8 @@ impl Packed {
     }
 
     pub(super) fn ranks_by_score(&self, range: &ScoreRange) -> Range<usize> {
-        let entries = || self.range(0..self.len());
-        let start = entries().take_while(|(_, score)| range.is_above(*score)).count();
-        let end = entries().take_while(|(_, score)| range.reaches(*score)).count();
+        let (_, start) = self.0.partition_pairs(|at| range.is_above(self.score_behind(at)));
+        let (_, end) = self.0.partition_pairs(|at| range.reaches(self.score_behind(at)));
         start..end.max(start)
     }
 

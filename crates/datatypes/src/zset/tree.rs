@@ -10,6 +10,7 @@
 //! more than three quarters of a node together. No operation touches more nodes than the tree is high, twice.
 
 use crate::buffer::size_class;
+use crate::table::{prefetch, prefetch_all, prefetch_bytes};
 
 /// A tree with up to `LEAF` items in a leaf and up to `FAN` children in an inner node.
 #[derive(Debug, Clone)]
@@ -342,6 +343,23 @@ impl Nodes {
 }
 
 impl<T: Copy, const LEAF: usize, const FAN: usize> Tree<T, LEAF, FAN> {
+    /// Begins to load what a search reads first into the cache.
+    #[inline]
+    pub(crate) fn prefetch_root(&self) {
+        /// Where the first items of about so many children are.
+        const CHILDREN: usize = 12;
+        match &self.root {
+            Some(Node::Inner(inner)) => {
+                prefetch(&raw const inner.len as *const u8);
+                prefetch_bytes(inner.counts.as_ptr().cast(), CHILDREN * size_of::<usize>());
+                prefetch_bytes(inner.firsts.as_ptr().cast(), CHILDREN * size_of::<T>());
+                prefetch_bytes(inner.children.as_ptr().cast(), CHILDREN * size_of::<usize>());
+            }
+            Some(Node::Leaf(leaf)) => prefetch_all(&**leaf),
+            None => {}
+        }
+    }
+
     pub(crate) const fn new() -> Self {
         Self { root: None, len: 0, nodes: Nodes { leaves: 0, inners: 0 } }
     }

@@ -72,6 +72,13 @@ pub enum Group {
 }
 
 impl Group {
+    /// Whether the commands work on collections.
+    #[inline]
+    pub fn is_of_collections(self) -> bool {
+        use Group::{Geo, Hash, List, Set, SortedSet, Stream};
+        matches!(self, Geo | Hash | List | Set | SortedSet | Stream)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",

@@ -48,7 +48,6 @@ const NOT_YET: &[&str] = &[
     "replybuffer",
     "restart",
     "set-disable-deny-scripts",
-    "set-skip-checksum-validation",
     "ziplist",
 ];
 
@@ -59,6 +58,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"sleep", 3) => sleep(ctx),
         (b"object", 3 | 4) => object(ctx),
         (b"set-active-expire", 3) => set_active_expire(ctx),
+        (b"set-skip-checksum-validation", 3) => skip_checksums(ctx),
         (b"pause-cron", 3) => pause_cron(ctx),
         (b"quicklist-packed-threshold", 3) => packed_threshold(ctx),
         (b"digest", 2) => digest::of_all(ctx),
@@ -134,6 +134,13 @@ fn serialized_length(entry: EntryRef<'_>) -> usize {
 fn pause_cron(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
     ctx.engine.cron_paused.store(on, std::sync::atomic::Ordering::Relaxed);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn skip_checksums(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
+    ctx.engine.skip_checksums.store(on, std::sync::atomic::Ordering::Relaxed);
     ctx.out.ok();
     Ok(())
 }
@@ -335,6 +342,8 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Stop (0) or resume (1) deleting keys whose time has passed and that nobody asks",
             "    for.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Check (0) or don't check (1) the checksums of what is restored.",
             "SLEEP <seconds>",
             "    Hold the keyspace for so long.",
             "STRINGMATCH-LEN <length> <pattern>",

@@ -112,13 +112,15 @@ fn flush(ctx: &mut Ctx<'_, '_>, dbs: std::ops::Range<usize>) -> Outcome {
         Some(_) => return Err(Error::SYNTAX),
     }
     let (engine, now_ms) = (ctx.engine, ctx.data.now_ms);
-    let mut emptied = Vec::new();
+    let (mut emptied, mut keys) = (Vec::new(), 0);
     for shard in 0..engine.keyspace.shard_count() as u32 {
         let shard = ctx.data.held.shard_mut(shard);
-        emptied.extend(dbs.clone().map(|db| shard.flush(db, now_ms)).filter(|db| !db.is_empty()));
+        for flushed in dbs.clone().map(|db| shard.flush(db, now_ms)) {
+            keys += flushed.keys as u64;
+            emptied.extend(flushed.db.filter(|db| !db.is_empty()));
+        }
     }
     engine.invalidate_all(ctx.worker.outbox);
-    let keys = emptied.iter().map(|db| db.len() as u64).sum();
     if !ctx.session.in_exec {
         engine.lazily_freed.fetch_add(keys, Ordering::Relaxed);
     }

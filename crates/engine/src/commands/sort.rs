@@ -301,8 +301,12 @@ fn store(ctx: &mut Ctx<'_, '_>, target: usize, values: &[Option<Vec<u8>>]) {
             list.push(End::Back, NewElement::Bytes(text), limits);
         }
         ctx.data.replace(&key, list.into_collection());
+        let texts: Vec<&[u8]> = values.iter().map(|v| v.as_deref().unwrap_or_default()).collect();
+        ctx.effect_del(&key);
+        ctx.effect_on_each(&[b"RPUSH", key.bytes], &texts);
         ctx.notify(Classes::LIST, "sortstore", &key);
     } else if ctx.data.remove(&key) {
+        ctx.effect_del(&key);
         ctx.notify(Classes::GENERIC, "del", &key);
     }
     ctx.out.int(values.len() as i64);

@@ -7,6 +7,7 @@
 
 mod model;
 mod sampling;
+mod snapshot;
 mod steps;
 
 use model::Run;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::snapshot::Snapshot;
 use crate::db::Found;
 use crate::entry::EntryRef;
 use crate::hash::Key;
@@ -54,6 +55,7 @@ pub(super) struct Run {
     pub due: BTreeSet<(i64, usize, Vec<u8>)>,
     pub watches: Vec<Watch>,
     pub walk: Option<Walk>,
+    pub snapshot: Option<Snapshot>,
     /// Values that replies still share, and what they were when the reply was made.
     pub replies: Vec<(Arc<Vec<u8>>, Vec<u8>)>,
     pub changes: u64,
@@ -83,6 +85,7 @@ impl Run {
             due: BTreeSet::new(),
             watches: Vec::new(),
             walk: None,
+            snapshot: None,
             replies: Vec::new(),
             changes: 0,
             expired: 0,
@@ -224,6 +227,9 @@ impl Run {
     /// Deletes everything and checks that the memory goes with it.
     pub fn finish(mut self) {
         self.check_all();
+        while self.snapshot.is_some() {
+            self.save_some();
+        }
         self.replies.clear();
         for db in 0..DATABASES {
             let keys: Vec<Vec<u8>> = self.want[db].keys().cloned().collect();

@@ -66,6 +66,9 @@ impl Source {
 impl Run {
     pub fn step(&mut self) {
         let (db, bytes) = self.pick();
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.latest = snapshot.latest.max(self.now);
+        }
         match self.rng.u32(..1000) {
             0..300 if self.rng.u32(..8) < self.deletes => self.remove(db, &bytes),
             0..450 => self.set(db, &bytes),
@@ -81,7 +84,8 @@ impl Run {
             920..940 => self.watch(db, &bytes),
             940..955 => self.unwatch(),
             955..975 => self.reply(db, &bytes),
-            975..995 => self.pass_time(),
+            975..993 => self.pass_time(),
+            993..995 if self.snapshot.is_some() => self.save_some(),
             995..998 => self.expire_all(),
             998 => self.deletes = self.rng.u32(..=8),
             _ => self.rare(db),
@@ -96,6 +100,7 @@ impl Run {
             1 | 2 => self.swap(db),
             3..6 => drop(self.shard.take_garbage()),
             6 => self.check_all(),
+            7..10 => self.save_some(),
             _ => {}
         }
     }
@@ -319,8 +324,8 @@ impl Run {
             self.watches[watch].raised |= touched;
         }
         let old = self.shard.flush(db, self.now);
-        assert_eq!(old.len(), self.want[db].len());
-        self.changes += old.len() as u64;
+        assert_eq!(old.keys, self.want[db].len());
+        self.changes += old.keys as u64;
         self.want[db].clear();
         self.due.retain(|(_, of, _)| *of != db);
         self.walk = None;

@@ -17,7 +17,7 @@ use respire_engine::{
     Batch, ClientKind, Engine, Flow, Message, Prepared, Published, Session, Worker,
 };
 use respire_keyspace::Prefetch;
-use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, ProtocolError, Span};
+use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, Proto, ProtocolError, Span};
 
 use super::connection::{Connection, Excess};
 use super::{Mail, Mailbox, NewConnection};
@@ -43,6 +43,9 @@ const REPLY_FLUSH: usize = 1024 * 1024;
 const UNSENT_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of a large request that are read before other connections have their turn.
 const LARGE_TURN: usize = 4 * 1024 * 1024;
+
+/// Bytes of messages in a row for the same clients that are put together.
+const JOINED_MAX: usize = 64 * 1024;
 
 /// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
 /// there is more to do: a fifth of the time, in steps too short to be noticed.
@@ -77,7 +80,7 @@ pub(crate) struct EventLoop {
     load: Arc<AtomicUsize>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
-    by_id: HashMap<u64, usize>,
+    by_id: HashMap<u64, usize, ahash::RandomState>,
     /// Connections to be read this turn.
     ready: Vec<usize>,
     paused: Vec<usize>,
@@ -113,7 +116,7 @@ impl EventLoop {
             load,
             connections: Vec::new(),
             free: Vec::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             ready: Vec::new(),
             paused: Vec::new(),
             timers: BTreeSet::new(),
@@ -159,7 +162,7 @@ impl EventLoop {
             }
             if rung {
                 self.mailbox.collect(&mut mail);
-                mail.drain(..).for_each(|letter| self.open_letter(letter));
+                self.open_letters(&mut mail);
                 self.send_messages();
             }
             self.ring_timers();
@@ -191,11 +194,32 @@ impl EventLoop {
         }
     }
 
+    fn open_letters(&mut self, letters: &mut Vec<Mail>) {
+        // Messages in a row for the same clients, and their size.
+        let (mut row, mut size) = (Vec::new(), 0);
+        for letter in letters.drain(..) {
+            let Mail::Published(message) = letter else {
+                self.pass_on(&mut row);
+                self.open_letter(letter);
+                continue;
+            };
+            let fits = row.first().is_none_or(|first: &Arc<Published>| first.goes_with(&message))
+                && size + message.size() <= JOINED_MAX;
+            if !fits {
+                self.pass_on(&mut row);
+                size = 0;
+            }
+            size += message.size();
+            row.push(message);
+        }
+        self.pass_on(&mut row);
+    }
+
     fn open_letter(&mut self, letter: Mail) {
         match letter {
             Mail::Connection(new) => self.welcome(*new),
             Mail::Message { client, message } => self.receive(client, message),
-            Mail::Published(message) => self.pass_on(&message),
+            Mail::Published(message) => self.pass_on(&mut vec![message]),
             Mail::Stop => self.stopping = true,
         }
     }
@@ -231,15 +255,22 @@ impl EventLoop {
         }
     }
 
-    /// Queues a message for all connections that listen to its channel. They are sent to when all letters are read.
-    fn pass_on(&mut self, message: &Published) {
-        for client in self.worker.receivers(message) {
+    /// Queues messages for all connections that listen to their channel, and empties the list. They are sent to when all
+    /// letters are read.
+    fn pass_on(&mut self, messages: &mut Vec<Arc<Published>>) {
+        let Some(first) = messages.first() else { return };
+        // However many clients listen, the messages are put together once.
+        let mut joined = [None, None];
+        for client in self.worker.receivers(first) {
             let Some(&i) = self.by_id.get(client) else { continue };
             let connection = self.connections[i].as_mut().expect("listed by id");
-            let bytes = message.encoded(connection.session.proto);
+            let proto = connection.session.proto;
+            let bytes = joined[usize::from(proto == Proto::Resp3)]
+                .get_or_insert_with(|| Published::joined(messages, proto));
             connection.output.push_message(Arc::clone(bytes));
             tell_later(&mut self.told, connection, i);
         }
+        messages.clear();
     }
 
     /// Sends to the connections that letters have left something for.
@@ -683,7 +714,7 @@ impl EventLoop {
         if self.connections[i].is_some() {
             self.send(i);
         }
-        published.iter().for_each(|message| self.pass_on(message));
+        published.into_iter().for_each(|message| self.pass_on(&mut vec![message]));
         self.deliver();
         self.send_messages();
     }

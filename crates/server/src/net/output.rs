@@ -125,11 +125,15 @@ impl Output {
     pub(crate) fn flush(&mut self, stream: &mut Stream) -> io::Result<usize> {
         let mut total = 0;
         while !self.is_empty() {
-            let mut skip = self.sent;
-            let slices: Vec<IoSlice<'_>> = (self.pieces.iter().take(PIECES_PER_WRITE))
-                .map(|piece| IoSlice::new(&piece.bytes()[std::mem::take(&mut skip)..]))
-                .collect();
-            let sent = retry(|| stream.write_vectored(&slices))?;
+            let sent = if let ([only], []) = self.pieces.as_slices() {
+                retry(|| stream.write(&only.bytes()[self.sent..]))?
+            } else {
+                let mut skip = self.sent;
+                let slices: Vec<IoSlice<'_>> = (self.pieces.iter().take(PIECES_PER_WRITE))
+                    .map(|piece| IoSlice::new(&piece.bytes()[std::mem::take(&mut skip)..]))
+                    .collect();
+                retry(|| stream.write_vectored(&slices))?
+            };
             if sent == 0 {
                 break;
             }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use respire_datatypes::hashes::{FieldTtl, Hash};
-use respire_datatypes::integer::parse_i64;
+use respire_datatypes::integer::{MAX_LEN, parse_i64};
+use respire_keyspace::Key;
 
 use super::fields::reply_or_null;
 use super::{limits, notify_removal, purge};
@@ -11,6 +12,7 @@ use crate::ctx::Ctx;
 use crate::editing::Editing;
 use crate::error::{Error, Outcome};
 use crate::expiry::ExpiryForm;
+use crate::journaling::decimal;
 use crate::notify::Classes;
 
 /// The latest moment at which a field may expire, milliseconds: Redis keeps 46 bits.
@@ -55,7 +57,7 @@ fn expiry_time(ctx: &Ctx<'_, '_>, form: ExpiryForm, at: usize) -> Result<i64, Er
     if parse_i64(text).ok_or(Error::NOT_INTEGER)? < 0 {
         return Err(Error::fixed("ERR invalid expire time, must be >= 0"));
     }
-    match form.at(text, ctx.data.now_ms, ctx.name())? {
+    match form.at(text, ctx.data.clock_ms, ctx.name())? {
         moment if moment <= LATEST => Ok(moment),
         _ => Err(Error::invalid_expire(ctx.name())),
     }
@@ -118,6 +120,7 @@ pub(super) fn hpexpireat(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn expire(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
+    ctx.no_effect();
     let key = ctx.key(1);
     let moment = expiry_time(ctx, form, 2)?;
     let condition = Condition::named(ctx.args.get(3));
@@ -128,7 +131,7 @@ fn expire(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let mut hash = ctx.data.edit::<Hash>(&key)?;
     let out = &mut *ctx.out;
     out.array(fields.len());
-    let (mut set, mut deleted) = (false, false);
+    let (mut set, mut deleted) = (Vec::new(), Vec::new());
     for i in fields {
         let field = ctx.args.get(i);
         let current = expiry_of(&hash, field, now_ms);
@@ -136,25 +139,35 @@ fn expire(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
             (Some(current), _) if !condition.allows(current, moment) => CONDITION_FAILED,
             (Some(_), Some(hash)) if moment <= now_ms => {
                 hash.remove(field, now_ms);
-                deleted = true;
+                deleted.push(field);
                 DELETED
             }
             (Some(_), Some(hash)) => {
                 hash.set_expiry(field, Some(moment), now_ms);
-                set = true;
+                set.push(field);
                 DONE
             }
             _ => MISSING,
         };
         out.int(result);
     }
-    let gone = hash.is_some_and(|hash| hash.finish(set || deleted).removed);
-    if deleted {
+    let changed = !set.is_empty() || !deleted.is_empty();
+    let gone = hash.is_some_and(|hash| hash.finish(changed).removed);
+    effect_expire(ctx, &key, moment, &set);
+    ctx.effect_on_each(&[b"HDEL", key.bytes], &deleted);
+    if !deleted.is_empty() {
         notify_removal(ctx, "hdel", &key, gone);
-    } else if set {
+    } else if changed {
         ctx.notify(Classes::HASH, "hexpire", &key);
     }
     Ok(())
+}
+
+/// The effect is that fields expire.
+fn effect_expire(ctx: &mut Ctx<'_, '_>, key: &Key<'_>, moment: i64, fields: &[&[u8]]) {
+    let mut buffer = [0; MAX_LEN];
+    let head: [&[u8]; 3] = [b"HPEXPIREAT", key.bytes, decimal(moment, &mut buffer)];
+    ctx.effect_on_fields(&head, fields.len(), fields);
 }
 
 pub(super) fn hpersist(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -225,6 +238,7 @@ fn tell_expiry(ctx: &mut Ctx<'_, '_>, f: fn(i64, i64) -> i64) -> Outcome {
 }
 
 pub(super) fn hgetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    ctx.no_effect();
     let key = ctx.key(1);
     let option = ctx.args.get(2);
     // Outer: whether anything is to be set; inner: an expiry, or that there be none.
@@ -239,7 +253,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let mut hash = ctx.data.edit::<Hash>(&key)?;
     let out = &mut *ctx.out;
     out.array(fields.len());
-    let (mut set, mut deleted) = (false, false);
+    let (mut set, mut deleted) = (Vec::new(), Vec::new());
     for i in fields {
         let field = ctx.args.get(i);
         let found = hash.as_ref().and_then(|hash| hash.field(field, now_ms));
@@ -247,16 +261,28 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         let expiry = found.map(|found| found.expiry);
         if let (Some(current), Some(wanted), Some(hash)) = (expiry, change, &mut hash) {
             match wanted {
-                Some(moment) if moment <= now_ms => deleted |= hash.remove(field, now_ms),
+                Some(moment) if moment <= now_ms => {
+                    hash.remove(field, now_ms);
+                    deleted.push(field);
+                }
                 _ if wanted == current => {}
-                _ => set |= hash.set_expiry(field, wanted, now_ms),
+                _ => {
+                    hash.set_expiry(field, wanted, now_ms);
+                    set.push(field);
+                }
             }
         }
     }
-    let gone = hash.is_some_and(|hash| hash.finish(set || deleted).removed);
-    if deleted {
+    let changed = !set.is_empty() || !deleted.is_empty();
+    let gone = hash.is_some_and(|hash| hash.finish(changed).removed);
+    match change {
+        Some(Some(moment)) => effect_expire(ctx, &key, moment, &set),
+        _ => ctx.effect_on_fields(&[b"HPERSIST", key.bytes], set.len(), &set),
+    }
+    ctx.effect_on_each(&[b"HDEL", key.bytes], &deleted);
+    if !deleted.is_empty() {
         notify_removal(ctx, "hdel", &key, gone);
-    } else if set {
+    } else if changed {
         let event = if change == Some(None) { "hpersist" } else { "hexpire" };
         ctx.notify(Classes::HASH, event, &key);
     }
@@ -328,6 +354,7 @@ fn ttl_option(ctx: &Ctx<'_, '_>, i: usize) -> Result<Option<FieldTtl>, Error> {
 }
 
 pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    ctx.no_effect();
     let key = ctx.key(1);
     let SetOptions { wanted, ttl, pairs } = set_options(ctx)?;
     purge(ctx, &key)?;
@@ -342,7 +369,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     let past = matches!(ttl, FieldTtl::At(at) if at <= now_ms);
     let mut changed = go && !past;
-    for i in pairs.step_by(2).filter(|_| go) {
+    for i in pairs.clone().step_by(2).filter(|_| go) {
         if past {
             changed |= hash.remove(args.get(i), now_ms);
         } else {
@@ -350,6 +377,9 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
     }
     let gone = hash.finish(changed).removed;
+    if changed {
+        effect_set(ctx, &key, ttl, past, pairs);
+    }
     if past && changed {
         notify_removal(ctx, "hdel", &key, gone);
     } else if changed {
@@ -360,4 +390,23 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     ctx.out.int(i64::from(go));
     Ok(())
+}
+
+/// The effect is that fields have the values at the positions `pairs`, or, if that time is past, that they are gone.
+fn effect_set(ctx: &mut Ctx<'_, '_>, key: &Key<'_>, ttl: FieldTtl, past: bool, pairs: Range<usize>) {
+    let args = ctx.args;
+    let number = pairs.len() / 2;
+    if past {
+        let fields: Vec<&[u8]> = pairs.step_by(2).map(|i| args.get(i)).collect();
+        return ctx.effect_on_each(&[b"HDEL", key.bytes], &fields);
+    }
+    let pairs: Vec<&[u8]> = pairs.map(|i| args.get(i)).collect();
+    let mut buffer = [0; MAX_LEN];
+    let mut head: Vec<&[u8]> = vec![b"HSETEX", key.bytes];
+    match ttl {
+        FieldTtl::Clear => {}
+        FieldTtl::Keep => head.push(b"KEEPTTL"),
+        FieldTtl::At(at) => head.extend([b"PXAT".as_slice(), decimal(at, &mut buffer)]),
+    }
+    ctx.effect_on_fields(&head, number, &pairs);
 }

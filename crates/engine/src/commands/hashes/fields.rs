@@ -103,6 +103,8 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let finished = hash.finish(removed);
     if removed {
+        let fields: Vec<&[u8]> = ctx.args.iter_from(4).collect();
+        ctx.effect_on_each(&[b"HDEL", key.bytes], &fields);
         notify_removal(ctx, "hdel", &key, finished.removed);
     }
     Ok(())

@@ -414,8 +414,10 @@ fn purge_timed(ctx: &mut Ctx<'_, '_>, key: &Key<'_>) -> Result<(), Error> {
     let now_ms = ctx.data.now_ms;
     let Some(mut hash) = ctx.data.edit::<Hash>(key)? else { return Ok(()) };
     let removed = hash.expire_due(now_ms, PURGE);
-    let finished = hash.finish(removed > 0);
-    if removed > 0 {
+    let finished = hash.finish(!removed.is_empty());
+    if !removed.is_empty() {
+        let db = ctx.data.db;
+        ctx.data.held.shard_mut(key.shard).elements_gone(db, key.bytes, &removed);
         notify_removal(ctx, "hexpired", key, finished.removed);
     }
     Ok(())

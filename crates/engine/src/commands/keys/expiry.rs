@@ -75,7 +75,7 @@ impl Conditions {
 fn set_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let conditions = Conditions::parse(ctx)?;
     let now_ms = ctx.data.now_ms;
-    let at = form.at(ctx.args.get(2), now_ms, ctx.name())?;
+    let at = form.at(ctx.args.get(2), ctx.data.clock_ms, ctx.name())?;
     let key = ctx.key(1);
     let event = match ctx.data.write(&key) {
         Some(entry) if !conditions.allow(entry.get().expire(), at) => None,
@@ -89,6 +89,11 @@ fn set_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
         }
         None => None,
     };
+    match event {
+        Some("expire") => ctx.effect_expire(&key, at),
+        Some(_) => ctx.effect_del(&key),
+        None => {}
+    }
     if let Some(event) = event {
         ctx.notify(Classes::GENERIC, event, &key);
     }

@@ -1,5 +1,6 @@
 //! Commands on keys, whatever they hold: the rows.
 
+pub(crate) mod dump;
 mod expiry;
 mod moving;
 mod object;
@@ -21,6 +22,7 @@ const DELETE: &[KeySpec] = &[KeySpec::rest(1, 1, "RM delete")];
 const FROM_TO: &[KeySpec] = &[KeySpec::one(1, "RW access delete"), KeySpec::one(2, "OW update")];
 const FROM_TO_NEW: &[KeySpec] =
     &[KeySpec::one(1, "RW access delete"), KeySpec::one(2, "OW insert")];
+const OVERWRITE: &[KeySpec] = &[KeySpec::one(1, "OW update")];
 const COPY: &[KeySpec] = &[KeySpec::one(1, "RO access"), KeySpec::one(2, "OW update")];
 const SECOND: &[KeySpec] = &[KeySpec::one(2, "RO")];
 
@@ -64,6 +66,20 @@ pub(crate) const ROWS: &[Row] = &[
         ["1.0.0", "O(N) with the number of keys", "Deletes keys.", "key [key ...]"],
     )
     .tips(SUMMED),
+    row(
+        "dump",
+        2,
+        dump::dump,
+        READ,
+        ONE_ACCESS,
+        [
+            "2.6.0",
+            "O(N) with the size of the value",
+            "Returns a value as bytes, to be restored here or elsewhere.",
+            "key",
+        ],
+    )
+    .tips(CHANGING),
     row(
         "exists",
         -2,
@@ -233,6 +249,19 @@ pub(crate) const ROWS: &[Row] = &[
         WRITE_FAST,
         FROM_TO_NEW,
         ["1.0.0", "O(1)", "Gives a key another name if no key has it.", "key newkey"],
+    ),
+    row(
+        "restore",
+        -4,
+        dump::restore,
+        WRITE.union(Flags::DENYOOM).union(Flags::DANGEROUS),
+        OVERWRITE,
+        [
+            "2.6.0",
+            "O(N) with the size of the value, O(N*log(N)) for a sorted set",
+            "Makes a key of what DUMP returned.",
+            "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        ],
     ),
     row(
         "scan",

@@ -33,6 +33,7 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         }
         list.pop(end, limits);
         let removed = editing.finish(true).removed;
+        ctx.effect(&[if end == End::Front { b"LPOP" } else { b"RPOP" }, key.bytes]);
         notify_pop(ctx, end, &key, removed);
         return Ok(());
     }
@@ -55,6 +56,9 @@ pub(super) fn brpoplpush(ctx: &mut Ctx<'_, '_>) -> Outcome {
 fn move_element(ctx: &mut Ctx<'_, '_>, from: End, to: End) -> Outcome {
     let timeout_ms = timeout_of_seconds(ctx.args.get(ctx.args.len() - 1))?;
     if try_move(ctx, from, to)? {
+        let word = |end: End| if end == End::Front { b"LEFT".as_slice() } else { b"RIGHT" };
+        let (source, target) = (ctx.args.get(1), ctx.args.get(2));
+        ctx.effect(&[b"LMOVE", source, target, word(from), word(to)]);
         return Ok(());
     }
     // Where it can't wait, the reply is the null of the element that it did not find.

@@ -16,7 +16,9 @@ use respire_keyspace::{Heap, Key};
 use respire_resp::{Args, Out};
 
 use crate::command::{Flags, Group, Handler, KeySpec, Row};
+use crate::config::Settings;
 use crate::ctx::{Ctx, Data};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::notify::Classes;
 
@@ -236,8 +238,13 @@ pub(crate) const ROWS: &[Row] = &[
 /// What the blocks of lists take in now.
 #[inline]
 fn limits(ctx: &Ctx<'_, '_>) -> ListLimits {
-    let limits = ListLimits::new(ctx.settings.list_max_listpack_size.into());
-    match ctx.engine.list_apart.load(Ordering::Relaxed) {
+    limits_of(&ctx.settings, ctx.engine)
+}
+
+#[inline]
+pub(crate) fn limits_of(settings: &Settings, engine: &Engine) -> ListLimits {
+    let limits = ListLimits::new(settings.list_max_listpack_size.into());
+    match engine.list_apart.load(Ordering::Relaxed) {
         0 => limits,
         bytes => limits.with_apart(bytes),
     }

@@ -141,5 +141,7 @@ pub(super) fn try_take(
     ctx.out.bulk(key.bytes);
     let limits = limits(ctx);
     take(ctx, key, taking.end, taking.count, limits)?;
+    let command = if taking.end == End::Front { "LPOP" } else { "RPOP" };
+    ctx.effect_counted(command, key, taking.count);
     Ok(true)
 }

@@ -57,6 +57,7 @@ fn pop_one(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let member = set.sample(&mut rng).expect("keys of empty sets are deleted").to_vec();
     set.remove(&member);
     let finished = set.finish(true);
+    ctx.effect(&[b"SREM", key.bytes, &member]);
     notify_removal(ctx, "spop", &key, finished.removed);
     ctx.out.bulk(&member);
     Ok(())
@@ -82,6 +83,7 @@ fn pop_many(ctx: &mut Ctx<'_, '_>) -> Outcome {
         set.each(|member| elements::reply(out, member));
         drop(set);
         ctx.data.remove(&key);
+        ctx.effect_del(&key);
         notify_removal(ctx, "spop", &key, true);
         return Ok(());
     }
@@ -92,6 +94,8 @@ fn pop_many(ctx: &mut Ctx<'_, '_>) -> Outcome {
         set.remove(member);
     }
     set.finish(true);
+    let members: Vec<&[u8]> = taken.iter().map(Vec::as_slice).collect();
+    ctx.effect_on_each(&[b"SREM", key.bytes], &members);
     notify_removal(ctx, "spop", &key, false);
     Ok(())
 }

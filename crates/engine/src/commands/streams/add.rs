@@ -2,6 +2,7 @@
 
 use respire_datatypes::integer::parse_i64;
 use respire_datatypes::stream::{IdRequest, Stream, StreamId, StreamLimits, Trim, TrimBy};
+use respire_keyspace::Key;
 
 use super::{reply_id, strict_id};
 use crate::config::Settings;
@@ -143,7 +144,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let fields = (first..args.len()).map(|i| args.get(i));
     let too_large = fields.clone().map(<[u8]>::len).sum::<usize>() > Stream::MAX_BYTES;
     let key = ctx.key(1);
-    let now_ms = ctx.data.now_ms;
+    let clock_ms = ctx.data.clock_ms;
     let limits = limits(ctx.settings);
     let mut stream = if options.make && !too_large {
         ctx.data.edit_or_create(&key, Stream::new)?
@@ -162,11 +163,15 @@ pub(super) fn xadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "ERR The stream has exhausted the last possible ID, unable to add more items",
         ));
     }
-    let id = stream.resolve(request, now_ms).filter(|id| *id > stream.last_id());
+    let id = stream.resolve(request, clock_ms).filter(|id| *id > stream.last_id());
     let id = id.ok_or(NOT_GREATER)?;
     stream.append(id, fields, limits).map_err(|_| TOO_LARGE)?;
     let trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
+    let len = stream.len();
     stream.finish(true);
+    if ctx.journaled {
+        tell_added(ctx, &key, id, first, options.trim.map(|_| len));
+    }
     reply_id(ctx.out, id);
     ctx.notify(Classes::STREAM, "xadd", &key);
     if trimmed > 0 {
@@ -175,15 +180,38 @@ pub(super) fn xadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// The effect of XADD: the id is no longer up to the stream, and what is trimmed not up to its blocks.
+fn tell_added(
+    ctx: &mut Ctx<'_, '_>,
+    key: &Key<'_>,
+    id: StreamId,
+    first: usize,
+    trimmed_to: Option<usize>,
+) {
+    let (id, len) = (id.to_string(), trimmed_to.unwrap_or(0).to_string());
+    let mut parts: Vec<&[u8]> = vec![b"XADD", key.bytes];
+    if trimmed_to.is_some() {
+        parts.extend([b"MAXLEN".as_slice(), b"=", len.as_bytes()]);
+    }
+    parts.push(id.as_bytes());
+    parts.extend(ctx.args.iter_from(first));
+    ctx.effect(&parts);
+}
+
 pub(super) fn xtrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let options = options(ctx, false)?;
     let key = ctx.key(1);
-    let mut trimmed = 0;
+    let (mut trimmed, mut len) = (0, 0);
     if let Some(mut stream) = ctx.data.edit::<Stream>(&key)? {
         trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
+        len = stream.len();
         stream.finish(trimmed > 0);
     }
     if trimmed > 0 {
+        if ctx.journaled {
+            let len = len.to_string();
+            ctx.effect(&[b"XTRIM", key.bytes, b"MAXLEN", b"=", len.as_bytes()]);
+        }
         ctx.notify(Classes::STREAM, "xtrim", &key);
     }
     ctx.out.int(trimmed as i64);
@@ -259,6 +287,7 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_, '_>) -> Outcome {
         stream.set_max_deleted(max_deleted);
     }
     stream.finish(false);
+    ctx.effect_as_asked();
     ctx.out.ok();
     ctx.notify(Classes::STREAM, "xsetid", &key);
     Ok(())

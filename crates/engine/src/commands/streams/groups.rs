@@ -1,5 +1,6 @@
 //! XGROUP and XACK: groups, their consumers, and what they are done with.
 
+use respire_datatypes::collection::Kind;
 use respire_datatypes::integer::parse_i64;
 use respire_datatypes::stream::{ConsumerId, Group, Stream, StreamId};
 use respire_keyspace::Key;
@@ -23,7 +24,7 @@ pub(super) fn heard_of(
     group: &[u8],
     name: &[u8],
 ) -> Result<ConsumerId, Error> {
-    let now_ms = ctx.data.now_ms;
+    let now_ms = ctx.data.clock_ms;
     let missing = || Error::no_group_at(key.bytes, group, "");
     let mut stream = ctx.data.edit::<Stream>(key)?.ok_or_else(missing)?;
     let found = stream.group_mut(group).ok_or_else(missing)?;
@@ -34,9 +35,52 @@ pub(super) fn heard_of(
     found.consumer_mut(consumer).seen_ms = now_ms;
     stream.finish(false);
     if new {
+        ctx.effect(&[b"XGROUP", b"CREATECONSUMER", key.bytes, group, name]);
         ctx.notify(Classes::STREAM, "xgroup-createconsumer", key);
     }
     Ok(consumer)
+}
+
+/// The effects of entries that became pending with a consumer, as they are now, and of how far their group has got.
+pub(super) fn tell_pending(
+    ctx: &mut Ctx<'_, '_>,
+    key: &Key<'_>,
+    group: &[u8],
+    consumer: ConsumerId,
+    ids: &[StreamId],
+) {
+    if !ctx.journaled {
+        return;
+    }
+    let mut effects: Vec<Vec<Vec<u8>>> = Vec::new();
+    let entry = ctx.data.peek(key);
+    let Some(found) = entry
+        .and_then(|entry| entry.collection())
+        .and_then(Stream::of)
+        .and_then(|stream| stream.group(group))
+    else {
+        return;
+    };
+    let name = found.consumer(consumer).name();
+    let text = |part: &[u8]| part.to_vec();
+    let last_id = found.last_id.to_string().into_bytes();
+    for id in ids {
+        let Some(pending) = found.pending().get(id) else { continue };
+        let mut parts: Vec<Vec<u8>> = [b"XCLAIM", key.bytes, group, name, b"0"].map(text).into();
+        parts.push(id.to_string().into_bytes());
+        parts.extend([text(b"TIME"), pending.delivered_ms.to_string().into_bytes()]);
+        parts.extend([text(b"RETRYCOUNT"), pending.deliveries.to_string().into_bytes()]);
+        parts.extend([text(b"FORCE"), text(b"JUSTID"), text(b"LASTID"), last_id.clone()]);
+        effects.push(parts);
+    }
+    let read = found.entries_read.map_or(-1, |read| read as i64);
+    let mut parts: Vec<Vec<u8>> = [b"XGROUP", b"SETID".as_slice(), key.bytes, group].map(text).into();
+    parts.extend([last_id, text(b"ENTRIESREAD"), read.to_string().into_bytes()]);
+    effects.push(parts);
+    for parts in effects {
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        ctx.effect(&parts);
+    }
 }
 
 /// What stands behind the id of CREATE and SETID.
@@ -94,6 +138,7 @@ pub(super) fn create(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if !new {
         return Err(Error::fixed("BUSYGROUP Consumer Group name already exists"));
     }
+    ctx.effect_as_asked();
     ctx.notify(Classes::STREAM, "xgroup-create", &key);
     ctx.out.ok();
     Ok(())
@@ -125,6 +170,7 @@ pub(super) fn set_id(ctx: &mut Ctx<'_, '_>) -> Outcome {
         group.entries_read = options.entries_read;
     }
     stream.finish(false);
+    ctx.effect_as_asked();
     ctx.notify(Classes::STREAM, "xgroup-setid", &key);
     ctx.out.ok();
     Ok(())
@@ -136,6 +182,7 @@ pub(super) fn destroy(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let removed = stream.remove_group(ctx.args.get(3));
     stream.finish(false);
     if removed {
+        ctx.effect_as_asked();
         ctx.notify(Classes::STREAM, "xgroup-destroy", &key);
         // Those who wait for entries of the group wait for nothing now.
         ctx.data.held.shard_mut(key.shard).wake(ctx.data.db, key.bytes);
@@ -145,7 +192,7 @@ pub(super) fn destroy(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 pub(super) fn create_consumer(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (key, args, now_ms) = (ctx.key(2), ctx.args, ctx.data.now_ms);
+    let (key, args, now_ms) = (ctx.key(2), ctx.args, ctx.data.clock_ms);
     let mut stream = with_group(ctx, &key)?;
     let mut new = false;
     if let Some(group) = stream.group_mut(args.get(3)) {
@@ -156,6 +203,7 @@ pub(super) fn create_consumer(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     stream.finish(false);
     if new {
+        ctx.effect_as_asked();
         ctx.notify(Classes::STREAM, "xgroup-createconsumer", &key);
     }
     ctx.out.int(new.into());
@@ -169,6 +217,7 @@ pub(super) fn delete_consumer(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let pending = group.and_then(|group| group.remove_consumer(args.get(4)));
     stream.finish(false);
     if pending.is_some() {
+        ctx.effect_as_asked();
         ctx.notify(Classes::STREAM, "xgroup-delconsumer", &key);
     }
     ctx.out.int(pending.unwrap_or(0) as i64);
@@ -194,6 +243,9 @@ pub(super) fn xack(ctx: &mut Ctx<'_, '_>) -> Outcome {
         done += i64::from(group.acknowledge(strict_id(text, 0)?));
     }
     stream.finish(false);
+    if done > 0 {
+        ctx.effect_as_asked();
+    }
     ctx.out.int(done);
     Ok(())
 }

@@ -5,7 +5,7 @@ use respire_datatypes::stream::{ConsumerId, Group, Pending, Stream, StreamId};
 use respire_keyspace::Key;
 use respire_resp::Out;
 
-use super::groups::heard_of;
+use super::groups::{heard_of, tell_pending};
 use super::range::reply_one;
 use super::{end_of, reply_id, start_of, strict_id};
 use crate::ctx::Ctx;
@@ -134,7 +134,7 @@ struct Claim {
 }
 
 fn claim(ctx: &Ctx<'_, '_>) -> Result<Claim, Error> {
-    let now_ms = ctx.data.now_ms;
+    let now_ms = ctx.data.clock_ms;
     let number = |text: &[u8], wrong: &'static str| parse_i64(text).ok_or(Error::fixed(wrong));
     let min_idle = number(ctx.args.get(4), "ERR Invalid min-idle-time argument for XCLAIM")?.max(0);
     let is_id = |i: &usize| StreamId::parse(ctx.args.get(*i), 0).is_some();
@@ -195,12 +195,12 @@ fn check_group(ctx: &mut Ctx<'_, '_>, key: &Key<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn xclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (key, args, now_ms) = (ctx.key(1), ctx.args, ctx.data.now_ms);
+    let (key, args, now_ms) = (ctx.key(1), ctx.args, ctx.data.clock_ms);
     check_group(ctx, &key)?;
     let claim = claim(ctx)?;
     let consumer = heard_of(ctx, &key, args.get(2), args.get(3))?;
     let Some(mut stream) = ctx.data.edit::<Stream>(&key)? else { return Ok(()) };
-    let mut claimed = Vec::new();
+    let (mut claimed, mut gone) = (Vec::new(), Vec::new());
     for i in 5..claim.ids_end {
         let id = strict_id(args.get(i), 0)?;
         let exists = stream.contains(id);
@@ -208,7 +208,9 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
         group.last_id = group.last_id.max(claim.last_id);
         if !exists {
             // Nobody can be done with what is gone.
-            group.acknowledge(id);
+            if group.acknowledge(id) {
+                gone.push(id);
+            }
             continue;
         }
         let before = match group.pending().get(&id) {
@@ -227,6 +229,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     reply_claimed(ctx.out, &stream, &claimed, claim.just_id);
     stream.finish(false);
+    tell_claimed(ctx, &key, consumer, &claimed, &gone);
     Ok(())
 }
 
@@ -295,11 +298,27 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let claimed: Vec<StreamId> = claimed.into_iter().map(|(id, _)| id).collect();
     reply_claimed(ctx.out, &stream, &claimed, just_id);
     ctx.out.array(gone.len());
-    for id in gone {
-        reply_id(ctx.out, id);
+    for id in &gone {
+        reply_id(ctx.out, *id);
     }
     stream.finish(false);
+    tell_claimed(ctx, &key, consumer, &claimed, &gone);
     Ok(())
+}
+
+/// The effects of XCLAIM and XAUTOCLAIM.
+fn tell_claimed(
+    ctx: &mut Ctx<'_, '_>,
+    key: &Key<'_>,
+    consumer: ConsumerId,
+    claimed: &[StreamId],
+    gone: &[StreamId],
+) {
+    let group = ctx.args.get(2);
+    tell_pending(ctx, key, group, consumer, claimed);
+    let gone: Vec<String> = gone.iter().map(StreamId::to_string).collect();
+    let gone: Vec<&[u8]> = gone.iter().map(String::as_bytes).collect();
+    ctx.effect_on_each(&[b"XACK", key.bytes, group], &gone);
 }
 
 fn claim_count(text: &[u8]) -> Result<usize, Error> {

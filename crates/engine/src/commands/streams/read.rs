@@ -7,6 +7,7 @@ use respire_datatypes::stream::{ConsumerId, Pending, Stream, StreamId};
 use respire_keyspace::Key;
 use respire_resp::{Args, Out, OwnedArgs, Proto};
 
+use super::groups::tell_pending;
 use super::range::{reply_one, reply_range};
 use super::{reply_entry, reply_id, strict_id};
 use crate::blocking::{Wait, Wants, timeout_of_millis};
@@ -306,6 +307,7 @@ fn deliver(
         group.consumer_mut(consumer).active_ms = Some(now_ms);
     }
     stream.finish(false);
+    tell_pending(ctx, key, name, consumer, &ids);
     Ok(())
 }
 
@@ -324,6 +326,7 @@ fn reply_pending(
     let pending = group.pending_of(consumer, Bound::Excluded(since)).take(request.count);
     let pending: Vec<_> = pending.collect();
     ctx.out.array(pending.len());
+    let mut ids = Vec::new();
     for (id, pending) in pending {
         if !reply_one(ctx.out, &stream, id) {
             ctx.out.array(2);
@@ -332,8 +335,10 @@ fn reply_pending(
         } else if let Some(group) = stream.group_mut(name) {
             let deliveries = pending.deliveries + 1;
             group.set_pending(id, Pending { consumer, delivered_ms: now_ms, deliveries });
+            ids.push(id);
         }
     }
     stream.finish(false);
+    tell_pending(ctx, key, name, consumer, &ids);
     Ok(())
 }

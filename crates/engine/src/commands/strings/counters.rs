@@ -69,6 +69,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {
             sum
         }
     };
+    ctx.effect_set(&key, sum.as_bytes(), Ttl::Keep);
     ctx.notify(Classes::STRING, "incrbyfloat", &key);
     ctx.out.bulk(sum.as_bytes());
     Ok(())

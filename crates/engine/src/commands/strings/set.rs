@@ -74,6 +74,7 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
     };
     if done {
+        ctx.effect_set(&key, ctx.args.get(2), options.ttl);
         ctx.notify(Classes::STRING, "set", &key);
         if matches!(options.ttl, Ttl::At(_)) {
             ctx.notify(Classes::GENERIC, "expire", &key);
@@ -123,7 +124,7 @@ fn set_options(ctx: &Ctx<'_, '_>) -> Result<SetOptions, Error> {
         i += 1;
     }
     if let Some((form, value)) = expiry {
-        let at = form.at_positive(ctx.args.get(value), ctx.data.now_ms, ctx.name())?;
+        let at = form.at_positive(ctx.args.get(value), ctx.data.clock_ms, ctx.name())?;
         options.ttl = Ttl::At(at);
     }
     Ok(options)
@@ -151,9 +152,10 @@ pub(super) fn psetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn set_with_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let key = ctx.key(1);
-    let at = form.at_positive(ctx.args.get(2), ctx.data.now_ms, ctx.name())?;
+    let at = form.at_positive(ctx.args.get(2), ctx.data.clock_ms, ctx.name())?;
     let value = value_of(&ctx.args, 3);
     ctx.data.set(&key, value, Ttl::At(at));
+    ctx.effect_set(&key, ctx.args.get(3), Ttl::At(at));
     ctx.notify(Classes::STRING, "set", &key);
     ctx.notify(Classes::GENERIC, "expire", &key);
     ctx.out.ok();
@@ -183,6 +185,7 @@ pub(super) fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
         Some(entry) => {
             reply_value(ctx.out, entry.get())?;
             entry.remove();
+            ctx.effect_del(&key);
             ctx.notify(Classes::GENERIC, "del", &key);
         }
         None => ctx.out.null(),
@@ -223,7 +226,7 @@ fn getex_options(ctx: &Ctx<'_, '_>) -> Result<NewExpiry, Error> {
 pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let expiry = getex_options(ctx)?;
-    let (now_ms, name) = (ctx.data.now_ms, ctx.name());
+    let (now_ms, clock_ms, name) = (ctx.data.now_ms, ctx.data.clock_ms, ctx.name());
     let Some(mut entry) = ctx.data.write(&key) else {
         ctx.out.null();
         return Ok(());
@@ -231,7 +234,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     text_of(entry.get())?;
     // An invalid time is an error only where there is a key.
     let at = match expiry {
-        NewExpiry::Set(form, i) => Some(form.at_positive(ctx.args.get(i), now_ms, name)?),
+        NewExpiry::Set(form, i) => Some(form.at_positive(ctx.args.get(i), clock_ms, name)?),
         _ => None,
     };
     reply_value(ctx.out, entry.get())?;
@@ -250,6 +253,11 @@ pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         _ => return Ok(()),
     };
+    match (event, at) {
+        ("expire", Some(at)) => ctx.effect_expire(&key, at),
+        ("persist", _) => ctx.effect(&[b"PERSIST", key.bytes]),
+        _ => ctx.effect_del(&key),
+    }
     ctx.notify(Classes::GENERIC, event, &key);
     Ok(())
 }
@@ -268,6 +276,7 @@ pub(super) fn delifeq(ctx: &mut Ctx<'_, '_>) -> Outcome {
         None => false,
     };
     if found {
+        ctx.effect_del(&key);
         ctx.notify(Classes::GENERIC, "del", &key);
     }
     ctx.out.int(i64::from(found));

@@ -15,7 +15,9 @@ use respire_datatypes::zset::ZSetLimits;
 use respire_resp::{Out, Proto};
 
 use crate::command::{Flags, Group, Handler, KeySpec, Row};
+use crate::config::Settings;
 use crate::ctx::Ctx;
+use crate::engine::Engine;
 use crate::error::Error;
 
 /// Members with their scores, taken out of a set.
@@ -88,7 +90,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     ),
     docs(
-        row("zadd", -4, add::zadd, WRITE_FAST, &[KeySpec::one(1, "RW update")]),
+        row("zadd", -4, add::zadd, WRITE_FAST, &[KeySpec::one(1, "RW update")]).element(3),
         "1.2.0",
         "O(log(N)) for each member",
         [
@@ -127,7 +129,8 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     ),
     docs(
-        row("zincrby", 4, add::zincrby, WRITE_FAST, &[KeySpec::one(1, "RW access update")]),
+        row("zincrby", 4, add::zincrby, WRITE_FAST, &[KeySpec::one(1, "RW access update")])
+            .element(3),
         "1.2.0",
         "O(log(N))",
         ["Adds to the score of a member; a missing one counts as 0.", "key increment member"],
@@ -172,7 +175,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     ),
     docs(
-        row("zmscore", -3, read::zmscore, READ_FAST, READS),
+        row("zmscore", -3, read::zmscore, READ_FAST, READS).element(2),
         "6.2.0",
         "O(N) with the number of members asked for",
         ["Returns the scores of members.", "key member [member ...]"],
@@ -239,13 +242,13 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     ),
     docs(
-        row("zrank", -3, read::zrank, READ_FAST, READS),
+        row("zrank", -3, read::zrank, READ_FAST, READS).element(2),
         "2.0.0",
         "O(log(N))",
         ["Returns how many members come before one.", "key member [WITHSCORE]"],
     ),
     docs(
-        row("zrem", -3, remove::zrem, DELETE_FAST, DELETES),
+        row("zrem", -3, remove::zrem, DELETE_FAST, DELETES).element(2),
         "1.2.0",
         "O(log(N)) for each member",
         ["Removes members.", "key member [member ...]"],
@@ -293,7 +296,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     ),
     docs(
-        row("zrevrank", -3, read::zrevrank, READ_FAST, READS),
+        row("zrevrank", -3, read::zrevrank, READ_FAST, READS).element(2),
         "2.0.0",
         "O(log(N))",
         ["Returns how many members come behind one.", "key member [WITHSCORE]"],
@@ -306,7 +309,7 @@ pub(crate) const ROWS: &[Row] = &[
     )
     .tips(&["nondeterministic_output"]),
     docs(
-        row("zscore", 3, read::zscore, READ_FAST, READS),
+        row("zscore", 3, read::zscore, READ_FAST, READS).element(2),
         "1.2.0",
         "O(1)",
         ["Returns the score of a member.", "key member"],
@@ -333,10 +336,14 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// Up to what sorted sets are kept small.
 pub(super) fn limits<'e>(ctx: &Ctx<'_, 'e>) -> ZSetLimits<'e> {
+    limits_of(&ctx.settings, ctx.engine)
+}
+
+pub(crate) fn limits_of<'e>(settings: &Settings, engine: &'e Engine) -> ZSetLimits<'e> {
     ZSetLimits {
-        listpack_entries: ctx.settings.zset_max_listpack_entries as usize,
-        listpack_value: ctx.settings.zset_max_listpack_value as usize,
-        hasher: ctx.engine.keyspace.hasher(),
+        listpack_entries: settings.zset_max_listpack_entries as usize,
+        listpack_value: settings.zset_max_listpack_value as usize,
+        hasher: engine.keyspace.hasher(),
     }
 }
 

@@ -23,6 +23,13 @@ enum End {
 }
 
 impl End {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Min => "ZPOPMIN",
+            Self::Max => "ZPOPMAX",
+        }
+    }
+
     fn event(self) -> &'static str {
         match self {
             Self::Min => "zpopmin",
@@ -140,6 +147,7 @@ impl MultiPop {
         for i in ctx.ready_keys(self.keys.clone()) {
             let key = ctx.key(i);
             if let Some(popped) = take(ctx, &key, self.end, self.count)? {
+                ctx.effect_counted(self.end.command(), &key, popped.len());
                 ctx.out.array(2);
                 ctx.out.bulk(key.bytes);
                 reply_pairs(ctx, &popped);
@@ -179,6 +187,7 @@ fn pop_or_wait(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         if let Some(popped) = take(ctx, &key, end, 1)?
             && let [(member, score)] = &popped[..]
         {
+            ctx.effect_counted(end.command(), &key, 1);
             ctx.out.array(3);
             ctx.out.bulk(key.bytes);
             ctx.out.bulk(member);
