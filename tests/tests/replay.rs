@@ -193,7 +193,8 @@ fn number(name: &str) -> Option<u64> {
 
 /// Commands that are about the server rather than its data, or that would end the test.
 fn is_left_out(name: &str) -> bool {
-    const OUT: &[&str] = &["CLIENT", "CONFIG", "HELLO", "QUIT", "EXIT", "MONITOR", "RESET", "DEBUG", "AUTH"];
+    const OUT: &[&str] =
+        &["CLIENT", "CONFIG", "HELLO", "QUIT", "EXIT", "MONITOR", "RESET", "DEBUG", "AUTH"];
     OUT.contains(&name.split(' ').next().unwrap_or(name))
 }
 

@@ -140,6 +140,9 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_, '_>) -> Outcome {
         _ => return Err(Error::fixed("ERR The bit argument must be 1 or 0.")),
     };
     // The first number, then the unit, then the second; BITCOUNT looks at both numbers first.
+    if ctx.args.len() > 6 {
+        return Err(Error::SYNTAX);
+    }
     if ctx.args.try_get(3).is_some_and(|start| parse_i64(start).is_none()) {
         return Err(Error::NOT_INTEGER);
     }

@@ -31,8 +31,6 @@ pub(super) fn caching(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     allowed.map_err(Error::fixed)?;
     mode.caching = true;
-    // It counts for the next command, and this one is not over yet.
-    ctx.session.caching_just_set = true;
     ctx.out.ok();
     Ok(())
 }
@@ -271,6 +269,22 @@ mod tests {
                 .contains("overlaps with an existing prefix")
         );
         assert!(h.line("CLIENT TRACKING ON").contains("You can't switch BCAST"));
+    }
+
+    #[test]
+    fn caching_counts_for_the_next_command_or_transaction() {
+        let mut h = tracked("OPTIN");
+        let mut told_after = |lines: &[&str]| {
+            lines.iter().for_each(|line| drop(h.line(line)));
+            h.run_as(1, &["MSET", "a", "1", "b", "1"]);
+            !told(&mut h).is_empty()
+        };
+        assert!(told_after(&["CLIENT CACHING yes", "CLIENT TRACKINGINFO", "GET a"]));
+        assert!(!told_after(&["CLIENT CACHING yes", "GET a b", "GET a"]), "a mistake is a command");
+        assert!(!told_after(&["CLIENT CACHING yes", "NOSUCH", "GET a"]));
+        assert!(told_after(&["CLIENT CACHING yes", "MULTI", "PING", "GET a", "EXEC"]));
+        assert!(!told_after(&["CLIENT CACHING yes", "MULTI", "EXEC", "GET a"]));
+        assert!(!told_after(&["CLIENT CACHING yes", "MULTI", "DISCARD", "GET a"]));
     }
 
     #[test]

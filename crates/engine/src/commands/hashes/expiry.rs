@@ -393,7 +393,13 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 /// The effect is that fields have the values at the positions `pairs`, or, if that time is past, that they are gone.
-fn effect_set(ctx: &mut Ctx<'_, '_>, key: &Key<'_>, ttl: FieldTtl, past: bool, pairs: Range<usize>) {
+fn effect_set(
+    ctx: &mut Ctx<'_, '_>,
+    key: &Key<'_>,
+    ttl: FieldTtl,
+    past: bool,
+    pairs: Range<usize>,
+) {
     let args = ctx.args;
     let number = pairs.len() / 2;
     if past {

@@ -74,7 +74,8 @@ pub(super) fn tell_pending(
         effects.push(parts);
     }
     let read = found.entries_read.map_or(-1, |read| read as i64);
-    let mut parts: Vec<Vec<u8>> = [b"XGROUP", b"SETID".as_slice(), key.bytes, group].map(text).into();
+    let mut parts: Vec<Vec<u8>> =
+        [b"XGROUP", b"SETID".as_slice(), key.bytes, group].map(text).into();
     parts.extend([last_id, text(b"ENTRIESREAD"), read.to_string().into_bytes()]);
     effects.push(parts);
     for parts in effects {
