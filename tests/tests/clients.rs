@@ -4,7 +4,7 @@
 //! The scripts are in `tests/clients/`, with their versions pinned. The libraries are installed once, into
 //! `client-libraries` under Cargo's target directory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -173,6 +173,8 @@ fn redis_crate(url: &str) -> redis::RedisResult<()> {
     let mut con = client.get_connection()?;
     redis::cmd("FLUSHALL").exec(&mut con)?;
     crate_values(&mut con)?;
+    crate_collections(&mut con)?;
+    crate_blocking(&client, &mut con)?;
     crate_expiry(&mut con)?;
     crate_pipelines(&mut con)?;
     crate_transactions(&client, &mut con)?;
@@ -192,6 +194,55 @@ fn crate_values(con: &mut redis::Connection) -> redis::RedisResult<()> {
     assert!(!con.set_nx::<_, _, bool>("a", 9)?);
     assert_eq!(con.get_del::<_, i64>("a")?, 1);
     assert_eq!(con.del::<_, usize>(&["a", "b"])?, 1);
+    Ok(())
+}
+
+/// Every type but strings, whose replies differ most between the two protocols.
+fn crate_collections(con: &mut redis::Connection) -> redis::RedisResult<()> {
+    assert_eq!(con.rpush::<_, _, i64>("l", &["a", "b", "c"])?, 3);
+    assert_eq!(con.lrange::<_, Vec<String>>("l", 0, -1)?, ["a", "b", "c"]);
+    con.hset_multiple::<_, _, _, ()>("h", &[("a", 1), ("b", 2)])?;
+    let fields = con.hgetall::<_, BTreeMap<String, i64>>("h")?;
+    assert_eq!(fields, BTreeMap::from([("a".into(), 1), ("b".into(), 2)]));
+    con.sadd::<_, _, ()>("s1", &[1, 2, 3])?;
+    con.sadd::<_, _, ()>("s2", &[2, 3, 4])?;
+    assert_eq!(con.sinter::<_, BTreeSet<i64>>(&["s1", "s2"])?, BTreeSet::from([2, 3]));
+    con.zadd_multiple::<_, _, _, ()>("z", &[(1.0, "a"), (2.5, "b")])?;
+    let ranked = con.zrange_withscores::<_, Vec<(String, f64)>>("z", 0, -1)?;
+    assert_eq!(ranked, [("a".into(), 1.0), ("b".into(), 2.5)]);
+    assert_eq!(con.zscore::<_, _, Option<f64>>("z", "none")?, None);
+    let mut ask = |line: &str| {
+        redis::cmd(line.split(' ').next().unwrap_or_default())
+            .arg(line.split(' ').skip(1).collect::<Vec<_>>())
+            .query::<redis::Value>(con)
+    };
+    ask("XADD x 1-1 f v")?;
+    ask("XGROUP CREATE x g 0")?;
+    let read = format!("{:?}", ask("XREADGROUP GROUP g worker STREAMS x >")?);
+    assert!(read.contains("1-1"), "{read}");
+    assert_eq!(ask("XACK x g 1-1")?, redis::Value::Int(1));
+    ask("GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania")?;
+    let near = format!("{:?}", ask("GEOSEARCH g FROMMEMBER Palermo BYRADIUS 200 km ASC WITHDIST")?);
+    assert!(near.contains("Catania") && near.contains("166.27"), "{near}");
+    assert_eq!(ask("SETBIT bits 7 1")?, redis::Value::Int(0));
+    assert_eq!(ask("BITCOUNT bits")?, redis::Value::Int(1));
+    assert_eq!(ask("PFADD hll a b c")?, redis::Value::Int(1));
+    assert_eq!(ask("PFCOUNT hll")?, redis::Value::Int(3));
+    Ok(())
+}
+
+/// A blocking command that another connection serves, and a message.
+fn crate_blocking(client: &redis::Client, con: &mut redis::Connection) -> redis::RedisResult<()> {
+    let mut other = client.get_connection()?;
+    let waiter = thread::spawn(move || other.blpop::<_, (String, String)>("queue", 20.0));
+    assert_eq!(con.rpush::<_, _, i64>("queue", "job")?, 1);
+    let served = waiter.join().expect("a thread that ends")?;
+    assert_eq!(served, ("queue".into(), "job".into()));
+    let mut listening = client.get_connection()?;
+    let mut listener = listening.as_pubsub();
+    listener.subscribe("news")?;
+    assert_eq!(con.publish::<_, _, i64>("news", "hello")?, 1);
+    assert_eq!(listener.get_message()?.get_payload::<String>()?, "hello");
     Ok(())
 }
 

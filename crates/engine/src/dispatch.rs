@@ -265,6 +265,9 @@ impl Engine {
             }
             Err(error) => self.reject(worker, session, prepared, &error, out),
         }
+        if session.tracking.is_some() {
+            end_caching(session, prepared);
+        }
         match session.reply {
             ReplyMode::On => {}
             _ if prepared.subscribes() => {}
@@ -522,15 +525,6 @@ impl Engine {
             self.invalidate(&mut worker.outbox, &changed, session.info.id);
         }
         self.remember_keys(session, &mut worker.outbox, row, args);
-        let just_set = std::mem::take(&mut session.caching_just_set);
-        // Inside a transaction it counts until the end.
-        if let Some(mode) = &mut session.tracking
-            && !just_set
-            && !session.in_exec
-            && row.lock != Lock::Exec
-        {
-            mode.caching = false;
-        }
     }
 
     /// Accounts for a command that was measured by itself.
@@ -728,6 +722,17 @@ fn mode_of(row: &Row, lock: Lock) -> Mode {
 /// Commands that act at once even while a transaction is being queued.
 fn runs_inside_multi(row: &Row) -> bool {
     row.lock == Lock::Exec || row.has(Flags::NOT_QUEUED)
+}
+
+/// What CLIENT CACHING asked for ends with the next command that is none of CLIENT's, whatever becomes of it, or with the
+/// transaction that it opens.
+#[cold]
+fn end_caching(session: &mut Session, prepared: &Prepared) {
+    let of_client = matches!(prepared.lookup, Lookup::Known(command) if command.full_name.starts_with("client|"));
+    let ends = !of_client && !session.transaction.is_open();
+    if let Some(mode) = session.tracking.as_mut().filter(|_| ends) {
+        mode.caching = false;
+    }
 }
 
 /// Whether an unknown command is a line that every HTTP request with a body has: a web page can make a browser send

@@ -40,8 +40,6 @@ pub struct Session {
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// How the client's keys are tracked, if they are.
     pub(crate) tracking: Option<Box<TrackingMode>>,
-    /// CLIENT CACHING is the command at hand.
-    pub(crate) caching_just_set: bool,
     /// The command at hand has to wait.
     pub(crate) wait: Option<Box<Wait>>,
     /// The client's place in the queues, while it waits.
@@ -73,7 +71,6 @@ impl Session {
             in_exec: false,
             subscriptions: None,
             tracking: None,
-            caching_just_set: false,
             wait: None,
             ticket: None,
             ready_key: None,

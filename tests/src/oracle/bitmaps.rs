@@ -2,6 +2,7 @@
 //!
 //! Offsets stay small: one bit far away would cost both servers half a gigabyte.
 
+use super::compare::Norm;
 use super::step::{Damage, Row, Step, row};
 use super::words::Words;
 
@@ -16,7 +17,7 @@ pub const ROWS: &[Row] = &[
         if w.chance(1, 10) { s.arg(far) } else { s.arg(offset(w)) }
     }),
     row!(20, Any, "BITCOUNT", |w, s| {
-        let s = s.arg(key(w));
+        let s = s.arg(key(w)).norm(Norm::MistakeFirst);
         if w.chance(1, 4) {
             s
         } else {
@@ -26,7 +27,7 @@ pub const ROWS: &[Row] = &[
     }),
     row!(20, Any, "BITPOS", |w, s| {
         let bit = w.pick(&["0", "0", "0", "1", "1", "1", "2", "-1", "x"]);
-        let s = s.arg(key(w)).arg(bit);
+        let s = s.arg(key(w)).arg(bit).norm(Norm::MistakeFirst);
         match w.below(4) {
             0 => s,
             1 => s.arg(w.edge()),
@@ -118,12 +119,19 @@ fn place(w: &mut Words) -> Vec<u8> {
     }
 }
 
+/// No number so small that Redis 7.0 takes it for one that is too large.
 fn number(w: &mut Words) -> Vec<u8> {
-    match w.below(4) {
+    let number = match w.below(4) {
         0 => (w.below(512) as i64 - 256).to_string().into_bytes(),
         1 => (w.random.draw() as i64).to_string().into_bytes(),
         2 => ((w.random.draw() >> 32) as i64 - (1 << 31)).to_string().into_bytes(),
         _ => w.integer(),
+    };
+    let value = str::from_utf8(&number).ok().and_then(|text| text.parse::<i64>().ok());
+    if value.is_some_and(|value| value < -(1 << 62)) {
+        b"-4611686018427387904".to_vec()
+    } else {
+        number
     }
 }
 
@@ -135,10 +143,12 @@ fn bitfield(w: &mut Words) -> Vec<Step> {
             2 | 3 => step.arg(w.cased("SET")).arg(kind(w)).arg(place(w)).arg(number(w)),
             4 | 5 => step.arg(w.cased("INCRBY")).arg(kind(w)).arg(place(w)).arg(number(w)),
             6 => {
-                let how = w.pick(&["WRAP", "SAT", "FAIL", "SAT", "FAIL", "NONE"]);
+                let how = w.pick(&["WRAP", "SAT", "SAT", "WRAP", "NONE"]);
                 step.arg(w.cased("OVERFLOW")).arg(w.cased(how))
             }
             _ => {
+                // Redis tells nobody that a string has become longer if nothing is written to it.
+                let step = step.args(["SET", "u8", "700", "0"]);
                 let how = w.pick(&["SAT", "FAIL"]);
                 let step = step.args(["OVERFLOW", how, "INCRBY"]).arg(kind(w)).arg(place(w));
                 step.arg(number(w))

@@ -99,14 +99,6 @@ pub struct Known {
 
 pub const KNOWN: &[Known] = &[
     Known {
-        command: "BITCOUNT",
-        redis: ":0",
-        respire: "-ERR",
-        reason: "mistakes are found before the key is looked for, as in Redis 7.2",
-    },
-    Known { command: "BITPOS", redis: ":0", respire: "-ERR", reason: "likewise" },
-    Known { command: "BITPOS", redis: ":-1", respire: "-ERR", reason: "likewise" },
-    Known {
         command: "XREAD",
         redis: "-ERR Unbalanced XREAD list",
         respire: "-ERR Unbalanced 'xread' list",

@@ -3,7 +3,7 @@
 //! Whenever somebody has spoken, each listener is asked for a PONG with a number. What came before that is what the
 //! oracle had to say; the server under test, whose threads pass messages on, may let a few come after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 use super::compare::{Norm, equal};
@@ -11,6 +11,9 @@ use super::step::Step;
 use crate::client::{Client, encode};
 use crate::server::Server;
 use crate::value::Value;
+
+/// How many exchanges later a key may be told of once more.
+const LATE: usize = 3;
 
 /// What a listener was sent by `redis` and by `respire`, where it differs.
 type Disagreement = (String, String);
@@ -27,8 +30,8 @@ pub struct Listener {
     redis: Side,
     respire: Side,
     pongs: u64,
-    /// The keys that the last exchange made invalid.
-    before: BTreeSet<Value>,
+    /// The keys that the last exchanges made invalid.
+    before: VecDeque<BTreeSet<Value>>,
     /// Keys made invalid by what the listener did itself, as `redis` and `respire` have told so far: to be compared when
     /// it is asked the next time.
     owed: (BTreeSet<Value>, BTreeSet<Value>),
@@ -76,7 +79,7 @@ impl Side {
 impl Listener {
     pub fn connect(redis: &Server, respire: &Server, protocol: u8) -> Listener {
         let (redis, respire) = (Side::connect(redis, protocol), Side::connect(respire, protocol));
-        Listener { redis, respire, pongs: 0, before: BTreeSet::new(), owed: Default::default() }
+        Listener { redis, respire, pongs: 0, before: VecDeque::new(), owed: Default::default() }
     }
 
     /// The connection's id at both servers.
@@ -121,7 +124,10 @@ impl Listener {
             return oracle.compare(&subject, &self.before, ids);
         }
         let verdict = oracle.compare(&subject, &self.before, ids);
-        self.before = oracle.invalid;
+        self.before.push_back(oracle.invalid);
+        if self.before.len() > LATE {
+            self.before.pop_front();
+        }
         match broken {
             // Fewer messages than expected, or none at all any more.
             Some(error) => verdict.map_err(|(a, b)| (a, format!("{error}, after {b}"))),
@@ -168,7 +174,15 @@ impl Heard {
         for value in heard {
             match invalidated(value) {
                 Some(Value::Array(keys)) => own.invalid.extend(keys.iter().cloned()),
-                Some(all) => drop(own.invalid.insert(all.clone())),
+                Some(all) => {
+                    own.invalid.insert(all.clone());
+                }
+                // One for all keys, or one for each.
+                None if is_broken_redirection(value) => {
+                    own.invalid.insert(Value::Bulk(b"(nobody to tell)".to_vec()));
+                }
+                // When a key is found to be past its time depends on the moment.
+                None if tells_of_expiry(value) => {}
                 None if is_message(value) => own.messages.push(value.clone()),
                 None => own.replies.push(value.clone()),
             }
@@ -195,7 +209,7 @@ impl Heard {
     fn compare(
         &self,
         subject: &Heard,
-        before: &BTreeSet<Value>,
+        before: &VecDeque<BTreeSet<Value>>,
         ids: &[(i64, i64)],
     ) -> Result<(), Disagreement> {
         let alike = |a: &Value, b: &Value| {
@@ -209,7 +223,7 @@ impl Heard {
             }
         }
         let missing = self.invalid.difference(&subject.invalid).next();
-        let late = |key: &&Value| !before.contains(key);
+        let late = |key: &&Value| !before.iter().any(|keys| keys.contains(key));
         let excess = subject.invalid.difference(&self.invalid).find(late);
         if missing.is_some() || excess.is_some() {
             return Err((
@@ -219,6 +233,19 @@ impl Heard {
         }
         Ok(())
     }
+}
+
+fn is_broken_redirection(value: &Value) -> bool {
+    value.elements().and_then(|parts| parts.first()?.text()) == Some(b"tracking-redir-broken")
+}
+
+fn tells_of_expiry(value: &Value) -> bool {
+    let Some(parts) = value.elements().filter(|parts| is_message(value) && parts.len() >= 3) else {
+        return false;
+    };
+    let [.., channel, text] = parts else { return false };
+    channel.text().is_some_and(|channel| channel.ends_with(b"__:expired"))
+        || text.text() == Some(b"expired")
 }
 
 fn is_message(value: &Value) -> bool {
@@ -252,6 +279,10 @@ fn with_plain_ids(value: &Value, ids: &[(i64, i64)], id: fn(&(i64, i64)) -> i64)
             Some(at) => Value::Bulk(format!("listener {at}").into_bytes()),
             None => value.clone(),
         },
+        // Redis only notices that a redirection is broken when it has something to tell.
+        Value::Set(flags) => Value::Set(
+            flags.iter().filter(|flag| flag.text() != Some(b"broken_redirect")).cloned().collect(),
+        ),
         Value::Array(values) => Value::Array(values.iter().map(plain).collect()),
         Value::Map(pairs) => Value::Map(pairs.iter().map(|(k, v)| (plain(k), plain(v))).collect()),
         other => other.clone(),
@@ -309,7 +340,7 @@ mod tests {
     use super::*;
 
     fn compare(a: &[Value], b: &[Value], ids: &[(i64, i64)]) -> Result<(), Disagreement> {
-        Heard::new(a).compare(&Heard::new(b), &BTreeSet::new(), ids)
+        Heard::new(a).compare(&Heard::new(b), &VecDeque::new(), ids)
     }
 
     fn push(parts: &[&str]) -> Value {

@@ -93,6 +93,8 @@ struct Runner<'a> {
     pairs: Vec<Pair>,
     /// Behind those that the generator speaks for, one that hears all notifications.
     listeners: Vec<Listener>,
+    /// The ids of listeners that have left.
+    gone: Vec<(i64, i64)>,
     /// What listeners said last.
     listened: VecDeque<String>,
     step: u64,
@@ -112,6 +114,7 @@ pub fn run(plan: Plan, redis: &Server, respire: &Server) -> Result<Summary, Box<
         respire,
         pairs: Vec::new(),
         listeners,
+        gone: Vec::new(),
         listened: VecDeque::new(),
         step: 0,
         errors: 0,
@@ -215,14 +218,21 @@ impl Runner<'_> {
             server.client().roundtrip(&on).expect("a reply");
         }
         let mut words = Words::new(0);
+        // It tracks as well, and reads nothing: Respire forgets who has read what when nobody tracks any more.
+        let track = Step::new(&mut words, "CLIENT TRACKING").arg("ON");
         let subscribe = Step::new(&mut words, "PSUBSCRIBE").arg("__key*__:*");
-        self.listeners[LISTENERS].exchange(&[subscribe], &[]).expect("the same confirmation");
+        self.listeners[LISTENERS].exchange(&[track, subscribe], &[]).expect("the same replies");
+    }
+
+    /// The ids of all listeners at both servers: first those that are there.
+    fn ids(&self) -> Vec<(i64, i64)> {
+        self.listeners.iter().map(Listener::ids).chain(self.gone.iter().copied()).collect()
     }
 
     /// Lets a listener say something and compares all that it is sent.
     fn listeners_turn(&mut self, at: usize, steps: &[Step]) -> Result<(), Box<Difference>> {
         self.step += steps.len() as u64;
-        let ids: Vec<(i64, i64)> = self.listeners.iter().map(Listener::ids).collect();
+        let ids = self.ids();
         let (leaves, said) = match steps.split_last() {
             Some((last, before)) if last.name == "QUIT" => (true, before),
             _ => (false, steps),
@@ -230,7 +240,8 @@ impl Runner<'_> {
         let mut verdict = self.listeners[at].exchange(said, &ids);
         if leaves && verdict.is_ok() {
             verdict = self.listeners[at].quit();
-            self.listeners[at] = Listener::connect(self.redis, self.respire, self.plan.protocol);
+            let next = Listener::connect(self.redis, self.respire, self.plan.protocol);
+            self.gone.push(std::mem::replace(&mut self.listeners[at], next).ids());
         }
         self.listened.extend(steps.iter().map(|step| format!("listener {at}: {}", step.text())));
         let excess = self.listened.len().saturating_sub(HISTORY);
@@ -240,8 +251,9 @@ impl Runner<'_> {
 
     /// Compares what all listeners have been sent since.
     fn hear(&mut self) -> Result<(), Box<Difference>> {
+        let ids = self.ids();
         for at in 0..self.listeners.len() {
-            let verdict = self.listeners[at].exchange(&[], &[]);
+            let verdict = self.listeners[at].exchange(&[], &ids);
             verdict.map_err(|found| self.heard_otherwise(at, found))?;
         }
         Ok(())

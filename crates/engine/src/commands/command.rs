@@ -201,16 +201,13 @@ fn keys_of_call<'a>(ctx: &Ctx<'a, '_>) -> Result<Vec<(&'a [u8], &'static str)>, 
             Some(_) => "OW update",
             None => spec.flags,
         };
+        let before = keys.len();
         keys.extend(spec.positions(&call).map(|at| (call.get(at), flags)));
-    }
-    // A command that must have keys and has none was called with nonsense.
-    if keys.is_empty()
-        && row
-            .keys
-            .iter()
-            .any(|spec| matches!(spec.place, Place::Counted { .. } | Place::HalfBehind { .. }))
-    {
-        return Err(Error::fixed("ERR Invalid arguments specified for command"));
+        // A command that must have keys there and has none was called with nonsense.
+        let needed = matches!(spec.place, Place::Counted { .. } | Place::HalfBehind { .. });
+        if needed && keys.len() == before {
+            return Err(Error::fixed("ERR Invalid arguments specified for command"));
+        }
     }
     Ok(keys)
 }
@@ -453,6 +450,10 @@ mod tests {
         let mut h = Harness::new();
         assert_eq!(h.line("COMMAND GETKEYS MSET a 1 b 2"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
         assert_eq!(h.line("COMMAND GETKEYS OBJECT ENCODING k"), "*1\r\n$1\r\nk\r\n");
+        assert!(
+            h.line("COMMAND GETKEYSANDFLAGS ZINTERSTORE d 1443677133621497600 a")
+                .starts_with("-ERR Invalid arguments")
+        );
         assert_eq!(
             h.line("COMMAND GETKEYSANDFLAGS SET a b"),
             "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+OW\r\n+update\r\n"

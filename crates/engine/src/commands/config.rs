@@ -93,6 +93,8 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let local = is_local(&ctx.session.info);
     let set = ctx.engine.config.set(&pairs, local, &mut |old, new| host.apply(old, new));
     set.map_err(|error| Error::text(error.to_string()))?;
+    // Fewer keys may be remembered from now on. Clients are told before the reply to whatever they do next.
+    ctx.engine.limit_tracking(ctx.worker.outbox);
     ctx.out.ok();
     Ok(())
 }

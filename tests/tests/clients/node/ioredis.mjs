@@ -72,5 +72,52 @@ await second.set("only-here", "1");
 assert.equal(await redis.exists("only-here"), 0);
 assert.equal(await second.dbsize(), 1);
 
-await Promise.all([redis.quit(), other.quit(), second.quit()]);
+// Lists and hashes.
+assert.equal(await redis.rpush("l", "a", "b", "c"), 3);
+assert.deepEqual(await redis.lrange("l", 0, -1), ["a", "b", "c"]);
+assert.equal(await redis.lmove("l", "l2", "LEFT", "RIGHT"), "a");
+assert.equal(await redis.hset("h", { a: 1, b: "two" }), 2);
+assert.deepEqual(await redis.hgetall("h"), { a: "1", b: "two" });
+
+// Sets and sorted sets.
+assert.equal(await redis.sadd("s1", 1, 2, 3), 3);
+assert.equal(await redis.sadd("s2", 2, 3, 4), 3);
+assert.deepEqual((await redis.sinter("s1", "s2")).sort(), ["2", "3"]);
+assert.equal(await redis.zadd("z", 1, "a", 2.5, "b"), 2);
+assert.deepEqual(await redis.zrange("z", 0, -1, "WITHSCORES"), ["a", "1", "b", "2.5"]);
+assert.deepEqual(await redis.zpopmin("z"), ["a", "1"]);
+
+// Streams with a group.
+const id = await redis.xadd("x", "*", "n", "1");
+assert.equal(await redis.xgroup("CREATE", "x", "g", "0"), "OK");
+assert.deepEqual(await redis.xreadgroup("GROUP", "g", "worker", "STREAMS", "x", ">"), [["x", [[id, ["n", "1"]]]]]);
+assert.equal((await redis.xpending("x", "g"))[0], 1);
+assert.equal(await redis.xack("x", "g", id), 1);
+
+// Geography, bitmaps, HyperLogLog.
+assert.equal(await redis.geoadd("g", 13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"), 2);
+assert.equal(await redis.geodist("g", "Palermo", "Catania", "km"), "166.2742");
+assert.equal(await redis.setbit("bits", 7, 1), 0);
+assert.equal(await redis.bitcount("bits"), 1);
+assert.deepEqual(await redis.bitfield("bits", "SET", "u8", "#1", 200, "GET", "u8", "#1"), [0, 200]);
+assert.equal(await redis.pfadd("hll", "a", "b", "c"), 1);
+assert.equal(await redis.pfcount("hll"), 3);
+
+// A blocking command is served by another connection.
+const waiting = other.blpop("queue", 20);
+assert.equal(await redis.rpush("queue", "job"), 1);
+assert.deepEqual(await waiting, ["queue", "job"]);
+
+// Pub/Sub.
+const listener = redis.duplicate();
+const heard = [];
+listener.on("message", (channel, message) => heard.push(`${channel}: ${message}`));
+listener.on("pmessage", (pattern, channel, message) => heard.push(`${pattern} ${channel}: ${message}`));
+assert.equal(await listener.subscribe("news"), 1);
+assert.equal(await listener.psubscribe("n*"), 2);
+assert.equal(await redis.publish("news", "hello"), 2);
+while (heard.length < 2) await new Promise((resolve) => setTimeout(resolve, 2));
+assert.deepEqual(heard.sort(), ["n* news: hello", "news: hello"]);
+
+await Promise.all([redis.quit(), other.quit(), second.quit(), listener.quit()]);
 console.log("ok");

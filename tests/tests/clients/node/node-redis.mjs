@@ -69,6 +69,77 @@ async function check(RESP) {
   await Promise.all([client.close(), other.close()]);
 }
 
-await check(2);
-await check(3);
+async function checkTypes(RESP) {
+  const client = createClient({ socket, RESP });
+  await client.connect();
+  await client.flushAll();
+
+  // Lists and hashes.
+  assert.equal(await client.rPush("l", ["a", "b", "c"]), 3);
+  assert.deepEqual(await client.lRange("l", 0, -1), ["a", "b", "c"]);
+  assert.equal(await client.lMove("l", "l2", "LEFT", "RIGHT"), "a");
+  assert.equal(await client.hSet("h", { a: "1", b: "two" }), 2);
+  assert.deepEqual({ ...(await client.hGetAll("h")) }, { a: "1", b: "two" });
+  assert.equal(await client.hIncrBy("h", "a", 4), 5);
+
+  // Sets and sorted sets.
+  assert.equal(await client.sAdd("s1", ["1", "2", "3"]), 3);
+  assert.equal(await client.sAdd("s2", ["2", "3", "4"]), 3);
+  assert.deepEqual([...(await client.sInter(["s1", "s2"]))].sort(), ["2", "3"]);
+  assert.equal(await client.sUnionStore("s3", ["s1", "s2"]), 4);
+  assert.equal(await client.zAdd("z", [{ score: 1, value: "a" }, { score: 2.5, value: "b" }]), 2);
+  assert.deepEqual(await client.zRangeWithScores("z", 0, -1), [{ score: 1, value: "a" }, { score: 2.5, value: "b" }]);
+  assert.equal(await client.zScore("z", "b"), 2.5);
+  assert.equal(await client.zRank("z", "b"), 1);
+  assert.deepEqual(await client.zPopMin("z"), { score: 1, value: "a" });
+
+  // Streams with a group.
+  const id = await client.xAdd("x", "*", { n: "1" });
+  assert.equal(await client.xGroupCreate("x", "g", "0"), "OK");
+  assert.equal((await client.xRange("x", "-", "+"))[0].message.n, "1");
+  const read = await client.sendCommand(["XREADGROUP", "GROUP", "g", "worker", "STREAMS", "x", ">"]);
+  assert.ok(JSON.stringify(read).includes(id));
+  assert.equal((await client.xPending("x", "g")).pending, 1);
+  assert.equal(await client.xAck("x", "g", id), 1);
+
+  // Geography, bitmaps, HyperLogLog.
+  const cities = [
+    { member: "Palermo", longitude: 13.361389, latitude: 38.115556 },
+    { member: "Catania", longitude: 15.087269, latitude: 37.502669 },
+  ];
+  assert.equal(await client.geoAdd("g", cities), 2);
+  assert.ok(Math.abs((await client.geoDist("g", "Palermo", "Catania", "km")) - 166.27) < 0.01);
+  assert.equal(await client.setBit("bits", 7, 1), 0);
+  assert.equal(await client.bitCount("bits"), 1);
+  assert.equal(await client.bitOp("NOT", "inverse", "bits"), 1);
+  assert.equal(await client.getBit("inverse", 7), 0);
+  assert.equal(Number(await client.pfAdd("hll", ["a", "b", "c"])), 1);
+  assert.equal(await client.pfCount("hll"), 3);
+
+  // A blocking command is served by another connection.
+  const other = client.duplicate();
+  await other.connect();
+  const waiting = other.blPop("queue", 20);
+  assert.equal(await client.rPush("queue", "job"), 1);
+  assert.deepEqual({ ...(await waiting) }, { key: "queue", element: "job" });
+
+  // Pub/Sub.
+  const listener = client.duplicate();
+  await listener.connect();
+  const heard = [];
+  await listener.subscribe("news", (message) => heard.push(message));
+  await listener.pSubscribe("n*", (message, channel) => heard.push(`${channel}: ${message}`));
+  assert.equal(await client.publish("news", "hello"), 2);
+  while (heard.length < 2) await new Promise((resolve) => setTimeout(resolve, 2));
+  assert.deepEqual(heard.sort(), ["hello", "news: hello"]);
+
+  const replies = await client.multi().rPush("l3", "1").hSet("h3", "f", "1").sAdd("s4", "1").pfAdd("p", "1").exec();
+  assert.deepEqual(replies.map(Number), [1, 1, 1, 1]);
+  await Promise.all([client.close(), other.close(), listener.close()]);
+}
+
+for (const RESP of [2, 3]) {
+  await check(RESP);
+  await checkTypes(RESP);
+}
 console.log("ok");

@@ -42,7 +42,12 @@ impl Step {
         match self.action {
             Action::Get => Some(before),
             Action::Set(value) => {
-                let stored = self.fit(i128::from(value))?;
+                // The bits of a negative number are a large one to a field without a sign.
+                let value = match self.field.signed {
+                    true => i128::from(value),
+                    false => i128::from(value as u64),
+                };
+                let stored = self.fit(value)?;
                 self.field.set(bytes, self.offset, stored);
                 Some(before)
             }
@@ -169,6 +174,8 @@ fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
             ctx.data.insert(&key, new_string(bytes), Ttl::Clear);
         }
     }
+    // A string that was made only to find that its field would overflow is no news.
+    changed &= replies.iter().zip(steps).any(|(reply, step)| step.writes() && reply.is_some());
     if changed {
         ctx.notify(Classes::STRING, "setbit", &key);
     }
@@ -200,6 +207,10 @@ mod tests {
             "*2\r\n$-1\r\n:12\r\n"
         );
         assert_eq!(h.line("STRLEN k"), ":13\r\n");
+        h.line("BITFIELD k OVERFLOW SAT SET u8 0 -1 OVERFLOW WRAP SET u8 8 -2");
+        assert_eq!(h.line("BITFIELD k GET u8 0 GET u8 8"), "*2\r\n:255\r\n:254\r\n");
+        h.line("SETBIT k 2 1");
+        h.line("BITFIELD k SET u8 0 44");
         assert_eq!(h.line("BITFIELD none GET i64 5"), "*1\r\n:0\r\n");
         assert_eq!(h.line("EXISTS none"), ":0\r\n");
         assert_eq!(h.line("BITFIELD_RO k GET u8 0"), "*1\r\n:44\r\n");

@@ -96,13 +96,16 @@ impl Range {
         Ok(Self { start: start.unwrap_or(0), end, bits })
     }
 
+    /// Whether both ends count from the string's end, and the second lies before the first: to BITCOUNT that is an empty
+    /// range even where both lie before the string, and BITPOS still looks at the first byte.
+    fn is_backwards(&self) -> bool {
+        self.start < 0 && self.end.is_some_and(|end| end < self.start)
+    }
+
     /// The first and the last bit, in a string of `len` bytes. `None` for an empty range.
     fn in_bits(&self, len: usize) -> Option<(u64, u64)> {
         let total = if self.bits { len as i64 * 8 } else { len as i64 };
         let end = self.end.unwrap_or(total - 1);
-        if self.start < 0 && end < 0 && self.start > end {
-            return None;
-        }
         let at = |place: i64| if place < 0 { place.saturating_add(total).max(0) } else { place };
         let (start, end) = (at(self.start), at(end).min(total - 1));
         if start > end {
@@ -121,8 +124,8 @@ pub(super) fn bitcount(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let count = match ctx.data.read(&key) {
         Some(entry) => text_of(entry)?.with_bytes(|bytes| match range.in_bits(bytes.len()) {
-            Some((from, to)) => bits::count_range(bytes, from, to),
-            None => 0,
+            Some((from, to)) if !range.is_backwards() => bits::count_range(bytes, from, to),
+            _ => 0,
         }),
         None => 0,
     };
@@ -136,9 +139,16 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_, '_>) -> Outcome {
         1 => true,
         _ => return Err(Error::fixed("ERR The bit argument must be 1 or 0.")),
     };
+    // The first number, then the unit, then the second; BITCOUNT looks at both numbers first.
+    if ctx.args.len() > 6 {
+        return Err(Error::SYNTAX);
+    }
+    if ctx.args.try_get(3).is_some_and(|start| parse_i64(start).is_none()) {
+        return Err(Error::NOT_INTEGER);
+    }
     let unit = ctx.args.try_get(5).unwrap_or(b"bit").to_ascii_lowercase();
     if unit != b"bit" && unit != b"byte" {
-        return Err(Error::SYNTAX); // before the numbers, which BITCOUNT looks at first
+        return Err(Error::SYNTAX);
     }
     let range = Range::parse(ctx, 3)?;
     let key = ctx.key(1);
@@ -178,6 +188,10 @@ mod tests {
     fn ranges_count_from_both_ends() {
         let mut h = Harness::new();
         h.run(&["SET", "k", "foobar"]);
+        assert_eq!(h.line("BITPOS k 1 -9 -166"), ":1\r\n");
+        assert!(h.line("BITPOS k 1 x y z").contains("not an integer"));
+        assert!(h.line("BITPOS k 1 0 y z").contains("syntax error"));
+        assert_eq!(h.line("BITCOUNT k -9 -166"), ":0\r\n");
         for (range, count) in [
             ("", 26),
             ("0 0", 4),

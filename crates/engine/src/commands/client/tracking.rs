@@ -31,8 +31,6 @@ pub(super) fn caching(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     allowed.map_err(Error::fixed)?;
     mode.caching = true;
-    // It counts for the next command, and this one is not over yet.
-    ctx.session.caching_just_set = true;
     ctx.out.ok();
     Ok(())
 }
@@ -82,12 +80,15 @@ pub(super) fn tracking(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     check(ctx, &mode)?;
     if mode.broadcast {
-        if let Some(before) = &mut ctx.session.tracking {
-            mode.prefixes.splice(0..0, std::mem::take(&mut before.prefixes));
-        }
+        // No prefix asks for all keys, whatever prefixes there are already.
         if mode.prefixes.is_empty() {
             mode.prefixes.push(Box::default());
         }
+        if let Some(before) = &mut ctx.session.tracking {
+            mode.prefixes.append(&mut before.prefixes);
+        }
+        mode.prefixes.sort();
+        mode.prefixes.dedup();
     }
     let info = Arc::clone(&ctx.session.info);
     if ctx.engine.tracking.follow(&info, &mode) {
@@ -268,6 +269,31 @@ mod tests {
                 .contains("overlaps with an existing prefix")
         );
         assert!(h.line("CLIENT TRACKING ON").contains("You can't switch BCAST"));
+    }
+
+    #[test]
+    fn caching_counts_for_the_next_command_or_transaction() {
+        let mut h = tracked("OPTIN");
+        let mut told_after = |lines: &[&str]| {
+            lines.iter().for_each(|line| drop(h.line(line)));
+            h.run_as(1, &["MSET", "a", "1", "b", "1"]);
+            !told(&mut h).is_empty()
+        };
+        assert!(told_after(&["CLIENT CACHING yes", "CLIENT TRACKINGINFO", "GET a"]));
+        assert!(!told_after(&["CLIENT CACHING yes", "GET a b", "GET a"]), "a mistake is a command");
+        assert!(!told_after(&["CLIENT CACHING yes", "NOSUCH", "GET a"]));
+        assert!(told_after(&["CLIENT CACHING yes", "MULTI", "PING", "GET a", "EXEC"]));
+        assert!(!told_after(&["CLIENT CACHING yes", "MULTI", "EXEC", "GET a"]));
+        assert!(!told_after(&["CLIENT CACHING yes", "MULTI", "DISCARD", "GET a"]));
+    }
+
+    #[test]
+    fn broadcasting_without_a_prefix_is_for_all_keys() {
+        let mut h = tracked("BCAST PREFIX user:");
+        assert_eq!(h.line("CLIENT TRACKING ON BCAST"), "+OK\r\n");
+        h.run_as(1, &["SET", "other", "x"]);
+        assert_eq!(told(&mut h), [(1, invalidated(&["other"]))]);
+        assert!(h.line("CLIENT TRACKINGINFO").ends_with("*2\r\n$0\r\n\r\n$5\r\nuser:\r\n"));
     }
 
     #[test]

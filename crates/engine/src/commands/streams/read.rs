@@ -88,9 +88,9 @@ fn request(ctx: &Ctx<'_, '_>, grouped: bool) -> Result<Request, Error> {
     let count = args.len() - first;
     if !count.is_multiple_of(2) {
         return Err(Error::text(format!(
-            "ERR Unbalanced '{}' list of streams: for each stream key an ID or '{}' must be specified.",
+            "ERR Unbalanced '{}' list of streams: for each stream key an ID{} must be specified.",
             ctx.name(),
-            if grouped { '>' } else { '$' }
+            if grouped { " or '>'" } else { ", '+', or '$'" }
         )));
     }
     if grouped && found.group.is_none() {
