@@ -82,7 +82,7 @@ impl Writing<'_> {
             checksum: Files(self.settings).checksum().then(Checksum::new),
             size: 0,
             unsynced: 0,
-            sync: Files(self.settings).sync_as_written(),
+            sync: Files(self.settings).sync_as_written(self.base),
         };
         let mut head = self.head(engine, &snapshot);
         snapshot.write(engine, shards, |bytes, keys| {

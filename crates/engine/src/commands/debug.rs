@@ -475,7 +475,9 @@ mod tests {
             ("DEBUG OBJECT none", "ERR no such key"),
             ("DEBUG HTSTATS 16", "ERR Out of range database"),
             ("DEBUG HTSTATS-KEY none", "ERR no such key"),
-            ("DEBUG RELOAD", "ERR DEBUG RELOAD is not supported yet by this version of Respire"),
+            ("DEBUG RELOAD", "ERR this program keeps nothing in files"),
+            ("DEBUG RELOAD MERGE", "ERR DEBUG RELOAD MERGE is not supported by Respire"),
+            ("DEBUG RESTART", "ERR DEBUG RESTART is not supported yet by this version of Respire"),
             ("DEBUG ERROR CODE", "CODE"),
             (
                 "DEBUG nosuch",

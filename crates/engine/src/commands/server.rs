@@ -291,7 +291,6 @@ mod tests {
         ] {
             assert_eq!(h.line(line), reply);
         }
-        assert!(h.line("SHUTDOWN SAVE").starts_with("-ERR SHUTDOWN SAVE is not supported yet"));
         assert_eq!(h.line("PING"), "+PONG\r\n");
     }
 

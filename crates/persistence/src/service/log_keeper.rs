@@ -159,6 +159,10 @@ impl Persistence {
             manifest.parts.retain(|part| part.name.contains(".base."));
         }
         manifest.store(&*self.disk, &dir, &name)?;
+        self.note_base(size);
+        if files.keep_history() {
+            return Ok(());
+        }
         let old: Vec<_> = manifest.history().map(|part| dir.join(&part.name)).collect();
         for path in old {
             if let Err(error) = self.disk.remove(&path) {
@@ -166,9 +170,7 @@ impl Persistence {
             }
         }
         manifest.forget_history();
-        manifest.store(&*self.disk, &dir, &name)?;
-        self.note_base(size);
-        Ok(())
+        manifest.store(&*self.disk, &dir, &name)
     }
 
     /// A new base was written: what is appended counts from it.
