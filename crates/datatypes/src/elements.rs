@@ -241,6 +241,13 @@ impl Elements {
         Self { table: Table::new(), hasher: hasher.clone(), valued, bytes: 0 }
     }
 
+    /// Makes room for the elements of what was a smaller form, and for as many again: a collection that has just become
+    /// large is about to grow. Nothing may be in it yet.
+    pub fn make_room(&mut self, elements: usize) {
+        debug_assert!(self.is_empty());
+        self.table = Table::with_room(elements * 2);
+    }
+
     #[inline]
     pub fn len(&self) -> usize {
         self.table.len()

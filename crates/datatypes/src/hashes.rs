@@ -109,7 +109,7 @@ impl Hash {
 
     /// A hash of the fields and values that come in turn in a listpack.
     pub fn from_listpack(pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
-        if pack.len() % 2 != 0 || pack.has_twice(1) {
+        if !pack.len().is_multiple_of(2) || pack.has_twice(1) {
             return Err(Corrupt);
         }
         let mut hash = Self(Repr::Pack(pack));
@@ -119,7 +119,7 @@ impl Hash {
 
     /// A hash of the fields, values and expiries (0 for none) that come in turn in a listpack, in any order.
     pub fn from_timed_listpack(pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
-        if pack.len() % 3 != 0 || pack.has_twice(2) {
+        if !pack.len().is_multiple_of(3) || pack.has_twice(2) {
             return Err(Corrupt);
         }
         let mut expiries = pack.iter().skip(2).step_by(3);
@@ -498,6 +498,7 @@ impl Hash {
     fn become_table(&mut self, limits: &HashLimits<'_>) {
         let mut fields =
             Fields { elements: Elements::of_pairs(limits.hasher), due: BTreeSet::new() };
+        fields.elements.make_room(self.len());
         let mut put = |field: Item<'_>, value: Item<'_>, expiry: Option<i64>| {
             let ttl = expiry.map_or(FieldTtl::Clear, FieldTtl::At);
             field.with_bytes(|field| {

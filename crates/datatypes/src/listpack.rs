@@ -616,10 +616,13 @@ impl Listpack {
 /// looks at several at once, and a walk through a listpack that is not in the cache costs about one wait for memory
 /// and not one for each line.
 fn find<const N: usize>(used: &[u8], mut at: usize, text: &[u8]) -> Option<Pos> {
+    /// What is loaded ahead of the walk, bytes.
+    const AHEAD: usize = 1024;
     let wanted = Encoded::new(Item::of(text));
     let probe = Probe::new(&wanted);
     while let Some(group) = Group::<N>::read(used, at) {
         loop {
+            prefetch(used.as_ptr().wrapping_add(at + AHEAD));
             if probe.matches(used, at) && wanted.starts(&used[at..]) {
                 return Some(Pos::at(at));
             }

@@ -253,6 +253,7 @@ impl Set {
 
     fn become_table(&mut self, limits: &SetLimits<'_>) {
         let mut table = Elements::of_keys(limits.hasher);
+        table.make_room(self.len());
         self.each(|item| {
             item.with_bytes(|text| table.insert(table.hash(text), text, &[], None));
         });

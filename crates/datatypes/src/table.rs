@@ -179,6 +179,13 @@ impl Table {
         }
     }
 
+    /// An empty table that need not grow for so many words.
+    pub fn with_room(words: usize) -> Self {
+        let mut table = Self::new();
+        table.begin_resize((words * 10).div_ceil(GROW_AT_TENTHS).max(1));
+        table
+    }
+
     #[inline]
     pub fn len(&self) -> usize {
         self.len

@@ -334,6 +334,7 @@ impl Engine {
         if session.transaction.is_open() && command.row.has(Flags::NO_MULTI) {
             return Err(Error::NOT_IN_MULTI);
         }
+        self.check_condition(session, command)?;
         Ok(command)
     }
 
@@ -562,6 +563,35 @@ impl Engine {
         }
     }
 
+    /// Executes a request that a journal has kept, with all shards held for writing. An error says why it is none.
+    pub fn replay<'e>(
+        &'e self,
+        worker: &mut Worker,
+        session: &mut Session,
+        held: &mut Held<'e>,
+        args: Args<'_>,
+    ) -> Result<(), Error> {
+        let command = match self.resolve(&args) {
+            Lookup::Known(command) if command.row.lock != Lock::Exec => command,
+            Lookup::UnknownSubcommand(parent) => {
+                return Err(Error::unknown_subcommand(parent.row.name, args.get(1)));
+            }
+            Lookup::Known(_) | Lookup::Unknown => return Err(unknown_command(&args)),
+        };
+        if !command.row.takes(args.len()) {
+            return Err(Error::arity(command.full_name));
+        }
+        let mut out = Out::default();
+        // An error is the reply that the command had when it was executed first.
+        let _ = run(self, worker, session, held, command, args, KeyHashes::NONE, &mut out);
+        session.wait = None;
+        if held.has_leftovers() {
+            self.clear_up(worker, held, 0);
+        }
+        worker.outbox.clear();
+        Ok(())
+    }
+
     /// Refuses a request.
     #[cold]
     fn reject(
@@ -626,8 +656,9 @@ pub(crate) fn run<'e>(
     out: &mut Out,
 ) -> (Outcome, bool) {
     let db = session.db;
-    let journaled =
-        engine.journal.is_on() && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+    let journaled = engine.journal.is_on()
+        && !worker.is_replaying()
+        && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
     let before = if journaled { held.changes() } else { 0 };
     worker.effects.begin();
     let data = Data {

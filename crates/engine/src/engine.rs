@@ -1,6 +1,6 @@
 //! The engine: the keyspace with everything that all threads share around it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use respire_datatypes::table::mapped_bytes;
 use respire_journal::Journal;
@@ -54,6 +54,8 @@ pub struct Engine {
     pub(crate) list_apart: AtomicUsize,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
     pub(crate) skip_checksums: AtomicBool,
+    /// Whether commands have to be refused: see `saving.rs`. 0 is the usual.
+    pub(crate) condition: AtomicU8,
     /// DEBUG PAUSE-CRON.
     pub(crate) cron_paused: AtomicBool,
     /// Changes that had been made when the statistics were last reset, or a file was last saved.
@@ -97,6 +99,7 @@ impl Engine {
             active_expire: AtomicBool::new(true),
             list_apart: AtomicUsize::new(0),
             skip_checksums: AtomicBool::new(false),
+            condition: AtomicU8::new(0),
             cron_paused: AtomicBool::new(false),
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
@@ -123,7 +126,9 @@ impl Engine {
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
         let expire =
-            self.active_expire.load(Ordering::Relaxed) && self.pause.current(now_ms).is_none();
+            self.active_expire.load(Ordering::Relaxed)
+            && self.pause.current(now_ms).is_none()
+            && !self.is_loading();
         let mut rounds = 0;
         loop {
             let mut held = self.keyspace.hold_one(number, Mode::Write);

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use respire_keyspace::{Db, Heap};
+use respire_keyspace::{Db, Heap, Held};
 
 use crate::config::Settings;
+use crate::engine::Engine;
 use crate::pubsub::Published;
+use crate::saving::PersistenceInfo;
 use crate::worker::Message;
 
 /// Time. Both may be called at any moment from any thread.
@@ -83,7 +85,7 @@ pub enum RewriteError {
 /// The program around the engine.
 pub trait Host: Send + Sync {
     /// Begins to end the program; returns at once.
-    fn shutdown(&self, request: ShutdownRequest) -> Result<(), String>;
+    fn shutdown(&self, engine: &Engine, request: ShutdownRequest) -> Result<(), String>;
     /// Carries out what changed settings mean outside the engine. An error names the directive and the reason, and
     /// leaves everything as it was. What the host makes of a value, such as the absolute path of a directory, it writes
     /// to `new`.
@@ -96,6 +98,34 @@ pub trait Host: Send + Sync {
     ///
     /// [`Worker::receivers`]: crate::Worker::receivers
     fn publish(&self, thread: usize, message: Arc<Published>);
+    /// Does with what the journal got what the settings ask for before anybody is told of it: makes it safe, or hands it to
+    /// the system. Called with nothing locked. If that fails and must not, it does not return.
+    fn flush_journal(&self);
+    /// SAVE, with all shards held for writing or none.
+    fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String>;
+    /// BGSAVE: the reply.
+    fn save_in_background(&self, schedule: bool) -> Result<&'static str, &'static str>;
+    /// BGREWRITEAOF: the reply.
+    fn rewrite_log(&self) -> Result<&'static str, &'static str>;
+    /// Makes safe what was appended to the log so far; `None` if there is no log. Called with nothing locked.
+    fn sync_log(&self) -> Option<Result<(), String>>;
+    /// DEBUG RELOAD, with all shards held for writing: saves, if `save` says so, calls `flush`, and loads.
+    fn reload<'e>(
+        &self,
+        engine: &'e Engine,
+        held: &mut Held<'e>,
+        save: bool,
+        flush: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String>;
+    /// DEBUG LOADAOF, with all shards held for writing: calls `flush`, and loads the log.
+    fn reload_log<'e>(
+        &self,
+        engine: &'e Engine,
+        held: &mut Held<'e>,
+        flush: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String>;
+    /// Figures of all this.
+    fn persistence(&self) -> PersistenceInfo;
     /// Frees off the event loops.
     fn discard(&self, garbage: Garbage);
     /// Gives unused memory back to the system.
@@ -109,6 +139,9 @@ pub trait Host: Send + Sync {
     /// Figures of the process. Costs some system calls.
     fn info(&self) -> HostInfo;
 }
+
+/// What a host without files says.
+const NO_FILES: &str = "this program keeps nothing in files";
 
 /// A message and the thread whose listeners it is for.
 type Letter = (usize, Arc<Published>);
@@ -128,7 +161,7 @@ impl NoHost {
 }
 
 impl Host for NoHost {
-    fn shutdown(&self, _: ShutdownRequest) -> Result<(), String> {
+    fn shutdown(&self, _: &Engine, _: ShutdownRequest) -> Result<(), String> {
         Err("there is no server to shut down".into())
     }
 
@@ -144,6 +177,47 @@ impl Host for NoHost {
 
     fn publish(&self, thread: usize, message: Arc<Published>) {
         self.published.lock().push((thread, message));
+    }
+
+    fn flush_journal(&self) {}
+
+    fn save(&self, _: &Engine, _: Option<&mut Held<'_>>) -> Result<(), String> {
+        Err(NO_FILES.into())
+    }
+
+    fn save_in_background(&self, _: bool) -> Result<&'static str, &'static str> {
+        Err(NO_FILES)
+    }
+
+    fn rewrite_log(&self) -> Result<&'static str, &'static str> {
+        Err(NO_FILES)
+    }
+
+    fn sync_log(&self) -> Option<Result<(), String>> {
+        None
+    }
+
+    fn reload<'e>(
+        &self,
+        _: &'e Engine,
+        _: &mut Held<'e>,
+        _: bool,
+        _: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String> {
+        Err(NO_FILES.into())
+    }
+
+    fn reload_log<'e>(
+        &self,
+        _: &'e Engine,
+        _: &mut Held<'e>,
+        _: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String> {
+        Err(NO_FILES.into())
+    }
+
+    fn persistence(&self) -> PersistenceInfo {
+        PersistenceInfo::default()
     }
 
     fn discard(&self, garbage: Garbage) {

@@ -89,6 +89,11 @@ impl Worker {
         worker
     }
 
+    #[inline]
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.replaying
+    }
+
     /// Takes over the time, Unix time in microseconds.
     pub(crate) fn set_time(&mut self, now_us: i64) {
         self.now_us = now_us;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use respire_datatypes::collection::Collection;
-use respire_datatypes::table::Word;
+use respire_datatypes::table::{Word, prefetch};
 
 /// Longest string kept inside its entry, bytes.
 pub const INLINE_MAX: usize = 4096;
@@ -326,6 +326,13 @@ impl Entry {
     #[inline]
     pub(crate) fn word(self, tag: u16) -> Word {
         Word::new(tag, self.0)
+    }
+
+    /// Begins to load the entry's header, and a key of common length, into the cache.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        prefetch(self.0.as_ptr());
+        prefetch(self.0.as_ptr().wrapping_add(31));
     }
 
     /// The entry that a word of one of the keyspace's tables holds.

@@ -28,6 +28,9 @@ pub(crate) struct ExpireCursor {
     every_next: bool,
 }
 
+/// Entries that are deleted together, about.
+const TOGETHER: usize = 32;
+
 /// A round that lasts longer, because nobody made steps or the clock jumped, is begun again.
 const ROUND_MAX_MS: i64 = COARSE_HORIZON << 9;
 
@@ -73,6 +76,12 @@ pub struct Thinned {
 }
 
 impl Shard {
+    /// No coarse time is taken for granted in the round at hand, nor in the next: they were noted at another time.
+    pub fn distrust_times(&mut self) {
+        self.expire_cursor.every = true;
+        self.expire_cursor.every_next = true;
+    }
+
     /// Whether elements of any collection of this shard expire.
     pub fn has_timed(&self) -> bool {
         self.dbs.iter().any(Db::has_timed)
@@ -137,35 +146,36 @@ impl Shard {
     ) -> ExpireStep {
         self.expire_cursor.note_time(now);
         let mut done = ExpireStep::default();
-        let mut due: Vec<Entry> = Vec::new();
+        let mut due: Vec<Entry> = Vec::with_capacity(TOGETHER * 2);
+        let mut hashes: Vec<u64> = Vec::with_capacity(TOGETHER * 2);
+        let mut name = Vec::new();
         let mut seen = 0;
         while done.buckets < buckets && seen < entries && !done.wrapped {
-            let ExpireCursor { db, position, every, .. } = self.expire_cursor;
-            due.clear();
-            let now_coarse = coarse(now);
-            let next = self.dbs[db].expires.visit(position, |word: Word| {
-                // Not after now, on a circle: the other half of it is the future.
-                if every || now_coarse.wrapping_sub(word.tag()) < 1 << 15 {
-                    due.push(Entry::in_word(word));
-                }
-            });
-            done.buckets += 1;
+            let db = self.expire_cursor.db;
+            let at_end = self.gather_due(now, buckets, &mut done.buckets, &mut due);
             seen += due.len();
+            // What the deletion of each would wait for is loaded for all of them side by side.
+            due.iter().for_each(|entry| entry.prefetch());
+            hashes.clear();
             for entry in &due {
-                if let Some(name) = self.expire_entry(db, *entry, now) {
+                // SAFETY: the entry was just read from a table of this shard, which is borrowed mutably.
+                let hash = self.hasher.hash(unsafe { entry.as_ref() }.key());
+                self.dbs[db].keys.prefetch_bucket(hash);
+                hashes.push(hash);
+            }
+            for (entry, hash) in due.drain(..).zip(&hashes) {
+                if self.expire_entry(db, entry, *hash, now, &mut name) {
                     done.expired += 1;
                     if tell {
-                        done.names.push((db, name));
+                        done.names.push((db, name.clone()));
                     }
                 }
             }
-            match next {
-                Some(position) => self.expire_cursor.position = position,
-                None if db + 1 < self.dbs.len() => {
+            if at_end {
+                if db + 1 < self.dbs.len() {
                     self.expire_cursor.db += 1;
                     self.expire_cursor.position = 0;
-                }
-                None => {
+                } else {
                     done.wrapped = true;
                     self.expire_cursor = ExpireCursor {
                         round_ms: now,
@@ -179,22 +189,58 @@ impl Shard {
         done
     }
 
-    /// Deletes an entry that is due, and returns its key; renews the coarse time of one that only looked so.
-    fn expire_entry(&mut self, db: usize, entry: Entry, now: i64) -> Option<Vec<u8>> {
-        // SAFETY: the entry was just read from a table of this shard, which is borrowed mutably.
+    /// Moves the cursor on in its database until some entries that look due are found, or `looked_at` has come to
+    /// `buckets`. Returns whether the database has come to its end.
+    fn gather_due(
+        &mut self,
+        now: i64,
+        buckets: usize,
+        looked_at: &mut usize,
+        due: &mut Vec<Entry>,
+    ) -> bool {
+        let ExpireCursor { db, every, .. } = self.expire_cursor;
+        let now_coarse = coarse(now);
+        while due.len() < TOGETHER && *looked_at < buckets {
+            let position = self.expire_cursor.position;
+            let next = self.dbs[db].expires.visit(position, |word: Word| {
+                // Not after now, on a circle: the other half of it is the future.
+                if every || now_coarse.wrapping_sub(word.tag()) < 1 << 15 {
+                    due.push(Entry::in_word(word));
+                }
+            });
+            *looked_at += 1;
+            match next {
+                Some(position) => self.expire_cursor.position = position,
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// Deletes an entry that is due, and leaves its key in `name`; renews the coarse time of one that only looked so.
+    /// Returns whether it is deleted.
+    fn expire_entry(
+        &mut self,
+        db: usize,
+        entry: Entry,
+        hash: u64,
+        now: i64,
+        name: &mut Vec<u8>,
+    ) -> bool {
+        // SAFETY: the entry is in a table of this shard, which is borrowed mutably.
         let seen = unsafe { entry.as_ref() };
-        let hash = self.hasher.hash(seen.key());
         let at = seen.expire().expect("entries in the table of expiring keys have an expiry");
         let place = self.dbs[db].place_of_entry(hash, entry).expect("both tables hold the entry");
         if at > now {
             self.db_mut(db).set_expire(place, hash, Some(at), now);
             debug_assert!(expire_tag(at, now) == coarse(now) || at > now);
-            return None;
+            return false;
         }
-        let bytes = seen.key().to_vec();
-        let key = Key { bytes: &bytes, hash, shard: 0 };
+        name.clear();
+        name.extend_from_slice(seen.key());
+        let key = Key { bytes: name, hash, shard: 0 };
         self.expire_place(db, &key, place);
-        Some(bytes)
+        true
     }
 }
 

@@ -32,7 +32,8 @@ pub fn restore<'a>(
     let (covered, checksum) = payload.split_last_chunk::<8>().ok_or(RdbError::Truncated)?;
     let (body, version) = covered.split_last_chunk::<2>().ok_or(RdbError::Truncated)?;
     let version = u16::from_le_bytes(*version);
-    let family = Family::of_version(version).ok_or(RdbError::Version(version))?;
+    // Version 0 is older than any that was ever released, but servers take it.
+    let family = Family::of_version(version.max(1)).ok_or(RdbError::Version(version))?;
     let stored = u64::from_le_bytes(*checksum);
     let computed = if verify { Checksum::of(covered) } else { stored };
     if stored != computed {

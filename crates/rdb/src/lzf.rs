@@ -24,29 +24,36 @@ const CORRUPT: RdbError = RdbError::Corrupt("compressed string");
 /// The last place of each hash. Places are counted on from one text to the next, so that what an older text left behind
 /// is out of reach and needs no clearing.
 struct Table {
-    places: Box<[u32]>,
+    places: Box<[u32; 1 << TABLE_BITS]>,
     base: u32,
 }
 
 thread_local! {
     static TABLE: RefCell<Table> =
-        RefCell::new(Table { places: Box::new([]), base: 0 });
+        RefCell::new(Table { places: zeros(), base: 0 });
 }
 
-#[inline]
-fn hash(text: &[u8], at: usize) -> usize {
-    let [a, b, c] = [text[at], text[at + 1], text[at + 2]].map(u32::from);
-    let three = a << 16 | b << 8 | c;
-    ((three >> (24 - TABLE_BITS)).wrapping_sub(three.wrapping_mul(5)) & ((1 << TABLE_BITS) - 1))
-        as usize
+fn zeros() -> Box<[u32; 1 << TABLE_BITS]> {
+    let zeros = vec![0; 1 << TABLE_BITS].into_boxed_slice();
+    zeros.try_into().expect("it has that length")
+}
+
+/// Three bytes of the text as a number.
+#[inline(always)]
+fn three(text: &[u8], at: usize) -> u32 {
+    let bytes = &text[at..at + 3];
+    u32::from(bytes[0]) << 16 | u32::from(bytes[1]) << 8 | u32::from(bytes[2])
+}
+
+#[inline(always)]
+fn hash(three: u32) -> usize {
+    let mixed = (three >> (24 - TABLE_BITS)).wrapping_sub(three.wrapping_mul(5));
+    (mixed & ((1 << TABLE_BITS) - 1)) as usize
 }
 
 impl Table {
     /// Prepares for a text of `len` bytes.
     fn begin(&mut self, len: usize) {
-        if self.places.is_empty() {
-            self.places = vec![0; 1 << TABLE_BITS].into_boxed_slice();
-        }
         // Place 0 is nowhere.
         match self.base.checked_add(len as u32 + 1) {
             Some(_) => {}
@@ -58,9 +65,9 @@ impl Table {
     }
 
     /// Notes that the hash of three bytes was last seen at `at`; returns where it was before.
-    #[inline]
-    fn swap(&mut self, text: &[u8], at: usize) -> Option<usize> {
-        let place = &mut self.places[hash(text, at)];
+    #[inline(always)]
+    fn swap(&mut self, three: u32, at: usize) -> Option<usize> {
+        let place = &mut self.places[hash(three)];
         let before = place.checked_sub(self.base + 1);
         *place = self.base + 1 + at as u32;
         before.map(|before| before as usize)
@@ -95,9 +102,10 @@ fn compress_with(table: &mut Table, text: &[u8], out: &mut Vec<u8>) -> bool {
     };
     let (mut at, mut literals) = (0, 0);
     while at + 2 < text.len() {
-        let from = table.swap(text, at).filter(|from| {
-            *from > 0 && at - from <= MAX_BACK && text[*from..from + 3] == text[at..at + 3]
-        });
+        let here = three(text, at);
+        let from = table
+            .swap(here, at)
+            .filter(|from| *from > 0 && at - from <= MAX_BACK && three(text, *from) == here);
         let Some(from) = from else {
             if written(out, literals, at) >= limit {
                 return false;
@@ -119,8 +127,8 @@ fn compress_with(table: &mut Table, text: &[u8], out: &mut Vec<u8>) -> bool {
             break;
         }
         // What was copied is not looked at, but for its last two places.
-        table.swap(text, at - 2);
-        table.swap(text, at - 1);
+        table.swap(three(text, at - 2), at - 2);
+        table.swap(three(text, at - 1), at - 1);
     }
     if written(out, literals, at) + 3 > limit {
         return false;
@@ -195,4 +203,69 @@ pub fn decompress(input: &[u8], len: u64, out: &mut Vec<u8>) -> Result<(), RdbEr
         }
     }
     if input.is_empty() { Ok(()) } else { Err(CORRUPT) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(text: &[u8]) -> Option<usize> {
+        let mut packed = b"before".to_vec();
+        if !compress(text, &mut packed) {
+            assert_eq!(packed, b"before");
+            return None;
+        }
+        let mut unpacked = b"other".to_vec();
+        decompress(&packed[6..], text.len() as u64, &mut unpacked).unwrap();
+        assert_eq!(&unpacked[5..], text);
+        Some(packed.len() - 6)
+    }
+
+    #[test]
+    fn what_repeats_becomes_short() {
+        assert_eq!(round_trip(&[b'a'; 100]), Some(9));
+        assert_eq!(round_trip(&b"abcdef".repeat(50)).map(|len| len < 20), Some(true));
+        assert_eq!(round_trip(b"abcdefghijklmnopqrstuvwxyz0123456789"), None);
+        assert_eq!(round_trip(b"aaaa"), None);
+        assert_eq!(round_trip(b""), None);
+    }
+
+    #[test]
+    fn known_bytes_are_understood() {
+        let mut out = Vec::new();
+        // Two letters, then a copy of 9 from 1 back, then one of 3 from 2 back.
+        decompress(&[1, b'a', b'b', 0xe0, 0, 0, 0x20, 1], 14, &mut out).unwrap();
+        assert_eq!(out, b"abbbbbbbbbbbbb");
+    }
+
+    #[test]
+    fn texts_of_all_sorts_come_back() {
+        let seed = std::env::var("RESPIRE_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        println!("RESPIRE_SEED={seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for _ in 0..3000 {
+            let letters = rng.u8(1..=32);
+            let len = rng.usize(..1 << 16) >> rng.u8(..14);
+            let text: Vec<u8> = (0..len).map(|_| rng.u8(..letters)).collect();
+            round_trip(&text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let mut text = Vec::new();
+        for (input, len) in [
+            (&[5, b'a'][..], 6),
+            (&[0, b'a'], 2),
+            (&[0, b'a', 0, b'b'], 1),
+            (&[0x20, 0], 3),
+            (&[0, b'a', 0x20, 1], 4),
+            (&[0, b'a', 0xe0, 255, 0], 20),
+            (&[0, b'a'], u64::MAX),
+        ] {
+            assert!(decompress(input, len, &mut text).is_err(), "{input:?}");
+        }
+        assert!(text.capacity() < 10_000);
+    }
 }

@@ -225,7 +225,8 @@ impl<R: Read> Scanner<R> {
         (self.source, self.rest)
     }
 
-    /// Fills a batch with the next items, at least one; what it held before is dropped. Returns `false` behind the end.
+    /// Fills a batch with the next items, at least one; what it held before is dropped. Returns `false` behind the end, and
+    /// an error only when everything in front of it has been given.
     pub fn fill(&mut self, batch: &mut Batch) -> Result<bool, RdbError> {
         batch.places.clear();
         batch.bytes.clear();
@@ -238,10 +239,14 @@ impl<R: Read> Scanner<R> {
         let mut at = 0;
         loop {
             let missing;
-            (at, missing) = self.scan(batch, at)?;
-            if self.done || at > 0 && batch.bytes.len() >= PIECE {
-                break;
-            }
+            (at, missing) = self.scan(batch, at);
+            let missing = match missing {
+                Ok(_) if self.done || at > 0 && batch.bytes.len() >= PIECE => break,
+                Ok(missing) => missing,
+                // What is in front of it goes ahead; it will be met again.
+                Err(_) if at > 0 => break,
+                Err(error) => return Err(error.at(self.offset)),
+            };
             let had = batch.bytes.len();
             let full = self.read(batch, missing)?;
             // What does not wait for more bytes goes ahead when the source has no more of them now.
@@ -289,7 +294,7 @@ impl<R: Read> Scanner<R> {
 
     /// Finds the items that are complete, from `at` on. Returns where they end, and how many bytes the next one misses at
     /// least.
-    fn scan(&mut self, batch: &mut Batch, mut at: usize) -> Result<(usize, u64), RdbError> {
+    fn scan(&mut self, batch: &mut Batch, mut at: usize) -> (usize, Result<u64, RdbError>) {
         while !self.done {
             let mut cursor = Cursor::new(&batch.bytes[at..]);
             match self.scan_one(&batch.bytes, at, &mut cursor) {
@@ -297,11 +302,11 @@ impl<R: Read> Scanner<R> {
                     batch.places.push(place);
                     at = end;
                 }
-                Err(RdbError::Truncated) => return Ok((at, cursor.missing.max(1))),
-                Err(error) => return Err(error.at(self.offset + at as u64)),
+                Err(RdbError::Truncated) => return (at, Ok(cursor.missing.max(1))),
+                Err(error) => return (at, Err(error)),
             }
         }
-        Ok((at, 0))
+        (at, Ok(0))
     }
 
     /// The item at `at`, and where it ends.

@@ -167,21 +167,15 @@ fn put_int(out: &mut Vec<u8>, value: i64) -> bool {
 /// Returns whether it was worth it.
 fn compressed(out: &mut Vec<u8>, text: &[u8]) -> bool {
     const LZF: u8 = 0xc0 | encoding::LZF;
-    // Room for the longest head; the compressed text moves to the head that it gets.
-    const HEAD: usize = 1 + 9 + 9;
+    // The compressed text moves behind its head, which tells its length.
     let start = out.len();
-    out.extend([0; HEAD]);
     if !lzf::compress(text, out) {
-        out.truncate(start);
         return false;
     }
-    let len = out.len() - start - HEAD;
-    let mut head = Vec::with_capacity(HEAD);
-    head.push(LZF);
-    length(&mut head, len as u64);
-    length(&mut head, text.len() as u64);
-    out.copy_within(start + HEAD.., start + head.len());
-    out[start..start + head.len()].copy_from_slice(&head);
-    out.truncate(start + head.len() + len);
+    let compressed = out.len() - start;
+    out.push(LZF);
+    length(out, compressed as u64);
+    length(out, text.len() as u64);
+    out[start..].rotate_left(compressed);
     true
 }

@@ -12,8 +12,11 @@ use nix::sys::resource::UsageWho;
 use parking_lot::Mutex;
 use respire_engine::config::Settings;
 use respire_engine::{
-    Garbage, Host, HostInfo, Memory, Message, Published, RewriteError, ShutdownRequest,
+    Engine, Garbage, Host, HostInfo, Memory, Message, PersistenceInfo, Published, RewriteError,
+    ShutdownRequest,
 };
+use respire_keyspace::Held;
+use respire_persistence::Persistence;
 
 use crate::net::{Listeners, Mail, Mailbox};
 use crate::startup::reason;
@@ -28,6 +31,7 @@ pub(crate) struct ServerHost {
     pub(crate) listening: Arc<Listening>,
     pub(crate) run_id: String,
     pub(crate) stop: Arc<Stop>,
+    pub(crate) files: Arc<Persistence>,
 }
 
 /// The listeners, accepted from by the main thread, and the means to replace them while it waits for them.
@@ -39,12 +43,13 @@ pub(crate) struct Listening {
 /// The request to end, and the bell of the main thread.
 pub(crate) struct Stop {
     requested: AtomicBool,
+    saved: AtomicBool,
     waker: mio::Waker,
 }
 
 impl Stop {
     pub(crate) fn new(waker: mio::Waker) -> Self {
-        Self { requested: AtomicBool::new(false), waker }
+        Self { requested: AtomicBool::new(false), saved: AtomicBool::new(false), waker }
     }
 
     pub(crate) fn request(&self) {
@@ -54,16 +59,91 @@ impl Stop {
         }
     }
 
+    /// As [`Self::request`], where everything has been saved that is to be.
+    pub(crate) fn request_after_saving(&self) {
+        self.saved.store(true, Ordering::Release);
+        self.request();
+    }
+
+    pub(crate) fn is_saved(&self) -> bool {
+        self.saved.load(Ordering::Acquire)
+    }
+
+    /// Takes the request back: the server goes on.
+    pub(crate) fn withdraw(&self) {
+        self.requested.store(false, Ordering::Release);
+    }
+
     pub(crate) fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
     }
 }
 
 impl Host for ServerHost {
-    fn shutdown(&self, _: ShutdownRequest) -> Result<(), String> {
+    fn shutdown(&self, engine: &Engine, request: ShutdownRequest) -> Result<(), String> {
         log::warn!("User requested shutdown...");
-        self.stop.request();
+        let save = match request {
+            ShutdownRequest { save: true, .. } => Some(true),
+            ShutdownRequest { nosave: true, .. } => Some(false),
+            _ => None,
+        };
+        if let Err(why) = self.files.before_end(engine, save)
+            && !request.force
+        {
+            log::warn!("Error trying to save the DB, can't exit: {why}");
+            return Err("Errors trying to SHUTDOWN. Check logs.".into());
+        }
+        self.stop.request_after_saving();
         Ok(())
+    }
+
+    fn flush_journal(&self) {
+        if let Err(error) = self.files.flush_log() {
+            // What the clients would be told is not safe, though that is what was promised.
+            log::error!(
+                "Can't recover from AOF write error when the AOF fsync policy is 'always': {error}. Exiting..."
+            );
+            std::process::exit(1);
+        }
+    }
+
+    fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String> {
+        self.files.save(engine, held)
+    }
+
+    fn save_in_background(&self, schedule: bool) -> Result<&'static str, &'static str> {
+        self.files.save_in_background(schedule)
+    }
+
+    fn rewrite_log(&self) -> Result<&'static str, &'static str> {
+        self.files.rewrite_in_background()
+    }
+
+    fn sync_log(&self) -> Option<Result<(), String>> {
+        self.files.sync_log().map(|synced| synced.map_err(|error| error.to_string()))
+    }
+
+    fn reload<'e>(
+        &self,
+        engine: &'e Engine,
+        held: &mut Held<'e>,
+        save: bool,
+        flush: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String> {
+        self.files.reload(engine, held, save, flush)
+    }
+
+    fn reload_log<'e>(
+        &self,
+        engine: &'e Engine,
+        held: &mut Held<'e>,
+        flush: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String> {
+        self.files.reload_log(engine, held, flush)
+    }
+
+    fn persistence(&self) -> PersistenceInfo {
+        self.files.info()
     }
 
     fn apply(&self, old: &Settings, new: &mut Settings) -> Result<(), (String, String)> {
@@ -83,7 +163,7 @@ impl Host for ServerHost {
         if new.loglevel != old.loglevel {
             logging::set_level(new.loglevel);
         }
-        Ok(())
+        self.files.settings_changed(old, new)
     }
 
     fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError> {

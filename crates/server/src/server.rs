@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
 use respire_engine::config::{Config, NotActing, Settings, not_acting};
-use respire_engine::{Engine, Worker};
+use respire_engine::{Engine, PauseKind, Worker};
+use respire_persistence::Persistence;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -53,7 +54,9 @@ impl Options {
     /// A server inside another program, with the defaults; its address is in [`Server::addresses`].
     pub fn embedded() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        let settings = Settings::new(threads, ".");
+        let mut settings = Settings::new(threads, ".");
+        // A guest leaves no files behind.
+        settings.set_unsaved();
         Self { defaults: settings.clone(), settings, config_file: None, purpose: Purpose::Embedded }
     }
 }
@@ -100,6 +103,7 @@ impl Server {
             polls.push(poll);
         }
         let (garbage, freed) = mpsc::channel();
+        let files = Arc::new(Persistence::default());
         let host = ServerHost {
             mailboxes: loops.iter().map(|l| Arc::clone(&l.mailbox)).collect(),
             garbage: Mutex::new(garbage),
@@ -107,6 +111,7 @@ impl Server {
             listening: Arc::clone(&listening),
             run_id: run_id()?,
             stop: Arc::clone(&stop),
+            files: Arc::clone(&files),
         };
         let secret = [random()?, random()?, random()?, random()?];
         if purpose == Purpose::Service {
@@ -119,6 +124,8 @@ impl Server {
             Arc::new(Engine::new(config, Box::new(SystemClock::new()), Box::new(host), secret));
 
         spawn("respire-free", move || freed.iter().for_each(drop))?;
+        files.attach(&engine);
+        engine.set_loading(true);
         let mut threads = Vec::new();
         for (i, poll) in polls.into_iter().enumerate() {
             let worker = Worker::new(&engine, i, random()?);
@@ -134,7 +141,9 @@ impl Server {
         }
         engine.sample();
         log::info!("Server initialized");
-        let accept = Accept { poll, listening, engine, loops, threads, stop: Arc::clone(&stop) };
+        let keepers = keepers(&engine, &files)?;
+        let accept =
+            Accept { poll, listening, engine, loops, threads, keepers, files, stop: Arc::clone(&stop) };
         let main = spawn("respire-main", move || accept.run())?;
         Ok(Self { stop, addresses, pidfile, main })
     }
@@ -187,7 +196,29 @@ struct Accept {
     engine: Arc<Engine>,
     loops: Vec<Loop>,
     threads: Vec<JoinHandle<()>>,
+    /// Those that work on files.
+    keepers: Vec<JoinHandle<()>>,
+    files: Arc<Persistence>,
     stop: Arc<Stop>,
+}
+
+/// The threads that work on files, the first of which loads what there is.
+fn keepers(
+    engine: &Arc<Engine>,
+    files: &Arc<Persistence>,
+) -> Result<Vec<JoinHandle<()>>, String> {
+    let (loading, saving, syncing) = (Arc::clone(engine), Arc::clone(files), Arc::clone(files));
+    let save = move || {
+        if let Err(failure) = saving.load(&loading) {
+            // To go on without what was kept would be to lose it with the next snapshot.
+            log::error!("Fatal error loading the DB: {failure}. Exiting.");
+            std::process::exit(1);
+        }
+        drop(loading);
+        log::info!("Ready to accept connections");
+        saving.save_loop();
+    };
+    Ok(vec![spawn("respire-save", save)?, spawn("respire-aof", move || syncing.sync_loop())?])
 }
 
 /// How often the figures per second are sampled.
@@ -195,11 +226,16 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 impl Accept {
     fn run(self) {
-        let Self { mut poll, listening, engine, loops, threads, stop } = self;
+        let Self { mut poll, listening, engine, loops, threads, keepers, files, stop } = self;
         let mut events = Events::with_capacity(64);
         let mut sample_at = Instant::now() + SAMPLE_EVERY;
-        log::info!("Ready to accept connections");
-        while !stop.is_requested() {
+        loop {
+            if stop.is_requested() {
+                if stop.is_saved() || save_before_end(&engine, &files) {
+                    break;
+                }
+                stop.withdraw();
+            }
             let wait = sample_at.saturating_duration_since(Instant::now());
             if let Err(error) = poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
@@ -223,10 +259,23 @@ impl Accept {
                 log::error!("Waking an event loop failed: {error}");
             }
         }
-        for thread in threads {
+        files.stop();
+        for thread in threads.into_iter().chain(keepers) {
             let _ = thread.join();
         }
     }
+}
+
+/// Saves what is to be saved when a signal ends the server. Returns whether it may end.
+fn save_before_end(engine: &Engine, files: &Persistence) -> bool {
+    let now_ms = engine.clock.unix_us() / 1000;
+    engine.pause.begin(PauseKind::All, i64::MAX, now_ms);
+    let saved = files.before_end(engine, None);
+    if let Err(why) = &saved {
+        log::warn!("Error trying to save the DB, can't exit: {why}");
+        engine.pause.end();
+    }
+    saved.is_ok()
 }
 
 fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {

@@ -61,7 +61,7 @@ impl Large {
         hasher: &Hasher,
     ) -> Self {
         let mut members = 0;
-        let mut index = Table::new();
+        let mut index = Table::with_room(entries.size_hint().0);
         let items: Vec<Item> = entries
             .map(|(bytes, score)| {
                 let member = Member::new(bytes, score);

@@ -39,7 +39,7 @@ impl Packed {
     pub(super) fn of(pack: Listpack) -> Result<Self, Corrupt> {
         let mut scores = pack.iter().skip(1).step_by(2);
         let numbers = scores.all(|item| try_number(item).is_some_and(|score| !score.is_nan()));
-        if pack.len() % 2 != 0 || !numbers || pack.has_twice(1) {
+        if !pack.len().is_multiple_of(2) || !numbers || pack.has_twice(1) {
             return Err(Corrupt);
         }
         Ok(Self(pack))

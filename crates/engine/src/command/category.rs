@@ -17,6 +17,7 @@ const NAMES: &[(Flags, &str)] = &[
     (Flags::SKIP_SLOWLOG, "skip_slowlog"),
     (Flags::ASKING, "asking"),
     (Flags::FAST, "fast"),
+    (Flags::NO_ASYNC_LOADING, "no_async_loading"),
     (Flags::NO_AUTH, "no_auth"),
     (Flags::NO_MULTI, "no_multi"),
     (Flags::MOVABLE_KEYS, "movablekeys"),

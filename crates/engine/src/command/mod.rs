@@ -47,6 +47,7 @@ bitflags! {
         /// Allowed to clients of RESP2 that listen to channels.
         const WHILE_LISTENING = 1 << 22;
         const MOVABLE_KEYS = 1 << 20;
+        const NO_ASYNC_LOADING = 1 << 23;
     }
 }
 

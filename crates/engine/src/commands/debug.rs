@@ -8,14 +8,16 @@ use respire_datatypes::float::parse_f64;
 use respire_datatypes::glob;
 use respire_datatypes::integer::parse_i64;
 use respire_datatypes::table::TableStats;
-use respire_keyspace::{EntryRef, NewValue, StrRef, Ttl};
+use respire_keyspace::{EntryRef, Held, NewValue, StrRef, Ttl};
 use respire_resp::Proto;
 
 use crate::command::{Flags, Group, Lock, Row};
 use crate::commands::{digest, reply_help};
 use crate::config::parse_memory;
 use crate::ctx::Ctx;
+use crate::engine::Engine;
 use crate::error::{Error, Outcome};
+use crate::host::Garbage;
 
 pub(crate) const ROWS: &[Row] = &[Row::new("debug", -2, debug)
     .flags(
@@ -41,9 +43,7 @@ const NOT_YET: &[&str] = &[
     "crash-and-recover",
     "dict-resizing",
     "listpack",
-    "loadaof",
     "quicklist",
-    "reload",
     "replicate",
     "replybuffer",
     "restart",
@@ -59,6 +59,8 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"object", 3 | 4) => object(ctx),
         (b"set-active-expire", 3) => set_active_expire(ctx),
         (b"set-skip-checksum-validation", 3) => skip_checksums(ctx),
+        (b"reload", 2..) => reload(ctx),
+        (b"loadaof", 2) => load_log(ctx),
         (b"pause-cron", 3) => pause_cron(ctx),
         (b"quicklist-packed-threshold", 3) => packed_threshold(ctx),
         (b"digest", 2) => digest::of_all(ctx),
@@ -160,6 +162,51 @@ fn set_active_expire(ctx: &mut Ctx<'_, '_>) -> Outcome {
     ctx.engine.active_expire.store(on, std::sync::atomic::Ordering::Relaxed);
     ctx.out.ok();
     Ok(())
+}
+
+/// Saves, and loads what was saved.
+fn reload(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let (mut save, mut flush) = (true, true);
+    for option in ctx.args.iter_from(2) {
+        match option.to_ascii_uppercase().as_slice() {
+            b"NOSAVE" => save = false,
+            b"NOFLUSH" => flush = false,
+            b"MERGE" => {
+                return Err(Error::fixed("ERR DEBUG RELOAD MERGE is not supported by Respire"));
+            }
+            _ => return Err(Error::fixed("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")),
+        }
+    }
+    let (engine, now_ms) = (ctx.engine, ctx.data.now_ms);
+    let mut empty = |held: &mut Held<'_>| {
+        if flush {
+            empty_all(engine, held, now_ms);
+        }
+    };
+    let loaded = engine.host.reload(engine, ctx.data.held, save, &mut empty);
+    loaded.map_err(|why| Error::text(format!("ERR {why}")))?;
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Loads the append-only file again.
+fn load_log(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let (engine, now_ms) = (ctx.engine, ctx.data.now_ms);
+    let mut empty = |held: &mut Held<'_>| empty_all(engine, held, now_ms);
+    let loaded = engine.host.reload_log(engine, ctx.data.held, &mut empty);
+    loaded.map_err(|why| Error::text(format!("ERR {why}")))?;
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Empties all databases, for what is loaded to take their place.
+fn empty_all(engine: &Engine, held: &mut Held<'_>, now_ms: i64) {
+    for shard in 0..engine.keyspace.shard_count() as u32 {
+        for db in 0..engine.keyspace.databases() {
+            let flushed = held.shard_mut(shard).flush(db, now_ms);
+            engine.host.discard(Garbage { dbs: flushed.db.into_iter().collect(), ..Garbage::default() });
+        }
+    }
 }
 
 fn populate(ctx: &mut Ctx<'_, '_>) -> Outcome {

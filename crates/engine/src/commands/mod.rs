@@ -17,6 +17,7 @@ mod latency;
 mod lists;
 mod memory;
 mod monitor;
+mod persistence;
 mod pubsub;
 mod server;
 mod sets;
@@ -26,6 +27,8 @@ mod streams;
 mod strings;
 mod transactions;
 mod zsets;
+
+pub use keys::dump::{decode_options, value_of};
 
 use crate::command::Row;
 use crate::ctx::Ctx;
@@ -46,6 +49,7 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     transactions::ROWS,
     pubsub::ROWS,
     server::ROWS,
+    persistence::ROWS,
     config::ROWS,
     info::ROWS,
     slowlog::ROWS,

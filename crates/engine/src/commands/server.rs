@@ -176,14 +176,12 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Outcome {
         // Shutting down takes no time in which it could be aborted: there are no replicas to wait for.
         return Err(Error::fixed("ERR No shutdown in progress."));
     }
-    if request.save {
-        return Err(Error::fixed(
-            "ERR SHUTDOWN SAVE is not supported yet by this version of Respire: it can't save anything",
-        ));
-    }
-    ctx.engine.host.shutdown(request).map_err(|why| Error::text(format!("ERR {why}")))?;
     // Nothing takes effect any more; requests wait for the end.
     ctx.engine.pause.begin(PauseKind::All, i64::MAX, ctx.data.now_ms);
+    if let Err(why) = ctx.engine.host.shutdown(ctx.engine, request) {
+        ctx.engine.pause.end();
+        return Err(Error::text(format!("ERR {why}")));
+    }
     Ok(())
 }
 

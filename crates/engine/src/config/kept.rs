@@ -3,7 +3,7 @@
 
 use super::directive::{
     Directive,
-    Effect::{Meaningless, Promise, Remembered},
+    Effect::{Acting, Meaningless, Promise, Remembered},
     Store,
 };
 use super::kind::{INT_MAX, Kind};
@@ -15,6 +15,11 @@ const fn kept(kind: Kind, default: &'static str) -> Store {
 
 const fn later(name: &'static str, kind: Kind, default: &'static str) -> Directive {
     Directive::new(name, Remembered, kept(kind, default))
+}
+
+/// Acts, but is so rarely asked for that it is read by its name.
+const fn read(name: &'static str, kind: Kind, default: &'static str) -> Directive {
+    Directive::new(name, Acting, kept(kind, default))
 }
 
 const fn none(name: &'static str, kind: Kind, default: &'static str) -> Directive {
@@ -66,29 +71,29 @@ pub(super) static ROWS: &[Directive] = &[
     later("maxmemory-samples", POSITIVE, "5"),
     later("maxmemory-eviction-tenacity", int(0, 100), "10"),
     later("lazyfree-lazy-eviction", BOOL, "no"),
-    // Snapshots and the append-only file. Nothing is saved, so no save point is the default.
+    // Snapshots and the append-only file.
     Directive::new(
         "save",
-        Promise { neutral: &[""] },
-        Store::KeptSpecial { default: "", read: special::save_points },
+        Acting,
+        Store::KeptSpecial { default: "3600 1 300 100 60 10000", read: special::save_points },
     )
     .list(),
-    promise("appendonly", BOOL, "no", &["no"]),
-    later("dbfilename", Kind::FileName { may_be_empty: true }, "dump.rdb").protected(),
-    later("rdbcompression", BOOL, "yes"),
-    later("rdbchecksum", BOOL, "yes").immutable(),
+    read("appendonly", BOOL, "no"),
+    read("dbfilename", Kind::FileName { may_be_empty: true }, "dump.rdb").protected(),
+    read("rdbcompression", BOOL, "yes"),
+    read("rdbchecksum", BOOL, "yes").immutable(),
     later("rdb-del-sync-files", BOOL, "no"),
-    later("rdb-save-incremental-fsync", BOOL, "yes"),
-    later("stop-writes-on-bgsave-error", BOOL, "yes"),
-    later("appendfilename", Kind::FileName { may_be_empty: false }, "appendonly.aof").immutable(),
-    later("appenddirname", Kind::FileName { may_be_empty: false }, "appendonlydir").immutable(),
-    later("appendfsync", Kind::Choice(&["everysec", "always", "no"]), "everysec"),
-    later("no-appendfsync-on-rewrite", BOOL, "no"),
-    later("auto-aof-rewrite-percentage", NATURAL, "100"),
-    later("auto-aof-rewrite-min-size", MEMORY, "67108864"),
-    later("aof-load-truncated", BOOL, "yes"),
-    later("aof-use-rdb-preamble", BOOL, "yes"),
-    later("aof-timestamp-enabled", BOOL, "no"),
+    read("rdb-save-incremental-fsync", BOOL, "yes"),
+    read("stop-writes-on-bgsave-error", BOOL, "yes"),
+    read("appendfilename", Kind::FileName { may_be_empty: false }, "appendonly.aof").immutable(),
+    read("appenddirname", Kind::FileName { may_be_empty: false }, "appendonlydir").immutable(),
+    read("appendfsync", Kind::Choice(&["everysec", "always", "no"]), "everysec"),
+    read("no-appendfsync-on-rewrite", BOOL, "no"),
+    read("auto-aof-rewrite-percentage", NATURAL, "100"),
+    read("auto-aof-rewrite-min-size", MEMORY, "67108864"),
+    read("aof-load-truncated", BOOL, "yes"),
+    promise("aof-use-rdb-preamble", BOOL, "yes", &["yes"]),
+    read("aof-timestamp-enabled", BOOL, "no"),
     later("aof-rewrite-incremental-fsync", BOOL, "yes"),
     later("aof-disable-auto-gc", BOOL, "no"),
     // Replication.

@@ -48,6 +48,10 @@ choices! {
 
 impl MaxmemoryPolicy {
     /// Whether entries count accesses instead of stamping the time of the last one.
+    pub fn is_lru(self) -> bool {
+        matches!(self, Self::VolatileLru | Self::AllkeysLru)
+    }
+
     pub fn is_lfu(self) -> bool {
         matches!(self, Self::VolatileLfu | Self::AllkeysLfu)
     }
@@ -194,6 +198,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// No snapshots, neither now and then nor at the end.
+    pub fn set_unsaved(&mut self) {
+        self.kept.insert("save", String::new());
+    }
+
     /// The defaults. What depends on the machine comes from the caller: the number of event-loop threads when none
     /// is configured (cut to 1..=128), and the working directory.
     pub fn new(threads: usize, dir: impl Into<String>) -> Self {

@@ -42,7 +42,10 @@ pub fn decode<'a>(
     options: &DecodeOptions<'_>,
 ) -> Result<Loaded<'a>, RdbError> {
     let mut cursor = Cursor::new(payload);
-    let value = decode_from(&mut cursor, kind, family, options)?;
+    let value = decode_from(&mut cursor, kind, family, options).map_err(|error| match error {
+        RdbError::Truncated => RdbError::Corrupt("value: it ends too early"),
+        error => error,
+    })?;
     if !cursor.is_empty() {
         return Err(RdbError::Corrupt("value: something follows it"));
     }

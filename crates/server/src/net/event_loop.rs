@@ -48,9 +48,10 @@ const LARGE_TURN: usize = 4 * 1024 * 1024;
 const JOINED_MAX: usize = 64 * 1024;
 
 /// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
-/// there is more to do: a fifth of the time, in steps too short to be noticed.
-const UPKEEP_SLICE_NS: u64 = 200_000;
-const UPKEEP_REST_NS: u64 = 800_000;
+/// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
+/// follow each other, with a look at the sockets in between.
+const UPKEEP_SLICE_NS: u64 = 100_000;
+const UPKEEP_REST_NS: u64 = 400_000;
 
 /// A whole request in the read buffer.
 struct Request {
@@ -96,6 +97,8 @@ pub(crate) struct EventLoop {
     batch: Batch,
     out: Out,
     next_upkeep_ns: u64,
+    /// Where the next slice of upkeep goes on, if the last one had no time for all shards.
+    upkeep_left_at: Option<usize>,
     next_check_ms: i64,
     stopping: bool,
 }
@@ -129,6 +132,7 @@ impl EventLoop {
             batch: Batch::default(),
             out: Out::default(),
             next_upkeep_ns: 0,
+            upkeep_left_at: None,
             next_check_ms: 0,
             stopping: false,
         }
@@ -146,6 +150,7 @@ impl EventLoop {
                 }
                 _ => {}
             }
+            let idle = events.is_empty() && self.ready.is_empty();
             let mut rung = false;
             for event in &events {
                 if event.token() == BELL {
@@ -168,12 +173,13 @@ impl EventLoop {
             self.ring_timers();
             self.resume_paused();
             self.serve_ready();
-            self.upkeep();
+            self.upkeep(idle);
+            self.send_messages();
         }
     }
 
     fn timeout(&self) -> Duration {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.upkeep_left_at.is_some() {
             return Duration::ZERO;
         }
         let now = self.engine.clock.monotonic_ns();
@@ -275,6 +281,9 @@ impl EventLoop {
 
     /// Sends to the connections that letters have left something for.
     fn send_messages(&mut self) {
+        if !self.told.is_empty() && self.engine.journal.is_on() {
+            self.engine.host.flush_journal();
+        }
         for i in std::mem::take(&mut self.told) {
             if let Some(connection) = &mut self.connections[i] {
                 connection.told = false;
@@ -287,7 +296,8 @@ impl EventLoop {
     fn continue_sending(&mut self, i: usize) {
         let Some(Some(connection)) = self.connections.get_mut(i) else { return };
         if connection.output.is_empty() {
-            return;
+            // What was to be sent may have been nothing but the end of the connection.
+            return self.after_sending(i);
         }
         match connection.output.flush(&mut connection.stream) {
             Ok(sent) => {
@@ -633,6 +643,7 @@ impl EventLoop {
             self.buffer.shrink_to_fit();
         }
         self.deliver();
+        self.send_messages();
     }
 
     /// Looks up the commands of the next requests, hashes their keys and loads what they will touch into the cache.
@@ -737,6 +748,25 @@ impl EventLoop {
 
     /// Sends the reply buffer to a connection, and empties it.
     fn send(&mut self, i: usize) {
+        if self.engine.journal.is_on() {
+            return self.hold(i);
+        }
+        self.send_now(i);
+    }
+
+    /// Keeps the reply buffer for when the journal has been flushed, and empties it: nobody may hear of a change before.
+    fn hold(&mut self, i: usize) {
+        let connection = self.connections[i].as_mut().expect("the caller has it");
+        if self.out.len() >= REPLY_FLUSH {
+            self.engine.host.flush_journal();
+            return self.send_now(i);
+        }
+        connection.output.hold(&self.out);
+        self.out.clear();
+        tell_later(&mut self.told, connection, i);
+    }
+
+    fn send_now(&mut self, i: usize) {
         let connection = self.connections[i].as_mut().expect("the caller has it");
         if !self.out.is_empty() {
             let counters = &self.worker.stats.counters;
@@ -839,28 +869,33 @@ impl EventLoop {
         }
     }
 
-    /// Background work, in slices; and once a second a look at all connections.
-    fn upkeep(&mut self) {
+    /// Background work, in slices; and once a second a look at all connections. `idle` says that nobody has asked for
+    /// anything.
+    fn upkeep(&mut self, idle: bool) {
         let now = self.engine.clock.monotonic_ns();
-        if now < self.next_upkeep_ns {
+        if now < self.next_upkeep_ns && !(idle && self.upkeep_left_at.is_some()) {
             return;
         }
         self.worker.begin_batch(&self.engine);
         let threads = usize::from(self.worker.settings.io_threads);
-        let mut more = false;
-        let mut shard = self.worker.thread;
+        let mut shard = self.upkeep_left_at.take().unwrap_or(self.worker.thread);
         while shard < self.engine.keyspace.shard_count() {
             let spent = self.engine.clock.monotonic_ns() - now;
-            let Some(budget) = UPKEEP_SLICE_NS.checked_sub(spent) else {
-                more = true;
+            let in_time = UPKEEP_SLICE_NS
+                .checked_sub(spent)
+                .is_some_and(|budget| !self.engine.upkeep(&mut self.worker, shard as u32, budget));
+            if !in_time {
+                // The next slice goes on here, so that every shard gets its turn.
+                self.upkeep_left_at = Some(shard);
                 break;
-            };
-            more |= self.engine.upkeep(&mut self.worker, shard as u32, budget);
+            }
             shard += threads;
         }
         self.deliver();
-        let rest =
-            if more { UPKEEP_REST_NS } else { 1_000_000_000 / u64::from(self.worker.settings.hz) };
+        let rest = match self.upkeep_left_at {
+            Some(_) => UPKEEP_REST_NS,
+            None => 1_000_000_000 / u64::from(self.worker.settings.hz),
+        };
         self.next_upkeep_ns = self.engine.clock.monotonic_ns() + rest;
         if self.worker.now_ms >= self.next_check_ms
             || self.next_check_ms > self.worker.now_ms + 2000

@@ -81,6 +81,11 @@ impl Output {
         Ok(sent + self.flush(stream)?)
     }
 
+    /// Queues all of `out`.
+    pub(crate) fn hold(&mut self, out: &Out) {
+        self.queue(out, 0);
+    }
+
     /// Queues what follows the first `skip` bytes of `out`.
     fn queue(&mut self, out: &Out, mut skip: usize) {
         for_each_piece(out, |bytes, splice| {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Report;
+use crate::saving::PersistenceInfo;
 use crate::REDIS_VERSION;
 use crate::client::ClientKind;
 use respire_datatypes::access;
@@ -74,25 +75,60 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
 pub(super) fn persistence(report: &mut Report<'_, '_, '_>) {
     let engine = report.ctx.engine;
     let changes = engine.sum_shards(report.ctx.data.held, |shard| shard.changes());
-    let changes = changes - engine.clean_changes.load(Ordering::Relaxed);
-    report.fields(&["loading", "async_loading", "current_cow_peak", "current_cow_size"], 0);
+    let changes = changes.saturating_sub(engine.clean_changes.load(Ordering::Relaxed));
+    let files = engine.host.persistence();
+    let status = |failed: bool| if failed { "err" } else { "ok" };
+    report.field("loading", u8::from(engine.is_loading()));
+    report.fields(&["async_loading", "current_cow_peak", "current_cow_size"], 0);
     report.field("current_cow_size_age", 0);
-    report.field("current_fork_perc", "0.00");
-    report.fields(&["current_save_keys_processed", "current_save_keys_total"], 0);
+    let part = files.saved_keys as f64 * 100.0 / files.total_keys.max(1) as f64;
+    report.field("current_fork_perc", format!("{part:.2}"));
+    report.field("current_save_keys_processed", files.saved_keys);
+    report.field("current_save_keys_total", files.total_keys);
     report.field("rdb_changes_since_last_save", changes);
-    report.field("rdb_bgsave_in_progress", 0);
-    report.field("rdb_last_save_time", engine.started_ms / 1000);
-    report.field("rdb_last_bgsave_status", "ok");
-    report.fields(&["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"], -1);
-    report.fields(&["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired"], 0);
-    report.field("rdb_last_load_keys_loaded", 0);
-    report.fields(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"], 0);
-    report.fields(&["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"], -1);
-    report.field("aof_last_bgrewrite_status", "ok");
-    report.fields(&["aof_rewrites", "aof_rewrites_consecutive_failures"], 0);
-    report.field("aof_last_write_status", "ok");
+    report.field("rdb_bgsave_in_progress", u8::from(files.saving));
+    report.field("rdb_last_save_time", files.last_save_s);
+    report.field("rdb_last_bgsave_status", status(files.save_failed));
+    report.field("rdb_last_bgsave_time_sec", files.last_save_took_s);
+    report.field("rdb_current_bgsave_time_sec", files.saving_for_s);
+    report.field("rdb_saves", files.saves);
+    report.field("rdb_last_cow_size", 0);
+    report.field("rdb_last_load_keys_expired", files.expired_keys);
+    report.field("rdb_last_load_keys_loaded", files.loaded_keys);
+    report.field("aof_enabled", u8::from(files.log_enabled));
+    report.field("aof_rewrite_in_progress", u8::from(files.rewriting));
+    report.field("aof_rewrite_scheduled", u8::from(files.rewrite_scheduled));
+    report.field("aof_last_rewrite_time_sec", files.last_rewrite_took_s);
+    report.field("aof_current_rewrite_time_sec", files.rewriting_for_s);
+    report.field("aof_last_bgrewrite_status", status(files.rewrite_failed));
+    report.field("aof_rewrites", files.rewrites);
+    report.field("aof_rewrites_consecutive_failures", files.rewrite_failures);
+    report.field("aof_last_write_status", status(files.log_failed));
     report.field("aof_last_cow_size", 0);
     report.fields(&["module_fork_in_progress", "module_fork_last_cow_size"], 0);
+    if files.log_enabled {
+        report.field("aof_current_size", files.log_size);
+        report.field("aof_base_size", files.log_base_size);
+        report.fields(&["aof_pending_rewrite"], u8::from(files.rewrite_scheduled));
+        report.field("aof_buffer_length", files.log_waiting);
+        report.fields(&["aof_pending_bio_fsync", "aof_delayed_fsync"], 0);
+    }
+    if engine.is_loading() {
+        loading(report, &files);
+    }
+}
+
+fn loading(report: &mut Report<'_, '_, '_>, files: &PersistenceInfo) {
+    let now_s = report.ctx.engine.clock.unix_us() / 1_000_000;
+    let (done, total) = (files.load_bytes, files.load_total_bytes.max(1));
+    let took = (now_s - files.load_began_s).max(0) as u64;
+    let eta = if done == 0 { 1 } else { took * total.saturating_sub(done) / done };
+    report.field("loading_start_time", files.load_began_s);
+    report.field("loading_total_bytes", files.load_total_bytes);
+    report.field("loading_rdb_used_mem", 0);
+    report.field("loading_loaded_bytes", done);
+    report.field("loading_loaded_perc", format!("{:.2}", done as f64 * 100.0 / total as f64));
+    report.field("loading_eta_seconds", eta);
 }
 
 pub(super) fn replication(report: &mut Report<'_, '_, '_>) {

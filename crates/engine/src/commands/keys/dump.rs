@@ -16,7 +16,7 @@ use crate::error::{Error, Outcome};
 use crate::notify::Classes;
 
 /// What values that are read are made with: the limits of the encodings as they are set.
-pub(crate) fn decode_options<'a>(settings: &Settings, engine: &'a Engine) -> DecodeOptions<'a> {
+pub fn decode_options<'a>(settings: &Settings, engine: &'a Engine) -> DecodeOptions<'a> {
     DecodeOptions {
         list: lists::limits_of(settings, engine),
         set: sets::limits(settings, engine),
@@ -26,7 +26,7 @@ pub(crate) fn decode_options<'a>(settings: &Settings, engine: &'a Engine) -> Dec
 }
 
 /// The value of an entry, to be written.
-pub(crate) fn value_of(entry: EntryRef<'_>) -> ValueRef<'_> {
+pub fn value_of(entry: EntryRef<'_>) -> ValueRef<'_> {
     match (entry.string(), entry.collection()) {
         (Some(StrRef::Int(value)), _) => ValueRef::Int(value),
         (Some(StrRef::Bytes(text)), _) => ValueRef::Bytes(text),
@@ -106,7 +106,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err(Error::INVALID_TTL);
     }
     let verify = !ctx.engine.skip_checksums.load(Ordering::Relaxed);
-    let made_with = decode_options(&ctx.settings, ctx.engine);
+    let made_with = decode_options(ctx.settings, ctx.engine);
     let loaded = respire_rdb::restore(ctx.args.get(3), verify, &made_with);
     let loaded = loaded.map_err(|error| match error {
         RdbError::Truncated | RdbError::Version(_) | RdbError::Checksum { .. } => {

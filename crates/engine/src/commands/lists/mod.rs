@@ -238,7 +238,7 @@ pub(crate) const ROWS: &[Row] = &[
 /// What the blocks of lists take in now.
 #[inline]
 fn limits(ctx: &Ctx<'_, '_>) -> ListLimits {
-    limits_of(&ctx.settings, ctx.engine)
+    limits_of(ctx.settings, ctx.engine)
 }
 
 #[inline]

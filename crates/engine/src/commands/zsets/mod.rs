@@ -336,7 +336,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// Up to what sorted sets are kept small.
 pub(super) fn limits<'e>(ctx: &Ctx<'_, 'e>) -> ZSetLimits<'e> {
-    limits_of(&ctx.settings, ctx.engine)
+    limits_of(ctx.settings, ctx.engine)
 }
 
 pub(crate) fn limits_of<'e>(settings: &Settings, engine: &'e Engine) -> ZSetLimits<'e> {

@@ -1,0 +1,176 @@
+//! Reads an append-only file again: executes what is in it, with time standing still.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use respire_engine::{Engine, Session, Worker};
+use respire_keyspace::{Held, Mode};
+use respire_resp::{Args, Limits, OwnedArgs, Parsed, Parser};
+
+use crate::error::Failure;
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+
+/// How far a file could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// It ends in the middle of something; up to this offset it is good, bytes.
+    CutAt(u64),
+}
+
+/// All shards, held for writing.
+enum All<'h, 'e> {
+    Lent(&'h mut Held<'e>),
+    /// Let go of from time to time, for those who ask how far it is.
+    Own(Option<Held<'e>>),
+}
+
+/// Executes requests.
+pub(crate) struct Replay<'h, 'e> {
+    engine: &'e Engine,
+    worker: Worker,
+    session: Session,
+    parser: Parser,
+    held: All<'h, 'e>,
+    /// The transaction that has begun.
+    transaction: Option<Vec<OwnedArgs>>,
+}
+
+impl<'h, 'e> Replay<'h, 'e> {
+    /// What executes requests in the engine, whose shards are all in `held`, or are held by nobody.
+    pub(crate) fn new(engine: &'e Engine, held: Option<&'h mut Held<'e>>) -> Self {
+        let worker = Worker::replaying(engine, 0, fastrand::u64(..));
+        let session = Session::local(engine, &worker);
+        let limits = Limits { max_bulk: i64::MAX, authenticated: true };
+        let held = held.map_or(All::Own(None), All::Lent);
+        Self { engine, worker, session, parser: Parser { limits }, held, transaction: None }
+    }
+
+    /// Executes all of `source`, of which `rest` has been read already and is at `offset` in the file.
+    pub(crate) fn run(
+        &mut self,
+        path: &Path,
+        source: &mut dyn Read,
+        rest: Vec<u8>,
+        offset: u64,
+        progress: &AtomicU64,
+    ) -> Result<Extent, Failure> {
+        let mut buffer = rest;
+        // Where `buffer` begins in the file, and up to where all is executed and no transaction is open.
+        let (mut start, mut good) = (offset, offset);
+        let mut at = 0;
+        let mut spans = Vec::new();
+        loop {
+            at = self.skip_comments(&buffer, at);
+            spans.clear();
+            let parsed = self.parser.parse(&mut buffer, at, &mut spans);
+            let place = start + at as u64;
+            match parsed {
+                Ok(Parsed::Request { end }) => {
+                    self.execute(&Args::new(&buffer, &spans), path, place)?;
+                    at = end;
+                }
+                Ok(Parsed::Nothing { end }) => at = end,
+                Ok(Parsed::Incomplete | Parsed::Large(_)) => {
+                    buffer.drain(..at);
+                    start += at as u64;
+                    at = 0;
+                    progress.store(start, Ordering::Relaxed);
+                    let before = buffer.len();
+                    // More each time, so that a long argument is not looked at again and again.
+                    let piece = PIECE.max(buffer.len()) as u64;
+                    let read = (&mut *source).take(piece).read_to_end(&mut buffer);
+                    read.map_err(|error| Failure::io("Can't read", path, &error))?;
+                    if let All::Own(held) = &mut self.held {
+                        *held = None;
+                    }
+                    if buffer.len() == before {
+                        break;
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    return Err(Failure::new(format!(
+                        "Bad file format reading the append only file {}, offset {place}: {error:?}. Make a backup \
+                         of it, then look at it with: respire check FILE",
+                        path.display()
+                    )));
+                }
+            }
+            if self.transaction.is_none() {
+                good = start + at as u64;
+            }
+        }
+        let cut_transaction = self.transaction.take().is_some();
+        if cut_transaction {
+            log::warn!("{}: the last transaction is not complete; it is left out", path.display());
+        }
+        let whole = buffer.is_empty() && !cut_transaction;
+        Ok(if whole { Extent::Whole } else { Extent::CutAt(good) })
+    }
+
+    /// Comments tell the time, and stand between requests.
+    fn skip_comments(&self, buffer: &[u8], mut at: usize) -> usize {
+        while buffer.get(at) == Some(&b'#') {
+            let Some(end) = buffer[at..].iter().position(|b| *b == b'\n') else { break };
+            at += end + 1;
+        }
+        at
+    }
+
+    fn execute(&mut self, args: &Args<'_>, path: &Path, place: u64) -> Result<(), Failure> {
+        let is = |name: &[u8]| args.len() == 1 && args.get(0).eq_ignore_ascii_case(name);
+        if is(b"MULTI") {
+            self.transaction = Some(Vec::new());
+            return Ok(());
+        }
+        if is(b"EXEC") {
+            for queued in self.transaction.take().unwrap_or_default() {
+                self.execute_now(queued.as_args(), path, place)?;
+            }
+            return Ok(());
+        }
+        if let Some(queue) = &mut self.transaction {
+            queue.push(args.to_owned_args());
+            return Ok(());
+        }
+        self.execute_now(*args, path, place)
+    }
+
+    fn execute_now(&mut self, args: Args<'_>, path: &Path, place: u64) -> Result<(), Failure> {
+        let held = match &mut self.held {
+            All::Lent(held) => &mut **held,
+            All::Own(held) => {
+                held.get_or_insert_with(|| self.engine.keyspace.hold_all(Mode::Write))
+            }
+        };
+        let done = self.engine.replay(&mut self.worker, &mut self.session, held, args);
+        done.map_err(|error| {
+            Failure::new(format!(
+                "{}, offset {place}: {}",
+                path.display(),
+                String::from_utf8_lossy(error.as_bytes())
+            ))
+        })
+    }
+
+    /// The shards, if they were held before; else nobody holds any.
+    pub(crate) fn lent(&mut self) -> Option<&mut Held<'e>> {
+        match &mut self.held {
+            All::Lent(held) => Some(held),
+            All::Own(held) => {
+                *held = None;
+                None
+            }
+        }
+    }
+
+    /// Ends the session.
+    pub(crate) fn end(mut self) {
+        self.held = All::Own(None);
+        self.session.end(self.engine, &mut self.worker);
+    }
+}

@@ -1,0 +1,281 @@
+//! The manifest of an append-only file: which files it consists of, in which order.
+//!
+//! One line a file: `file NAME seq NUMBER type TYPE`, where the type is `b` for the base, `i` for what was appended since,
+//! and `h` for what is no longer needed but still there. Names with blanks or quotes are in double quotes. The format is
+//! that of Redis 7.
+
+use std::fmt::Write;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk, temporary, write_all};
+use crate::error::Failure;
+
+/// Bytes that a line may have.
+const LINE_MAX: usize = 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Base,
+    Increment,
+    History,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) seq: u64,
+    pub(crate) kind: Kind,
+}
+
+/// The files, the base first, then what was appended, in the order in which that was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Manifest {
+    pub(crate) fn path(dir: &Path, name: &str) -> PathBuf {
+        dir.join(format!("{name}.manifest"))
+    }
+
+    /// Reads a manifest; `None` if there is none.
+    pub(crate) fn load(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, Failure> {
+        let failed = |error: &io::Error| Failure::io("Can't read", path, error);
+        if disk.size(path).map_err(|error| failed(&error))?.is_none() {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        let mut file = disk.read(path).map_err(|error| failed(&error))?;
+        file.read_to_string(&mut text).map_err(|error| failed(&error))?;
+        let parsed = Self::parse(&text);
+        parsed.map(Some).map_err(|why| Failure::new(format!("{}: {why}", path.display())))
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut manifest = Self::default();
+        if text.is_empty() {
+            return Err("the manifest is empty".into());
+        }
+        for (number, line) in text.split_terminator('\n').enumerate() {
+            let wrong = |why: &str| format!("line {}: {why}", number + 1);
+            let line = line.trim_end_matches('\r');
+            if line.starts_with('#') {
+                continue;
+            }
+            if line.len() > LINE_MAX {
+                return Err(wrong("it is too long"));
+            }
+            let part = parse_line(line).ok_or_else(|| wrong("it names no file"))?;
+            let (last_seq, has_base) = (
+                manifest.increments().last().map(|part| part.seq),
+                manifest.base().is_some(),
+            );
+            match part.kind {
+                Kind::Base if has_base => return Err(wrong("there is a base already")),
+                Kind::Increment if last_seq.is_some_and(|seq| seq >= part.seq) => {
+                    return Err(wrong("its number is not greater than the one before"));
+                }
+                _ => manifest.parts.push(part),
+            }
+        }
+        Ok(manifest)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for Part { name, seq, kind } in &self.parts {
+            let kind = match kind {
+                Kind::Base => 'b',
+                Kind::Increment => 'i',
+                Kind::History => 'h',
+            };
+            let _ = writeln!(text, "file {} seq {seq} type {kind}", quoted(name));
+        }
+        text
+    }
+
+    /// Puts the manifest on disk, in place of the one before, in one step.
+    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path, name: &str) -> io::Result<()> {
+        let temp = temporary(dir, "manifest");
+        let stored = (|| {
+            let mut out = disk.create(&temp)?;
+            write_all(&mut *out, self.text().as_bytes())?;
+            out.syncer().sync()?;
+            disk.rename(&temp, &Self::path(dir, name))?;
+            disk.sync_dir(dir)
+        })();
+        if stored.is_err() {
+            let _ = disk.remove(&temp);
+        }
+        stored
+    }
+
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(move |part| part.kind == kind)
+    }
+
+    pub(crate) fn base(&self) -> Option<&Part> {
+        self.of_kind(Kind::Base).next()
+    }
+
+    pub(crate) fn increments(&self) -> impl Iterator<Item = &Part> {
+        self.of_kind(Kind::Increment)
+    }
+
+    pub(crate) fn history(&self) -> impl Iterator<Item = &Part> {
+        self.of_kind(Kind::History)
+    }
+
+    /// Adds an increment; returns its name.
+    pub(crate) fn add_increment(&mut self, name: &str) -> String {
+        let seq = self.parts.iter().filter(|part| part.kind != Kind::Base).map(|part| part.seq);
+        let seq = seq.max().unwrap_or(0) + 1;
+        let name = format!("{name}.{seq}.incr.aof");
+        self.parts.push(Part { name: name.clone(), seq, kind: Kind::Increment });
+        name
+    }
+
+    /// The name of the next base.
+    pub(crate) fn next_base(&self, name: &str) -> Part {
+        let seq = self.parts.iter().filter(|part| part.name.contains(".base.")).map(|part| part.seq);
+        let seq = seq.max().unwrap_or(0).max(self.base().map_or(0, |base| base.seq)) + 1;
+        Part { name: format!("{name}.{seq}.base.rdb"), seq, kind: Kind::Base }
+    }
+
+    /// Everything up to `base`, which holds all that is older than the increment called `first`, is history.
+    pub(crate) fn rebase(&mut self, base: Part, first: &str) {
+        let mut newer = false;
+        for part in &mut self.parts {
+            newer |= part.name == first;
+            if !newer {
+                part.kind = Kind::History;
+            }
+        }
+        self.parts.insert(0, base);
+    }
+
+    pub(crate) fn forget_history(&mut self) {
+        self.parts.retain(|part| part.kind != Kind::History);
+    }
+}
+
+fn parse_line(line: &str) -> Option<Part> {
+    let words = words(line)?;
+    let (mut name, mut seq, mut kind) = (None, None, None);
+    for pair in words.chunks(2) {
+        let [key, value] = pair else { return None };
+        match key.as_str() {
+            "file" => name = Some(value.clone()),
+            "seq" => seq = value.parse().ok(),
+            "type" => {
+                kind = Some(match value.as_str() {
+                    "b" => Kind::Base,
+                    "i" => Kind::Increment,
+                    "h" => Kind::History,
+                    _ => return None,
+                });
+            }
+            // What newer versions have to say.
+            _ => {}
+        }
+    }
+    let name = name.filter(|name| !name.is_empty() && !name.contains('/'))?;
+    Some(Part { name, seq: seq.filter(|seq| *seq > 0)?, kind: kind? })
+}
+
+/// Words between blanks; one in double quotes may hold blanks, and quotes and backslashes behind a backslash.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut rest = line.chars().peekable();
+    loop {
+        while rest.next_if_eq(&' ').is_some() {}
+        let Some(first) = rest.next() else { return Some(words) };
+        let mut word = String::new();
+        if first == '"' {
+            loop {
+                match rest.next()? {
+                    '"' => break,
+                    '\\' => word.push(rest.next()?),
+                    other => word.push(other),
+                }
+            }
+            if rest.peek().is_some_and(|next| *next != ' ') {
+                return None;
+            }
+        } else {
+            word.push(first);
+            while let Some(next) = rest.next_if(|next| *next != ' ') {
+                word.push(next);
+            }
+        }
+        words.push(word);
+    }
+}
+
+fn quoted(name: &str) -> String {
+    if !name.contains([' ', '"', '\\']) {
+        return name.to_owned();
+    }
+    let mut text = String::from('"');
+    for c in name.chars() {
+        if matches!(c, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_read_as_it_is_written() {
+        let text = "file a.1.base.rdb seq 1 type b\nfile a.1.incr.aof seq 1 type i\nfile a.2.incr.aof seq 2 type i\n";
+        let mut manifest = Manifest::parse(text).unwrap();
+        assert_eq!(manifest.text(), text);
+        assert_eq!(manifest.add_increment("a"), "a.3.incr.aof");
+        let base = manifest.next_base("a");
+        assert_eq!((base.name.as_str(), base.seq), ("a.2.base.rdb", 2));
+        manifest.rebase(base, "a.3.incr.aof");
+        let names = |parts: Vec<&Part>| parts.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(manifest.increments().collect()), ["a.3.incr.aof"]);
+        assert_eq!(manifest.history().count(), 3);
+        assert_eq!(manifest.base().unwrap().name, "a.2.base.rdb");
+        assert_eq!(Manifest::parse(&manifest.text()).unwrap(), manifest);
+        manifest.forget_history();
+        assert_eq!(manifest.parts.len(), 2);
+    }
+
+    #[test]
+    fn names_may_hold_blanks_and_quotes() {
+        let mut manifest = Manifest::default();
+        manifest.add_increment("a \"b\" \\c");
+        assert_eq!(Manifest::parse(&manifest.text()).unwrap(), manifest);
+        let other = Manifest::parse("# made by hand\nseq 7 more x type i file \"x y\"\n").unwrap();
+        assert_eq!(other.parts[0], Part { name: "x y".into(), seq: 7, kind: Kind::Increment });
+    }
+
+    #[test]
+    fn refuses_what_makes_no_sense() {
+        for text in [
+            "",
+            "\n",
+            "file a seq 1\n",
+            "file a seq x type b\n",
+            "file a seq 0 type b\n",
+            "file ../a seq 1 type b\n",
+            "file a seq 1 type z\n",
+            "file \"a seq 1 type b\n",
+            "file a seq 1 type b\nfile b seq 2 type b\n",
+            "file a seq 2 type i\nfile b seq 2 type i\n",
+            "file a seq 1 type\n",
+        ] {
+            assert!(Manifest::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The append-only file: a base and what was appended since, in several files that a manifest names.
+
+pub(crate) mod load;
+pub(crate) mod manifest;
+pub(crate) mod writer;

@@ -1,0 +1,222 @@
+//! Appends what the journal has to the file, before anybody hears of it.
+//!
+//! Whoever executed commands calls [`Writer::flush`] before it sends the replies. With `always` that returns when all that
+//! happened before is safe: one thread makes it so for all that came until then, and the others find their part done.
+//! Otherwise it hands the bytes to the system, and a thread of its own makes them safe every second.
+//!
+//! Locks: `file`, then `cuts`; no shard is locked under either. `cuts` alone is taken under shards.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use respire_journal::Reader;
+
+use crate::disk::{Output, Sync};
+use crate::settings::Fsync;
+
+/// Bytes of a buffer that are kept for the next time.
+const KEPT: usize = 1 << 20;
+/// Bytes that may wait while the file is being made safe, and writing to it would wait, too.
+const POSTPONED_MAX: u64 = 8 << 20;
+
+/// From which position on another file is written to.
+struct Cut {
+    position: u64,
+    out: Box<dyn Output>,
+}
+
+struct File {
+    out: Box<dyn Output>,
+    /// Bytes in the file, and the journal's position that they end at.
+    size: u64,
+    position: u64,
+    /// Taken from the journal and not written yet.
+    pending: Vec<u8>,
+    spare: Vec<u8>,
+}
+
+pub(crate) struct Writer {
+    pub(crate) reader: Reader,
+    file: Mutex<File>,
+    cuts: Mutex<VecDeque<Cut>>,
+    /// Positions of the journal up to which all is written, and safe.
+    written: AtomicU64,
+    synced: AtomicU64,
+    fsync: AtomicU8,
+    syncing: AtomicBool,
+    failing: AtomicBool,
+    /// Bytes written since the base was.
+    grown: AtomicU64,
+}
+
+impl Writer {
+    /// Goes on with a file of `size` bytes.
+    pub(crate) fn new(reader: Reader, out: Box<dyn Output>, size: u64) -> Self {
+        let file = File { out, size, position: 0, pending: Vec::new(), spare: Vec::new() };
+        Self {
+            reader,
+            file: Mutex::new(file),
+            cuts: Mutex::default(),
+            written: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            fsync: AtomicU8::new(Fsync::EverySecond as u8),
+            syncing: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+            grown: AtomicU64::new(size),
+        }
+    }
+
+    pub(crate) fn set_fsync(&self, fsync: Fsync) {
+        self.fsync.store(fsync as u8, Ordering::Relaxed);
+    }
+
+    fn is_always(&self) -> bool {
+        self.fsync.load(Ordering::Relaxed) == Fsync::Always as u8
+    }
+
+    /// Whether the last attempt to write failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in the file that is appended to.
+    pub(crate) fn size(&self) -> u64 {
+        // A cut that nobody has come to yet is taken into account.
+        let _ = self.write(self.reader.end());
+        self.file.lock().size
+    }
+
+    /// Bytes that have been appended since the base was written.
+    pub(crate) fn grown(&self) -> u64 {
+        self.grown.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_grown(&self, bytes: u64) {
+        self.grown.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.reader.end().saturating_sub(self.written.load(Ordering::Acquire))
+    }
+
+    /// Does with all that was appended so far what the settings ask for before anybody is told of it.
+    #[inline]
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let end = self.reader.end();
+        if self.is_always() {
+            return if self.synced.load(Ordering::Acquire) >= end { Ok(()) } else { self.sync(end) };
+        }
+        let written = self.written.load(Ordering::Acquire);
+        // While the file is being made safe, writing would wait for that: its thread writes afterwards.
+        let postponed =
+            self.syncing.load(Ordering::Relaxed) && end - written.min(end) < POSTPONED_MAX;
+        if written >= end || postponed || self.is_failing() { Ok(()) } else { self.write(end) }
+    }
+
+    /// Writes all up to `end`.
+    pub(crate) fn write(&self, end: u64) -> io::Result<()> {
+        let mut file = self.file.lock();
+        if self.written.load(Ordering::Acquire) >= end {
+            return Ok(());
+        }
+        self.write_locked(&mut file)
+    }
+
+    /// Writes all up to `end` and makes it safe.
+    pub(crate) fn sync(&self, end: u64) -> io::Result<()> {
+        let mut file = self.file.lock();
+        if self.synced.load(Ordering::Acquire) >= end {
+            return Ok(());
+        }
+        self.write_locked(&mut file)?;
+        file.out.syncer().sync()?;
+        self.synced.fetch_max(file.position, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes safe what has been written, without keeping others from writing; then writes what they have left.
+    pub(crate) fn sync_in_background(&self) -> io::Result<()> {
+        let (syncer, position): (Arc<dyn Sync>, u64) = {
+            let file = self.file.lock();
+            (file.out.syncer(), file.position)
+        };
+        if self.synced.load(Ordering::Acquire) < position {
+            self.syncing.store(true, Ordering::Relaxed);
+            let synced = syncer.sync();
+            self.syncing.store(false, Ordering::Relaxed);
+            synced?;
+            self.synced.fetch_max(position, Ordering::Release);
+        }
+        self.write(self.reader.end())
+    }
+
+    /// What is appended from here on goes to another file. All shards are held.
+    pub(crate) fn cut(&self, out: Box<dyn Output>) {
+        let position = self.reader.cut();
+        self.cuts.lock().push_back(Cut { position, out });
+    }
+
+    fn write_locked(&self, file: &mut File) -> io::Result<()> {
+        if file.pending.is_empty() {
+            let mut taken = std::mem::take(&mut file.spare);
+            self.reader.take(&mut taken);
+            file.pending = taken;
+        } else {
+            // What could not be written comes first.
+            let mut more = Vec::new();
+            self.reader.take(&mut more);
+            file.pending.append(&mut more);
+        }
+        let written = self.write_pending(file);
+        self.failing.store(written.is_err(), Ordering::Relaxed);
+        self.written.fetch_max(file.position, Ordering::Release);
+        written
+    }
+
+    fn write_pending(&self, file: &mut File) -> io::Result<()> {
+        loop {
+            let cut = self.cuts.lock().front().map(|cut| cut.position);
+            let until = match cut {
+                Some(position) => (position - file.position) as usize,
+                None => file.pending.len(),
+            };
+            let until = until.min(file.pending.len());
+            if until > 0 {
+                append(&mut *file.out, &file.pending[..until], file.size)?;
+                file.size += until as u64;
+                file.position += until as u64;
+                self.grown.fetch_add(until as u64, Ordering::Relaxed);
+                file.pending.drain(..until);
+            }
+            if cut != Some(file.position) {
+                break;
+            }
+            // The old file is complete, and has to be safe before anything in the new one counts.
+            file.out.syncer().sync()?;
+            let Some(Cut { out, .. }) = self.cuts.lock().pop_front() else { break };
+            (file.out, file.size) = (out, 0);
+        }
+        if file.pending.is_empty() {
+            file.spare = std::mem::take(&mut file.pending);
+            file.spare.shrink_to(KEPT);
+        }
+        Ok(())
+    }
+}
+
+/// Appends all of `bytes` to a file of `size` bytes, or leaves it as it was.
+fn append(out: &mut dyn Output, bytes: &[u8], size: u64) -> io::Result<()> {
+    let written = crate::disk::write_all(out, bytes);
+    if let Err(error) = &written {
+        log::error!("Error writing to the AOF file: {error}");
+        // Half a request must not stay there: what is appended later would be read as part of it.
+        if let Err(error) = out.truncate(size) {
+            log::error!("Could not remove what was written of it: {error}");
+        }
+    }
+    written
+}

@@ -1,0 +1,127 @@
+//! Files as persistence sees them: few operations, each of which may fail, so that a test can make every one fail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file that is written to.
+pub trait Output: Send {
+    /// Writes some of `bytes`, at the end; returns how many.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Cuts what is behind the first `len` bytes.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+    /// What makes sure that all that has been written survives a crash of the machine; may be used by another thread.
+    fn syncer(&self) -> Arc<dyn Sync>;
+}
+
+/// Makes written bytes safe.
+pub trait Sync: Send + std::marker::Sync {
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A place for files.
+pub trait Disk: Send + std::marker::Sync {
+    /// An empty file, in place of one of that name.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Output>>;
+    /// The file, to be written on; made if there is none.
+    fn append(&self, path: &Path) -> io::Result<Box<dyn Output>>;
+    fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
+    /// Bytes in the file; `None` if there is none.
+    fn size(&self, path: &Path) -> io::Result<Option<u64>>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes sure that names of files that came, went or changed survive a crash of the machine.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+struct RealFile(Arc<RealSync>);
+
+struct RealSync(File);
+
+impl Sync for RealSync {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+impl Output for RealFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.0.0).write(bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.0.set_len(len)
+    }
+
+    fn syncer(&self) -> Arc<dyn Sync> {
+        Arc::clone(&self.0) as _
+    }
+}
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.set_len(0)?;
+        Ok(Box::new(RealFile(Arc::new(RealSync(file)))))
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Box::new(RealFile(Arc::new(RealSync(file)))))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(path)?))
+    }
+
+    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+/// Writes all of `bytes`.
+pub(crate) fn write_all(out: &mut dyn Output, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A name for a file of this process that is not finished.
+pub(crate) fn temporary(dir: &Path, what: &str) -> PathBuf {
+    dir.join(format!("temp-{what}-{}-{:08x}.tmp", std::process::id(), fastrand::u32(..)))
+}

@@ -1,0 +1,463 @@
+//! Who saves, and when: the one place that knows what is being written, what was asked for, and how it ended.
+//!
+//! Threads: `respire-save` writes snapshots, and bases of the append-only file; `respire-aof` makes safe what has been
+//! appended, every second. Both run for as long as the server.
+//!
+//! Locks: `jobs` and `state` are taken alone, or under shards by a command inside EXEC; nothing is locked under them. No
+//! shard is locked under the writer's locks.
+
+mod log_keeper;
+mod start;
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::{Condvar, Mutex};
+use respire_engine::config::Settings;
+use respire_engine::{Engine, PersistenceInfo, Refusal};
+use respire_keyspace::{Held, Mode};
+
+use crate::aof::writer::Writer;
+use crate::disk::{Disk, RealDisk};
+use crate::rdb_file::Writing;
+use crate::settings::{Files, Fsync};
+use crate::snapshot::{Shards, Snapshot};
+
+/// How often the threads look whether there is something to do.
+const TICK: Duration = Duration::from_millis(100);
+/// After a snapshot that failed, the next one is not tried earlier.
+const RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Job {
+    Save,
+    Rewrite,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    /// What a thread is at, or will be at next.
+    running: Option<Job>,
+    /// `running` waits for its thread.
+    fresh: bool,
+    save_wanted: bool,
+    rewrite_wanted: bool,
+    /// Somebody waits for the end of a job: the number of those that have ended.
+    ended: u64,
+    stopping: bool,
+}
+
+/// What became of what was written.
+#[derive(Debug)]
+struct State {
+    last_save_s: i64,
+    save_failed: bool,
+    last_try: Option<Instant>,
+    began: Option<Instant>,
+    last_save_took_s: i64,
+    saves: u64,
+    rewrite_failed: bool,
+    last_rewrite_took_s: i64,
+    rewrites: u64,
+    rewrite_failures: u64,
+    /// Bytes of the files of the log when the last rewrite ended, and of the base alone.
+    base_size: u64,
+    size_at_rewrite: u64,
+}
+
+/// Figures of loading.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) bytes: AtomicU64,
+    pub(crate) total: AtomicU64,
+    pub(crate) keys: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) began_s: AtomicI64,
+}
+
+/// Everything about files.
+pub struct Persistence {
+    disk: Arc<dyn Disk>,
+    engine: OnceLock<Weak<Engine>>,
+    writer: ArcSwapOption<Writer>,
+    jobs: Mutex<Jobs>,
+    bell: Condvar,
+    state: Mutex<State>,
+    /// Libraries of functions, as they were loaded, to be written again.
+    functions: Mutex<Vec<Vec<u8>>>,
+    saved_keys: AtomicU64,
+    total_keys: AtomicU64,
+    /// Changes that the last snapshot holds.
+    progress: Progress,
+    /// Making the log safe failed.
+    sync_failing: AtomicBool,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self::new(Arc::new(RealDisk))
+    }
+}
+
+impl Persistence {
+    pub fn new(disk: Arc<dyn Disk>) -> Self {
+        let state = State {
+            last_save_s: 0,
+            save_failed: false,
+            last_try: None,
+            began: None,
+            last_save_took_s: -1,
+            saves: 0,
+            rewrite_failed: false,
+            last_rewrite_took_s: -1,
+            rewrites: 0,
+            rewrite_failures: 0,
+            base_size: 0,
+            size_at_rewrite: 0,
+        };
+        Self {
+            disk,
+            engine: OnceLock::new(),
+            writer: ArcSwapOption::empty(),
+            jobs: Mutex::default(),
+            bell: Condvar::new(),
+            state: Mutex::new(state),
+            functions: Mutex::default(),
+            saved_keys: AtomicU64::new(0),
+            total_keys: AtomicU64::new(0),
+            progress: Progress::default(),
+            sync_failing: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells whose keyspace this is about. Once.
+    pub fn attach(&self, engine: &Arc<Engine>) {
+        let _ = self.engine.set(Arc::downgrade(engine));
+        self.state.lock().last_save_s = unix_s(engine);
+    }
+
+    fn engine(&self) -> Option<Arc<Engine>> {
+        self.engine.get().and_then(Weak::upgrade)
+    }
+
+    /// The work of the thread `respire-save`. Returns when the server stops.
+    pub fn save_loop(&self) {
+        loop {
+            let job = {
+                let mut jobs = self.jobs.lock();
+                if !jobs.fresh && !jobs.stopping {
+                    self.bell.wait_for(&mut jobs, TICK);
+                }
+                if jobs.stopping {
+                    return;
+                }
+                if jobs.running.is_none() {
+                    let next = if std::mem::take(&mut jobs.rewrite_wanted) {
+                        Some(Job::Rewrite)
+                    } else if std::mem::take(&mut jobs.save_wanted) {
+                        Some(Job::Save)
+                    } else {
+                        None
+                    };
+                    (jobs.running, jobs.fresh) = (next, next.is_some());
+                }
+                if std::mem::take(&mut jobs.fresh) { jobs.running } else { None }
+            };
+            let Some(engine) = self.engine() else { return };
+            match job {
+                Some(Job::Save) => {
+                    let _ = self.run_save(&engine, None);
+                }
+                Some(Job::Rewrite) => self.run_rewrite(&engine),
+                None => self.look_around(&engine),
+            }
+            if job.is_some() {
+                self.end_job();
+            }
+        }
+    }
+
+    fn end_job(&self) {
+        let mut jobs = self.jobs.lock();
+        jobs.running = None;
+        jobs.ended += 1;
+        self.bell.notify_all();
+    }
+
+    /// Begins what is due.
+    fn look_around(&self, engine: &Engine) {
+        if engine.is_loading() {
+            return;
+        }
+        let settings = engine.config.load();
+        if self.is_save_due(engine, &settings) {
+            let _ = self.begin_job(Job::Save);
+        } else if self.is_rewrite_due(&settings) {
+            log::info!("Starting automatic rewriting of AOF");
+            let _ = self.begin_job(Job::Rewrite);
+        }
+        self.note_refusals(engine, &settings);
+    }
+
+    fn is_save_due(&self, engine: &Engine, settings: &Settings) -> bool {
+        let state = self.state.lock();
+        if state.save_failed && state.last_try.is_some_and(|at| at.elapsed() < RETRY) {
+            return false;
+        }
+        let age = (unix_s(engine) - state.last_save_s).max(0) as u64;
+        drop(state);
+        let points = Files(settings).save_points();
+        let Some(least) = points.iter().filter(|(after, _)| age >= *after).map(|p| p.1).min() else {
+            return false;
+        };
+        let changes = engine.unsaved_changes();
+        let due = changes >= least.max(1);
+        if due {
+            log::info!("{changes} changes in {age} seconds. Saving...");
+        }
+        due
+    }
+
+    /// Marks a job as begun, for its thread to take up. Returns whether nothing else was under way.
+    fn begin_job(&self, job: Job) -> Result<(), Job> {
+        let mut jobs = self.jobs.lock();
+        if let Some(running) = jobs.running {
+            return Err(running);
+        }
+        (jobs.running, jobs.fresh) = (Some(job), true);
+        self.bell.notify_all();
+        Ok(())
+    }
+
+    /// BGSAVE. The reply, or the error.
+    pub fn save_in_background(&self, schedule: bool) -> Result<&'static str, &'static str> {
+        match self.begin_job(Job::Save) {
+            Ok(()) => Ok("Background saving started"),
+            Err(Job::Save) => Err("Background save already in progress"),
+            Err(Job::Rewrite) if schedule => {
+                self.jobs.lock().save_wanted = true;
+                Ok("Background saving scheduled")
+            }
+            Err(Job::Rewrite) => Err(
+                "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
+                 schedule a BGSAVE whenever possible.",
+            ),
+        }
+    }
+
+    /// BGREWRITEAOF. The reply, or the error.
+    pub fn rewrite_in_background(&self) -> Result<&'static str, &'static str> {
+        match self.begin_job(Job::Rewrite) {
+            Ok(()) => Ok("Background append only file rewriting started"),
+            Err(Job::Rewrite) => Err("Background append only file rewriting already in progress"),
+            Err(Job::Save) => {
+                self.jobs.lock().rewrite_wanted = true;
+                Ok("Background append only file rewriting scheduled")
+            }
+        }
+    }
+
+    /// SAVE: writes a snapshot before it returns. The calling thread holds no shard, or all of them.
+    pub fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String> {
+        {
+            let mut jobs = self.jobs.lock();
+            if jobs.running == Some(Job::Save) {
+                return Err("Background save already in progress".into());
+            }
+            // A rewrite ends soon, and two snapshots at once there are not.
+            while jobs.running.is_some() {
+                if held.is_some() {
+                    return Err("Another child process is active (AOF?): can't SAVE right now".into());
+                }
+                self.bell.wait(&mut jobs);
+            }
+            (jobs.running, jobs.fresh) = (Some(Job::Save), false);
+        }
+        let saved = self.run_save(engine, held);
+        self.end_job();
+        saved.map_err(|error| error.to_string())
+    }
+
+    fn run_save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> io::Result<()> {
+        let began = Instant::now();
+        {
+            let mut state = self.state.lock();
+            (state.began, state.last_try) = (Some(began), Some(began));
+        }
+        let settings = engine.config.load();
+        let path = Files(&settings).rdb_path();
+        let mut changes = 0;
+        let saved = self.write_snapshot(engine, &settings, held, &path, false, |held| {
+            changes = engine.changes_held(held);
+        });
+        let mut state = self.state.lock();
+        state.began = None;
+        state.save_failed = saved.is_err();
+        state.last_save_took_s = began.elapsed().as_secs() as i64;
+        match &saved {
+            Ok(_) => {
+                state.saves += 1;
+                state.last_save_s = unix_s(engine);
+                engine.note_saved(changes);
+                log::info!("DB saved on disk");
+            }
+            Err(error) => {
+                log::error!("Error saving DB to {}: {error}", path.display());
+            }
+        }
+        drop(state);
+        self.note_refusals(engine, &settings);
+        saved.map(|_| ())
+    }
+
+    /// Writes what there is now to a file. `at_once` is called at the moment that the file is of, when all shards are held.
+    fn write_snapshot(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        held: Option<&mut Held<'_>>,
+        path: &Path,
+        base: bool,
+        at_once: impl FnOnce(&mut Held<'_>),
+    ) -> io::Result<u64> {
+        let functions = self.functions.lock().clone();
+        let writing = Writing {
+            disk: &*self.disk,
+            settings,
+            base,
+            functions: &functions,
+            used_memory: engine.host.memory().allocated,
+            progress: &self.saved_keys,
+        };
+        self.saved_keys.store(0, Ordering::Relaxed);
+        match held {
+            Some(held) => {
+                let snapshot = Snapshot::begin(engine, held);
+                at_once(held);
+                self.total_keys.store(snapshot.keys(), Ordering::Relaxed);
+                writing.write(engine, snapshot, Shards::Held(held), path)
+            }
+            None => {
+                let mut all = engine.keyspace.hold_all(Mode::Write);
+                let snapshot = Snapshot::begin(engine, &mut all);
+                at_once(&mut all);
+                drop(all);
+                self.total_keys.store(snapshot.keys(), Ordering::Relaxed);
+                writing.write(engine, snapshot, Shards::InTurn(engine), path)
+            }
+        }
+    }
+
+    /// Tells the engine whether writes have to be refused, because they could not be kept.
+    fn note_refusals(&self, engine: &Engine, settings: &Settings) {
+        let files = Files(settings);
+        let no_snapshot = files.stop_writes()
+            && !files.save_points().is_empty()
+            && self.state.lock().save_failed;
+        let no_log = self.writer.load().as_ref().is_some_and(|writer| writer.is_failing())
+            || self.sync_failing.load(Ordering::Relaxed);
+        engine.refuse_writes(Refusal::Snapshot, no_snapshot);
+        engine.refuse_writes(Refusal::Log, no_log);
+    }
+
+    /// Takes over changed settings. An error names the directive and the reason.
+    pub fn settings_changed(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)> {
+        if let Some(writer) = &*self.writer.load() {
+            writer.set_fsync(Files(new).fsync());
+            writer.reader.stamp(Files(new).timestamps());
+        }
+        if Files(old).append_only() != Files(new).append_only() {
+            self.switch_log(Files(new).append_only());
+        }
+        Ok(())
+    }
+
+    /// Saves before the end, if the settings or the user ask for it. Nothing may be executed any more.
+    pub fn before_end(&self, engine: &Engine, save: Option<bool>) -> Result<(), String> {
+        self.await_jobs();
+        let settings = engine.config.load();
+        if let Some(writer) = self.writer.load_full()
+            && let Err(error) = writer.sync(writer.reader.end())
+        {
+            log::error!("Fail to fsync the AOF file: {error}");
+            return Err(error.to_string());
+        }
+        let wanted = save.unwrap_or(!Files(&settings).save_points().is_empty());
+        if wanted && !engine.is_loading() {
+            log::info!("Saving the final RDB snapshot before exiting.");
+            self.save(engine, None)?;
+        }
+        Ok(())
+    }
+
+    fn await_jobs(&self) {
+        let mut jobs = self.jobs.lock();
+        while jobs.running.is_some() {
+            self.bell.wait(&mut jobs);
+        }
+    }
+
+    /// Ends the threads.
+    pub fn stop(&self) {
+        self.jobs.lock().stopping = true;
+        self.bell.notify_all();
+    }
+
+    /// What INFO tells.
+    pub fn info(&self) -> PersistenceInfo {
+        let jobs = self.jobs.lock();
+        let (saving, rewriting) =
+            (jobs.running == Some(Job::Save), jobs.running == Some(Job::Rewrite));
+        let scheduled = jobs.rewrite_wanted;
+        drop(jobs);
+        let state = self.state.lock();
+        let writer = self.writer.load();
+        let running = state.began.map_or(-1, |at| at.elapsed().as_secs() as i64);
+        let busy = saving || rewriting;
+        PersistenceInfo {
+            last_save_s: state.last_save_s,
+            saving,
+            save_failed: state.save_failed,
+            last_save_took_s: state.last_save_took_s,
+            saving_for_s: if saving { running.max(0) } else { -1 },
+            saves: state.saves,
+            saved_keys: if busy { self.saved_keys.load(Ordering::Relaxed) } else { 0 },
+            total_keys: if busy { self.total_keys.load(Ordering::Relaxed) } else { 0 },
+            loaded_keys: self.progress.keys.load(Ordering::Relaxed),
+            expired_keys: self.progress.expired.load(Ordering::Relaxed),
+            load_began_s: self.progress.began_s.load(Ordering::Relaxed),
+            load_total_bytes: self.progress.total.load(Ordering::Relaxed),
+            load_bytes: self.progress.bytes.load(Ordering::Relaxed),
+            log_enabled: writer.is_some(),
+            rewriting,
+            rewrite_scheduled: scheduled,
+            rewrite_failed: state.rewrite_failed,
+            last_rewrite_took_s: state.last_rewrite_took_s,
+            rewriting_for_s: if rewriting { running.max(0) } else { -1 },
+            rewrites: state.rewrites,
+            rewrite_failures: state.rewrite_failures,
+            log_failed: writer.as_ref().is_some_and(|writer| writer.is_failing())
+                || self.sync_failing.load(Ordering::Relaxed),
+            log_size: writer.as_ref().map_or(0, |writer| state.base_size + writer.grown()),
+            log_base_size: state.size_at_rewrite,
+            log_waiting: writer.as_ref().map_or(0, |writer| writer.waiting()),
+        }
+    }
+
+    /// The Unix time of the last snapshot, seconds.
+    pub fn last_save_s(&self) -> i64 {
+        self.state.lock().last_save_s
+    }
+
+    fn fsync_of(settings: &Settings) -> Fsync {
+        Files(settings).fsync()
+    }
+}
+
+fn unix_s(engine: &Engine) -> i64 {
+    engine.clock.unix_us() / 1_000_000
+}

@@ -1,0 +1,209 @@
+//! The append-only file in use: flushed, made safe, rewritten, switched on and off.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use respire_engine::Engine;
+use respire_engine::config::Settings;
+use respire_keyspace::Mode;
+
+use super::{Persistence, TICK};
+use crate::aof::manifest::Manifest;
+use crate::aof::writer::Writer;
+use crate::settings::{Files, Fsync};
+
+/// How often what was appended is made safe.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+impl Persistence {
+    /// Does with what was appended what the settings ask for before anybody is told of it. A failure means that it must
+    /// not be told.
+    #[inline]
+    pub fn flush_log(&self) -> io::Result<()> {
+        match &*self.writer.load() {
+            Some(writer) => writer.flush(),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes safe all that was appended so far.
+    pub fn sync_log(&self) -> Option<io::Result<()>> {
+        let writer = self.writer.load_full()?;
+        Some(writer.sync(writer.reader.end()))
+    }
+
+    /// The work of the thread `respire-aof`. Returns when the server stops.
+    pub fn sync_loop(&self) {
+        let mut next = Instant::now() + SYNC_EVERY;
+        while !self.jobs.lock().stopping {
+            std::thread::sleep(TICK);
+            let Some(engine) = self.engine() else { return };
+            let Some(writer) = self.writer.load_full() else { continue };
+            if Instant::now() < next {
+                continue;
+            }
+            next = Instant::now() + SYNC_EVERY;
+            self.care_for(&engine, &writer);
+        }
+    }
+
+    fn care_for(&self, engine: &Engine, writer: &Writer) {
+        let settings = engine.config.load();
+        let fsync = Self::fsync_of(&settings);
+        let rests = Files(&settings).no_fsync_on_rewrite() && self.jobs.lock().running.is_some();
+        let done = match fsync {
+            Fsync::EverySecond if !rests => writer.sync_in_background(),
+            _ => writer.write(writer.reader.end()),
+        };
+        if let Err(error) = &done
+            && !self.sync_failing.load(Ordering::Relaxed)
+        {
+            log::error!("Fail to keep the AOF file: {error}");
+        }
+        self.sync_failing.store(done.is_err(), Ordering::Relaxed);
+        self.note_refusals(engine, &settings);
+    }
+
+    pub(super) fn is_rewrite_due(&self, settings: &Settings) -> bool {
+        let Some(writer) = self.writer.load_full() else {
+            // It was to be switched on, and could not be.
+            let state = self.state.lock();
+            return Files(settings).append_only()
+                && state.last_try.is_none_or(|at| at.elapsed() > super::RETRY);
+        };
+        let (percentage, least) = Files(settings).rewrite_from();
+        let state = self.state.lock();
+        let size = state.base_size + writer.grown();
+        let before = state.size_at_rewrite.max(1);
+        let failed_lately = state.rewrite_failed
+            && state.last_try.is_some_and(|at| at.elapsed() < super::RETRY);
+        percentage > 0
+            && !failed_lately
+            && size >= least
+            && size.saturating_sub(before).saturating_mul(100) / before >= percentage
+    }
+
+    pub(super) fn run_rewrite(&self, engine: &Engine) {
+        let began = Instant::now();
+        {
+            let mut state = self.state.lock();
+            (state.began, state.last_try) = (Some(began), Some(began));
+        }
+        let rewritten = self.rewrite(engine);
+        let mut state = self.state.lock();
+        state.began = None;
+        state.rewrite_failed = rewritten.is_err();
+        state.last_rewrite_took_s = began.elapsed().as_secs() as i64;
+        match rewritten {
+            Ok(()) => {
+                state.rewrites += 1;
+                state.rewrite_failures = 0;
+                log::info!("Background AOF rewrite finished successfully");
+            }
+            Err(error) => {
+                state.rewrite_failures += 1;
+                log::error!("Background AOF rewrite failed: {error}");
+            }
+        }
+    }
+
+    /// Writes a new base, and begins a new increment at the same moment.
+    fn rewrite(&self, engine: &Engine) -> io::Result<()> {
+        let settings = engine.config.load();
+        let files = Files(&settings);
+        let (dir, name) = (files.append_dir(), files.append_name());
+        self.disk.create_dir(&dir)?;
+        let path = Manifest::path(&dir, &name);
+        let loaded = Manifest::load(&*self.disk, &path);
+        let mut manifest =
+            loaded.map_err(|error| io::Error::other(error.to_string()))?.unwrap_or_default();
+        let before = self.writer.load_full();
+        let increment = files.append_only().then(|| manifest.add_increment(&name));
+        let first = increment.clone().unwrap_or_default();
+        let mut out = match &increment {
+            Some(increment) => Some(self.disk.create(&dir.join(increment))?),
+            None => None,
+        };
+        if before.is_some() {
+            // Should the machine end while the base is written, what is appended meanwhile is part of the log.
+            manifest.store(&*self.disk, &dir, &name)?;
+        }
+        let base = manifest.next_base(&name);
+        let base_path = dir.join(&base.name);
+        let written = self.write_snapshot(engine, &settings, None, &base_path, true, |held| {
+            let Some(out) = out.take() else { return };
+            match &before {
+                Some(writer) => writer.cut(out),
+                None => {
+                    let reader = engine.subscribe_held(held);
+                    reader.stamp(files.timestamps());
+                    let writer = Writer::new(reader, out, 0);
+                    writer.set_fsync(files.fsync());
+                    self.writer.store(Some(Arc::new(writer)));
+                }
+            }
+        });
+        let size = match written {
+            Ok(size) => size,
+            Err(error) => {
+                if before.is_none() {
+                    self.close_log(engine);
+                }
+                return Err(error);
+            }
+        };
+        manifest.rebase(base, &first);
+        if increment.is_none() {
+            manifest.parts.retain(|part| part.name.contains(".base."));
+        }
+        manifest.store(&*self.disk, &dir, &name)?;
+        let old: Vec<_> = manifest.history().map(|part| dir.join(&part.name)).collect();
+        for path in old {
+            if let Err(error) = self.disk.remove(&path) {
+                log::warn!("Could not remove {}: {error}", path.display());
+            }
+        }
+        manifest.forget_history();
+        manifest.store(&*self.disk, &dir, &name)?;
+        self.note_base(size);
+        Ok(())
+    }
+
+    /// A new base was written: what is appended counts from it.
+    fn note_base(&self, size: u64) {
+        let writer = self.writer.load();
+        let grown = writer.as_ref().map_or(0, |writer| writer.size());
+        if let Some(writer) = &*writer {
+            writer.set_grown(grown);
+        }
+        let mut state = self.state.lock();
+        state.base_size = size;
+        state.size_at_rewrite = size + grown;
+    }
+
+    /// CONFIG SET appendonly. Called under the lock of the settings.
+    pub(super) fn switch_log(&self, on: bool) {
+        let Some(engine) = self.engine() else { return };
+        if on {
+            // Whatever is under way, the rewrite that begins the log comes after it.
+            self.jobs.lock().rewrite_wanted = true;
+            self.bell.notify_all();
+        } else {
+            self.close_log(&engine);
+        }
+    }
+
+    /// Ends the log, as far as it got.
+    fn close_log(&self, engine: &Engine) {
+        let Some(writer) = self.writer.swap(None) else { return };
+        {
+            let mut held = engine.keyspace.hold_all(Mode::Write);
+            engine.unsubscribe_held(&mut held, &writer.reader);
+        }
+        if let Err(error) = writer.sync(writer.reader.end()) {
+            log::error!("Fail to fsync the AOF file: {error}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The start of a server: what is on disk is loaded, and the log goes on behind it. And the same again at run time, for
+//! DEBUG.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use respire_engine::Engine;
+use respire_engine::config::Settings;
+use respire_keyspace::{Held, Mode};
+
+use super::{Job, Persistence, unix_s};
+use crate::aof::load::{Extent, Replay};
+use crate::aof::manifest::{Kind, Manifest, Part};
+use crate::aof::writer::Writer;
+use crate::error::Failure;
+use crate::rdb_file::{LoadedFile, Loading};
+use crate::settings::Files;
+
+impl Persistence {
+    /// Loads what is on disk into the empty keyspace, and opens the log if there is to be one. Commands are answered with
+    /// an error meanwhile, if they would notice.
+    pub fn load(&self, engine: &Engine) -> Result<(), Failure> {
+        engine.set_loading(true);
+        self.progress.began_s.store(unix_s(engine), Ordering::Relaxed);
+        let loaded = self.load_all(engine);
+        engine.distrust_times();
+        engine.note_saved(engine.changes());
+        engine.set_loading(false);
+        loaded
+    }
+
+    fn load_all(&self, engine: &Engine) -> Result<(), Failure> {
+        let settings = engine.config.load();
+        let files = Files(&settings);
+        let began = Instant::now();
+        if files.append_only() {
+            let manifest = self.find_log(&settings)?;
+            match &manifest {
+                Some(manifest) => self.load_log(engine, &settings, manifest, None)?,
+                None => {
+                    // The log begins with what the last snapshot holds.
+                    if self.load_rdb_file(engine, &files.rdb_path(), None)? {
+                        log::warn!("There is no append only file yet: it begins with the snapshot");
+                    }
+                }
+            }
+            self.open_log(engine, &settings, manifest.unwrap_or_default())?;
+        } else {
+            self.load_rdb_file(engine, &files.rdb_path(), None)?;
+        }
+        let keys = self.progress.keys.load(Ordering::Relaxed);
+        log::info!("DB loaded from disk: {keys} keys, {:.3} seconds", began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Loads a file if it is there. Returns whether it was.
+    fn load_rdb_file(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        held: Option<&mut Held<'_>>,
+    ) -> Result<bool, Failure> {
+        let size = self.disk.size(path).map_err(|e| Failure::io("Can't find", path, &e))?;
+        let Some(size) = size else { return Ok(false) };
+        self.progress.total.store(size, Ordering::Relaxed);
+        let file = self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e))?;
+        let (loaded, _) = self.loading(engine, path, true).load(file, held)?;
+        self.take_over(loaded);
+        Ok(true)
+    }
+
+    fn loading<'a>(&'a self, engine: &'a Engine, path: &'a Path, drop_expired: bool) -> Loading<'a> {
+        Loading {
+            engine,
+            path,
+            drop_expired,
+            threads: engine.config.load().io_threads.max(1) as usize,
+            progress: &self.progress.bytes,
+            loaded_keys: &self.progress.keys,
+        }
+    }
+
+    /// Notes what a file held besides keys; returns what followed it.
+    fn take_over(&self, loaded: LoadedFile) -> Vec<u8> {
+        if !loaded.functions.is_empty() {
+            log::warn!(
+                "{} libraries of functions are kept and written again, but can't be called by this version",
+                loaded.functions.len()
+            );
+        }
+        self.functions.lock().extend(loaded.functions);
+        self.progress.expired.fetch_add(loaded.expired, Ordering::Relaxed);
+        loaded.rest
+    }
+
+    /// The manifest of the log, if there is one. A log of the time before there were manifests is taken over as the base.
+    fn find_log(&self, settings: &Settings) -> Result<Option<Manifest>, Failure> {
+        let files = Files(settings);
+        let (dir, name) = (files.append_dir(), files.append_name());
+        let old = files.dir().join(&name);
+        if let Some(manifest) = Manifest::load(&*self.disk, &Manifest::path(&dir, &name))? {
+            return Ok(Some(manifest));
+        }
+        let there = self.disk.size(&old).map_err(|e| Failure::io("Can't find", &old, &e))?;
+        if there.is_none() {
+            return Ok(None);
+        }
+        log::info!("Taking over the append only file {} of an older version", old.display());
+        let base = Part { name: name.clone(), seq: 1, kind: Kind::Base };
+        let manifest = Manifest { parts: vec![base] };
+        // The manifest comes first: without the file it names, the next start fails and loses nothing.
+        let moved = self
+            .disk
+            .create_dir(&dir)
+            .and_then(|()| manifest.store(&*self.disk, &dir, &name))
+            .and_then(|()| self.disk.rename(&old, &dir.join(&name)))
+            .and_then(|()| self.disk.sync_dir(&dir));
+        moved.map_err(|error| Failure::io("Can't take over", &old, &error))?;
+        Ok(Some(manifest))
+    }
+
+    fn load_log<'e>(
+        &self,
+        engine: &'e Engine,
+        settings: &Settings,
+        manifest: &Manifest,
+        held: Option<&mut Held<'e>>,
+    ) -> Result<(), Failure> {
+        let dir = Files(settings).append_dir();
+        let parts: Vec<&Part> = manifest.base().into_iter().chain(manifest.increments()).collect();
+        let mut total = 0;
+        for part in &parts {
+            let path = dir.join(&part.name);
+            let size = self.disk.size(&path).map_err(|e| Failure::io("Can't find", &path, &e))?;
+            total += size.ok_or_else(|| {
+                Failure::new(format!("{} is missing, which the manifest names", path.display()))
+            })?;
+        }
+        self.progress.total.store(total, Ordering::Relaxed);
+        let mut replay = Replay::new(engine, held);
+        for (i, part) in parts.iter().enumerate() {
+            let path = dir.join(&part.name);
+            self.load_part(engine, settings, &path, &mut replay, i + 1 == parts.len())?;
+        }
+        replay.end();
+        Ok(())
+    }
+
+    /// Loads one file of the log: an RDB file, requests, or one behind the other.
+    fn load_part(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        path: &Path,
+        replay: &mut Replay<'_, '_>,
+        is_last: bool,
+    ) -> Result<(), Failure> {
+        let open = || self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e));
+        let mut magic = Vec::new();
+        let mut source = open()?;
+        let read = source.by_ref().take(5).read_to_end(&mut magic);
+        read.map_err(|error| Failure::io("Can't read", path, &error))?;
+        let size = self.disk.size(path).ok().flatten().unwrap_or(0);
+        let (mut source, rest, offset) = if magic == b"REDIS" || magic == b"VALKE" {
+            let (loaded, source) = self.loading(engine, path, false).load(open()?, replay.lent())?;
+            let rest = self.take_over(loaded);
+            let offset = self.progress.bytes.load(Ordering::Relaxed);
+            (source, rest, offset)
+        } else {
+            (open()?, Vec::new(), 0)
+        };
+        let extent = replay.run(path, &mut *source, rest, offset, &self.progress.bytes)?;
+        let Extent::CutAt(good) = extent else { return Ok(()) };
+        let lost = size.saturating_sub(good);
+        if !is_last {
+            return Err(Failure::new(format!(
+                "{} ends in the middle of something, and is not the last file of the log",
+                path.display()
+            )));
+        }
+        if !Files(settings).load_truncated() {
+            return Err(Failure::new(format!(
+                "Unexpected end of file reading the append only file {}. You can: 1) Make a backup of your AOF file, \
+                 then use respire check --fix FILE. 2) Alternatively you can set the 'aof-load-truncated' \
+                 configuration option to yes and restart the server.",
+                path.display()
+            )));
+        }
+        log::warn!("!!! Warning: short read while loading the AOF file {} !!!", path.display());
+        log::warn!("AOF {} was truncated: its last {lost} bytes are removed", path.display());
+        let cut = self.disk.append(path).and_then(|mut out| {
+            out.truncate(good)?;
+            out.syncer().sync()
+        });
+        cut.map_err(|error| Failure::io("Can't truncate", path, &error))
+    }
+
+    /// Begins to append: to the last file of the log, or to the first one of a new log, whose base is what there is now.
+    fn open_log(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        mut manifest: Manifest,
+    ) -> Result<(), Failure> {
+        let files = Files(settings);
+        let (dir, name) = (files.append_dir(), files.append_name());
+        let failed = |error: std::io::Error| Failure::io("Can't open the log in", &dir, &error);
+        if manifest.base().is_none() && manifest.increments().next().is_none() {
+            // The same as switching the log on at run time.
+            let _ = self.begin_job(Job::Rewrite);
+            self.jobs.lock().fresh = false;
+            self.run_rewrite(engine);
+            self.end_job();
+            let failed = self.state.lock().rewrite_failed;
+            return if failed { Err(Failure::new("The append only file could not be begun")) } else { Ok(()) };
+        }
+        let last = manifest.increments().last().map(|part| part.name.clone());
+        let path: PathBuf = match last {
+            Some(last) => dir.join(last),
+            None => {
+                let added = manifest.add_increment(&name);
+                self.disk.create(&dir.join(&added)).map_err(failed)?;
+                manifest.store(&*self.disk, &dir, &name).map_err(failed)?;
+                dir.join(added)
+            }
+        };
+        let size_of = |path: &Path| self.disk.size(path).ok().flatten().unwrap_or(0);
+        let base_size = manifest.base().map_or(0, |base| size_of(&dir.join(&base.name)));
+        let grown = manifest.increments().map(|part| size_of(&dir.join(&part.name))).sum();
+        let out = self.disk.append(&path).map_err(failed)?;
+        let mut held = engine.keyspace.hold_all(Mode::Write);
+        let reader = engine.subscribe_held(&mut held);
+        drop(held);
+        reader.stamp(files.timestamps());
+        let writer = Writer::new(reader, out, size_of(&path));
+        writer.set_fsync(files.fsync());
+        writer.set_grown(grown);
+        let mut state = self.state.lock();
+        (state.base_size, state.size_at_rewrite) = (base_size, base_size + grown);
+        drop(state);
+        self.writer.store(Some(Arc::new(writer)));
+        Ok(())
+    }
+
+    /// DEBUG LOADAOF: empties and loads the log again, with all shards held for writing.
+    pub fn reload_log<'e>(
+        &self,
+        engine: &'e Engine,
+        held: &mut Held<'e>,
+        flush: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String> {
+        let failed = |error: Failure| {
+            log::error!("{error}");
+            "Error trying to load the AOF files, check server logs.".to_owned()
+        };
+        let settings = engine.config.load();
+        if let Some(Err(error)) = self.sync_log() {
+            return Err(error.to_string());
+        }
+        let manifest = self.find_log(&settings).map_err(failed)?.unwrap_or_default();
+        flush(held);
+        self.load_log(engine, &settings, &manifest, Some(&mut *held)).map_err(failed)?;
+        engine.distrust_times_held(held);
+        Ok(())
+    }
+
+    /// DEBUG RELOAD: saves, empties and loads again, with all shards held for writing.
+    pub fn reload<'e>(
+        &self,
+        engine: &'e Engine,
+        held: &mut Held<'e>,
+        save: bool,
+        flush: &mut dyn FnMut(&mut Held<'e>),
+    ) -> Result<(), String> {
+        if save {
+            self.save(engine, Some(held)).map_err(|_| "Error trying to save the DB, can't exit.")?;
+        }
+        flush(held);
+        let path = Files(&engine.config.load()).rdb_path();
+        let loaded = self.load_rdb_file(engine, &path, Some(held));
+        engine.distrust_times_held(held);
+        loaded.map(|_| ()).map_err(|error| {
+            log::error!("{error}");
+            "Error trying to load the RDB dump, check server logs.".into()
+        })
+    }
+}

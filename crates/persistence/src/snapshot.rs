@@ -1,0 +1,257 @@
+//! A snapshot as bytes: what the keyspace held when it began, in any order, each database's entries behind the number of
+//! it. Two sources meet here: the walk over the shards, and what writers are about to change.
+//!
+//! Shards are locked for some tens of microseconds at a time. A long string is shared under the lock and written behind
+//! it. The lock inside is taken under shards, and nothing is locked under it.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use respire_engine::config::Settings;
+use respire_engine::{Engine, value_of};
+use respire_keyspace::{EntryRef, Held, Keeper, Mode, Unsaved};
+use respire_rdb::write::{self, Options};
+use respire_rdb::{Access, ValueRef};
+
+use crate::settings::Files;
+
+/// Entries that are saved while a shard is locked.
+const STEP: usize = 96;
+/// Bytes that are handed on at once.
+const CHUNK: usize = 512 * 1024;
+/// Strings of more bytes are written when their shard is no longer locked.
+const LONG: usize = 16 * 1024;
+
+/// A long string that is written later.
+struct Later {
+    db: usize,
+    key: Vec<u8>,
+    value: Arc<Vec<u8>>,
+    expire: Option<i64>,
+    access: Option<Access>,
+}
+
+/// Turns entries into bytes.
+struct Encoder {
+    bytes: Vec<u8>,
+    db: Option<usize>,
+    later: Vec<Later>,
+    keys: u64,
+    options: Options,
+    /// What is written of the use of a key.
+    uses: Uses,
+}
+
+#[derive(Clone, Copy)]
+enum Uses {
+    Nothing,
+    /// Against this clock.
+    Idle(u32),
+    Freq,
+}
+
+impl Encoder {
+    fn new(settings: &Settings, unix_s: u64) -> Self {
+        let policy = settings.maxmemory_policy;
+        let uses = if policy.is_lfu() {
+            Uses::Freq
+        } else if policy.is_lru() {
+            Uses::Idle(respire_datatypes::access::lru_clock(unix_s))
+        } else {
+            Uses::Nothing
+        };
+        let options = Options { compress: Files(settings).compress() };
+        Self { bytes: Vec::new(), db: None, later: Vec::new(), keys: 0, options, uses }
+    }
+
+    fn select(&mut self, db: usize) {
+        if self.db != Some(db) {
+            write::select_db(&mut self.bytes, db as u64);
+            self.db = Some(db);
+        }
+    }
+
+    fn add(&mut self, db: usize, entry: EntryRef<'_>) {
+        let access = match self.uses {
+            Uses::Nothing => None,
+            Uses::Idle(clock) => {
+                let idle = respire_datatypes::access::lru_idle_seconds(entry.access(), clock);
+                Some(Access::Idle(idle.into()))
+            }
+            Uses::Freq => {
+                Some(Access::Freq(respire_datatypes::access::lfu_unpack(entry.access()).1))
+            }
+        };
+        self.keys += 1;
+        if let Some(value) = entry.share().filter(|value| value.len() > LONG) {
+            let (key, expire) = (entry.key().to_vec(), entry.expire());
+            return self.later.push(Later { db, key, value, expire, access });
+        }
+        self.select(db);
+        let (key, value) = (entry.key(), value_of(entry));
+        write::entry(&mut self.bytes, key, value, entry.expire(), access, self.options);
+    }
+
+    /// Writes a long string.
+    fn add_late(&mut self, late: &Later) {
+        self.select(late.db);
+        let value = ValueRef::Bytes(&late.value);
+        write::entry(&mut self.bytes, &late.key, value, late.expire, late.access, self.options);
+    }
+}
+
+/// What writers have kept for the snapshot.
+struct Kept {
+    encoder: Mutex<Encoder>,
+    rest: Mutex<Vec<Unsaved>>,
+}
+
+impl Keeper for Kept {
+    fn keep(&self, db: usize, entry: EntryRef<'_>) {
+        self.encoder.lock().add(db, entry);
+    }
+
+    fn adopt(&self, rest: Unsaved) {
+        self.rest.lock().push(rest);
+    }
+}
+
+/// A snapshot that has begun, and has to be written to its end.
+pub(crate) struct Snapshot {
+    kept: Arc<Kept>,
+    encoder: Encoder,
+    /// Keys and, of these, expiring keys of each database when it began.
+    pub(crate) sizes: Vec<(u64, u64)>,
+    /// Fields of hashes expire: the file needs a version that tells of that.
+    pub(crate) has_timed_fields: bool,
+    shards: u32,
+}
+
+/// How the walk gets at the shards.
+pub(crate) enum Shards<'a, 'e> {
+    /// One after the other, each for a moment.
+    InTurn(&'e Engine),
+    /// All are held for writing.
+    Held(&'a mut Held<'e>),
+}
+
+impl Snapshot {
+    /// Begins a snapshot of what there is now. All shards are held for writing.
+    pub(crate) fn begin(engine: &Engine, held: &mut Held<'_>) -> Self {
+        let settings = engine.config.load();
+        let unix_s = (engine.clock.unix_us() / 1_000_000) as u64;
+        let kept = Arc::new(Kept {
+            encoder: Mutex::new(Encoder::new(&settings, unix_s)),
+            rest: Mutex::new(Vec::new()),
+        });
+        let keeper: Arc<dyn Keeper> = Arc::clone(&kept) as _;
+        let shards = engine.keyspace.shard_count() as u32;
+        let mut sizes = vec![(0, 0); engine.keyspace.databases()];
+        let mut has_timed_fields = false;
+        for number in 0..shards {
+            let shard = held.shard_mut(number);
+            for (db, size) in sizes.iter_mut().enumerate() {
+                size.0 += shard.db(db).len() as u64;
+                size.1 += shard.db(db).expiring() as u64;
+                has_timed_fields |= shard.db(db).has_timed();
+            }
+            shard.begin_snapshot(&keeper);
+        }
+        let encoder = Encoder::new(&settings, unix_s);
+        Self { kept, encoder, sizes, has_timed_fields, shards }
+    }
+
+    pub(crate) fn keys(&self) -> u64 {
+        self.sizes.iter().map(|(keys, _)| keys).sum()
+    }
+
+    /// Hands the snapshot's bytes to `sink`, and the number of keys in them so far. Where that fails, the walk goes on to
+    /// its end all the same, since it has marked entries.
+    pub(crate) fn write(
+        mut self,
+        engine: &Engine,
+        mut shards: Shards<'_, '_>,
+        mut sink: impl FnMut(&[u8], u64) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let mut result = Ok(());
+        let mut saved = 0;
+        let mut open: Vec<u32> = (0..self.shards).collect();
+        while !open.is_empty() {
+            open.retain(|number| {
+                let encoder = &mut self.encoder;
+                let add = |db: usize, entry: EntryRef<'_>| encoder.add(db, entry);
+                let more = match &mut shards {
+                    Shards::InTurn(engine) => {
+                        let mut held = engine.keyspace.hold_one(*number, Mode::Write);
+                        held.shard_mut(*number).save_step(STEP, add)
+                    }
+                    Shards::Held(held) => held.shard_mut(*number).save_step(STEP, add),
+                };
+                hand_on(encoder, CHUNK, &mut saved, &mut sink, &mut result);
+                more
+            });
+            // What writers have kept is taken away before it grows.
+            self.take_kept(engine, &mut saved, &mut sink, &mut result);
+        }
+        self.take_kept(engine, &mut saved, &mut sink, &mut result);
+        hand_on(&mut self.encoder, 0, &mut saved, &mut sink, &mut result);
+        result.map(|()| saved)
+    }
+
+    fn take_kept(
+        &mut self,
+        engine: &Engine,
+        saved: &mut u64,
+        sink: &mut impl FnMut(&[u8], u64) -> io::Result<()>,
+        result: &mut io::Result<()>,
+    ) {
+        let rest = std::mem::take(&mut *self.kept.rest.lock());
+        for unsaved in rest {
+            let encoder = &mut self.encoder;
+            let db = unsaved.save(|db, entry| {
+                encoder.add(db, entry);
+                hand_on(encoder, CHUNK, saved, sink, result);
+            });
+            engine.host.discard(respire_engine::Garbage { dbs: vec![db], ..Default::default() });
+        }
+        let mut kept = {
+            let mut kept = self.kept.encoder.lock();
+            if kept.keys == 0 {
+                return;
+            }
+            let (options, uses) = (kept.options, kept.uses);
+            let empty =
+                Encoder { bytes: Vec::new(), db: None, later: Vec::new(), keys: 0, options, uses };
+            std::mem::replace(&mut *kept, empty)
+        };
+        // Each of the two has its own database selected.
+        hand_on(&mut self.encoder, 0, saved, sink, result);
+        self.encoder.db = None;
+        hand_on(&mut kept, 0, saved, sink, result);
+    }
+}
+
+/// Hands on what an encoder holds if it is more than `from` bytes, or long strings.
+fn hand_on(
+    encoder: &mut Encoder,
+    from: usize,
+    saved: &mut u64,
+    sink: &mut impl FnMut(&[u8], u64) -> io::Result<()>,
+    result: &mut io::Result<()>,
+) {
+    let mut pass = |encoder: &mut Encoder, keys: u64| {
+        if result.is_ok() && !encoder.bytes.is_empty() {
+            *result = sink(&encoder.bytes, keys);
+        }
+        encoder.bytes.clear();
+    };
+    if encoder.bytes.len() > from {
+        pass(encoder, *saved + encoder.keys);
+    }
+    for late in std::mem::take(&mut encoder.later) {
+        encoder.add_late(&late);
+        pass(encoder, *saved + encoder.keys);
+    }
+    *saved += std::mem::take(&mut encoder.keys);
+}
