@@ -104,7 +104,9 @@ impl Writing<'_> {
     fn head(&self, engine: &Engine, snapshot: &Snapshot) -> Vec<u8> {
         let mut head = Vec::new();
         let version = if snapshot.has_timed_fields {
-            log::info!("Fields of hashes expire: the file is one that Redis 7.4 and newer can load");
+            log::info!(
+                "Fields of hashes expire: the file is one that Redis 7.4 and newer can load"
+            );
             format::VERSION_FIELD_EXPIRY
         } else {
             format::VERSION

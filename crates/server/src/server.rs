@@ -142,8 +142,16 @@ impl Server {
         engine.sample();
         log::info!("Server initialized");
         let keepers = keepers(&engine, &files)?;
-        let accept =
-            Accept { poll, listening, engine, loops, threads, keepers, files, stop: Arc::clone(&stop) };
+        let accept = Accept {
+            poll,
+            listening,
+            engine,
+            loops,
+            threads,
+            keepers,
+            files,
+            stop: Arc::clone(&stop),
+        };
         let main = spawn("respire-main", move || accept.run())?;
         Ok(Self { stop, addresses, pidfile, main })
     }
@@ -203,10 +211,7 @@ struct Accept {
 }
 
 /// The threads that work on files, the first of which loads what there is.
-fn keepers(
-    engine: &Arc<Engine>,
-    files: &Arc<Persistence>,
-) -> Result<Vec<JoinHandle<()>>, String> {
+fn keepers(engine: &Arc<Engine>, files: &Arc<Persistence>) -> Result<Vec<JoinHandle<()>>, String> {
     let (loading, saving, syncing) = (Arc::clone(engine), Arc::clone(files), Arc::clone(files));
     let save = move || {
         if let Err(failure) = saving.load(&loading) {

@@ -68,10 +68,8 @@ impl Manifest {
                 return Err(wrong("it is too long"));
             }
             let part = parse_line(line).ok_or_else(|| wrong("it names no file"))?;
-            let (last_seq, has_base) = (
-                manifest.increments().last().map(|part| part.seq),
-                manifest.base().is_some(),
-            );
+            let (last_seq, has_base) =
+                (manifest.increments().last().map(|part| part.seq), manifest.base().is_some());
             match part.kind {
                 Kind::Base if has_base => return Err(wrong("there is a base already")),
                 Kind::Increment if last_seq.is_some_and(|seq| seq >= part.seq) => {
@@ -139,7 +137,8 @@ impl Manifest {
 
     /// The name of the next base.
     pub(crate) fn next_base(&self, name: &str) -> Part {
-        let seq = self.parts.iter().filter(|part| part.name.contains(".base.")).map(|part| part.seq);
+        let seq =
+            self.parts.iter().filter(|part| part.name.contains(".base.")).map(|part| part.seq);
         let seq = seq.max().unwrap_or(0).max(self.base().map_or(0, |base| base.seq)) + 1;
         Part { name: format!("{name}.{seq}.base.rdb"), seq, kind: Kind::Base }
     }

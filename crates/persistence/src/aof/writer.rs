@@ -108,7 +108,11 @@ impl Writer {
     pub(crate) fn flush(&self) -> io::Result<()> {
         let end = self.reader.end();
         if self.is_always() {
-            return if self.synced.load(Ordering::Acquire) >= end { Ok(()) } else { self.sync(end) };
+            return if self.synced.load(Ordering::Acquire) >= end {
+                Ok(())
+            } else {
+                self.sync(end)
+            };
         }
         let written = self.written.load(Ordering::Acquire);
         // While the file is being made safe, writing would wait for that: its thread writes afterwards.

@@ -77,8 +77,8 @@ impl Persistence {
         let state = self.state.lock();
         let size = state.base_size + writer.grown();
         let before = state.size_at_rewrite.max(1);
-        let failed_lately = state.rewrite_failed
-            && state.last_try.is_some_and(|at| at.elapsed() < super::RETRY);
+        let failed_lately =
+            state.rewrite_failed && state.last_try.is_some_and(|at| at.elapsed() < super::RETRY);
         percentage > 0
             && !failed_lately
             && size >= least

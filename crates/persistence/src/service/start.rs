@@ -52,7 +52,10 @@ impl Persistence {
             self.load_rdb_file(engine, &files.rdb_path(), None)?;
         }
         let keys = self.progress.keys.load(Ordering::Relaxed);
-        log::info!("DB loaded from disk: {keys} keys, {:.3} seconds", began.elapsed().as_secs_f64());
+        log::info!(
+            "DB loaded from disk: {keys} keys, {:.3} seconds",
+            began.elapsed().as_secs_f64()
+        );
         Ok(())
     }
 
@@ -72,7 +75,12 @@ impl Persistence {
         Ok(true)
     }
 
-    fn loading<'a>(&'a self, engine: &'a Engine, path: &'a Path, drop_expired: bool) -> Loading<'a> {
+    fn loading<'a>(
+        &'a self,
+        engine: &'a Engine,
+        path: &'a Path,
+        drop_expired: bool,
+    ) -> Loading<'a> {
         Loading {
             engine,
             path,
@@ -165,7 +173,8 @@ impl Persistence {
         read.map_err(|error| Failure::io("Can't read", path, &error))?;
         let size = self.disk.size(path).ok().flatten().unwrap_or(0);
         let (mut source, rest, offset) = if magic == b"REDIS" || magic == b"VALKE" {
-            let (loaded, source) = self.loading(engine, path, false).load(open()?, replay.lent())?;
+            let (loaded, source) =
+                self.loading(engine, path, false).load(open()?, replay.lent())?;
             let rest = self.take_over(loaded);
             let offset = self.progress.bytes.load(Ordering::Relaxed);
             (source, rest, offset)
@@ -215,7 +224,11 @@ impl Persistence {
             self.run_rewrite(engine);
             self.end_job();
             let failed = self.state.lock().rewrite_failed;
-            return if failed { Err(Failure::new("The append only file could not be begun")) } else { Ok(()) };
+            return if failed {
+                Err(Failure::new("The append only file could not be begun"))
+            } else {
+                Ok(())
+            };
         }
         let last = manifest.increments().last().map(|part| part.name.clone());
         let path: PathBuf = match last {
@@ -276,7 +289,8 @@ impl Persistence {
         flush: &mut dyn FnMut(&mut Held<'e>),
     ) -> Result<(), String> {
         if save {
-            self.save(engine, Some(held)).map_err(|_| "Error trying to save the DB, can't exit.")?;
+            self.save(engine, Some(held))
+                .map_err(|_| "Error trying to save the DB, can't exit.")?;
         }
         flush(held);
         let path = Files(&engine.config.load()).rdb_path();

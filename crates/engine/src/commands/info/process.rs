@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::Report;
-use crate::saving::PersistenceInfo;
 use crate::REDIS_VERSION;
 use crate::client::ClientKind;
+use crate::saving::PersistenceInfo;
 use respire_datatypes::access;
 
 pub(super) fn server(report: &mut Report<'_, '_, '_>) {
