@@ -23,6 +23,7 @@ const COMMANDS: &[LeftOut] = &[
     out("BGSAVE", "likewise"),
     out("BGREWRITEAOF", "likewise"),
     out("LASTSAVE", "likewise"),
+    out("MEMORY|MALLOC-STATS", "the report of each server's own allocator"),
     out("WAITAOF", "newer than Redis 7.0"),
     out("DELIFEQ", "newer than Redis 7.0"),
     out("EXIT", "Respire's own; Redis has no such command"),
