@@ -94,14 +94,7 @@ impl Server {
         let registry = poll.registry().try_clone().map_err(failed("Could not share a poller"))?;
         let listening = Arc::new(Listening { listeners: Mutex::new(listeners), registry });
 
-        let mut polls = Vec::new();
-        let mut loops = Vec::new();
-        for _ in 0..settings.io_threads {
-            let (poll, waker) = poller()?;
-            let mailbox = Arc::new(Mailbox::new(waker));
-            loops.push(Loop { mailbox, load: Arc::new(AtomicUsize::new(0)) });
-            polls.push(poll);
-        }
+        let (loops, polls) = loops(&settings)?;
         let (garbage, freed) = mpsc::channel();
         let files = Arc::new(Persistence::default());
         let host = ServerHost {
@@ -126,19 +119,7 @@ impl Server {
         spawn("respire-free", move || freed.iter().for_each(drop))?;
         files.attach(&engine);
         engine.set_loading(true);
-        let mut threads = Vec::new();
-        for (i, poll) in polls.into_iter().enumerate() {
-            let worker = Worker::new(&engine, i, random()?);
-            let Loop { mailbox, load } = &loops[i];
-            let event_loop = EventLoop::new(
-                Arc::clone(&engine),
-                worker,
-                poll,
-                Arc::clone(mailbox),
-                Arc::clone(load),
-            );
-            threads.push(spawn(&format!("respire-io-{i}"), move || event_loop.run())?);
-        }
+        let threads = event_loops(&engine, &loops, polls)?;
         engine.sample();
         log::info!("Server initialized");
         let keepers = keepers(&engine, &files)?;
@@ -208,6 +189,34 @@ struct Accept {
     keepers: Vec<JoinHandle<()>>,
     files: Arc<Persistence>,
     stop: Arc<Stop>,
+}
+
+/// The mailboxes and pollers of the event loops.
+fn loops(settings: &Settings) -> Result<(Vec<Loop>, Vec<Poll>), String> {
+    let (mut loops, mut polls) = (Vec::new(), Vec::new());
+    for _ in 0..settings.io_threads {
+        let (poll, waker) = poller()?;
+        let mailbox = Arc::new(Mailbox::new(waker));
+        loops.push(Loop { mailbox, load: Arc::new(AtomicUsize::new(0)) });
+        polls.push(poll);
+    }
+    Ok((loops, polls))
+}
+
+/// The threads that execute commands.
+fn event_loops(
+    engine: &Arc<Engine>,
+    loops: &[Loop],
+    polls: Vec<Poll>,
+) -> Result<Vec<JoinHandle<()>>, String> {
+    let mut threads = Vec::new();
+    for (i, (Loop { mailbox, load }, poll)) in loops.iter().zip(polls).enumerate() {
+        let worker = Worker::new(engine, i, random()?);
+        let (mailbox, load) = (Arc::clone(mailbox), Arc::clone(load));
+        let event_loop = EventLoop::new(Arc::clone(engine), worker, poll, mailbox, load);
+        threads.push(spawn(&format!("respire-io-{i}"), move || event_loop.run())?);
+    }
+    Ok(threads)
 }
 
 /// The threads that work on files, the first of which loads what there is.
