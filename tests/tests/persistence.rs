@@ -345,7 +345,9 @@ fn compare_encodings(one: &Server, other: &Server) {
                 let newer = Value::Bulk(b"listpack".to_vec());
                 let kind = one.roundtrip(&[b"TYPE".as_slice(), &key]).unwrap();
                 let grew = [b"list".to_vec(), b"set".to_vec()].map(Value::Simple).contains(&kind);
-                if grew && (a == newer || b == newer) {
+                // A string that was changed in place is `raw` until it is loaded.
+                let raw = Value::Bulk(b"raw".to_vec());
+                if grew && (a == newer || b == newer) || a == raw {
                     continue;
                 }
                 assert_eq!(a, b, "{} of {}", command[0].escape_ascii(), key.escape_ascii());
