@@ -15,6 +15,7 @@ use super::{Job, Persistence, unix_s};
 use crate::aof::load::{Extent, Replay};
 use crate::aof::manifest::{Kind, Manifest, Part};
 use crate::aof::writer::Writer;
+use crate::disk::remove_temporary;
 use crate::error::Failure;
 use crate::rdb_file::{LoadedFile, Loading};
 use crate::settings::Files;
@@ -36,6 +37,8 @@ impl Persistence {
         let settings = engine.config.load();
         let files = Files(&settings);
         let began = Instant::now();
+        remove_temporary(&*self.disk, &files.dir());
+        remove_temporary(&*self.disk, &files.append_dir());
         if files.append_only() {
             let manifest = self.find_log(&settings)?;
             match &manifest {
