@@ -642,6 +642,7 @@ impl EventLoop {
             self.buffer.truncate(READ_BUFFER);
             self.buffer.shrink_to_fit();
         }
+        self.engine.limit_clients(&mut self.worker);
         self.deliver();
         self.send_messages();
     }
@@ -742,7 +743,7 @@ impl EventLoop {
         }
         self.send(i);
         if let Some(connection) = &self.connections[i] {
-            connection.publish(self.worker.now_ms);
+            connection.publish(&self.engine.clients, self.worker.now_ms);
         }
     }
 
