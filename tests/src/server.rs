@@ -38,6 +38,35 @@ pub struct Server {
     directory: PathBuf,
     name: &'static str,
     ended: bool,
+    /// The directory belongs to the test, which starts another server in it.
+    lent: bool,
+}
+
+/// A directory that is gone with the value.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(what: &str) -> Directory {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("respire-{what}-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a directory for a test");
+        Directory(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
 }
 
 /// The path of `redis-server`, or `None` after a loud message.
@@ -65,6 +94,32 @@ impl Server {
             }
         }
         unreachable!("the third attempt returns or panics")
+    }
+
+    /// Starts a server in a directory that others were in before, and tells why where it does not start.
+    pub fn try_start_in(
+        kind: Kind,
+        directory: &Directory,
+        extra: &[&str],
+    ) -> Result<Server, String> {
+        let mut server = Server::spawn_in(kind, None, Some(directory.path()), extra);
+        match server.wait_ready() {
+            Ok(()) => Ok(server),
+            Err(why) => {
+                server.kill();
+                Err(why)
+            }
+        }
+    }
+
+    /// The same, where it must start.
+    pub fn start_in(kind: Kind, directory: &Directory, extra: &[&str]) -> Server {
+        Server::try_start_in(kind, directory, extra).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Ends the process as a crash would.
+    pub fn crash(mut self) {
+        self.kill();
     }
 
     /// A Respire and a Redis with the same arguments, or `None` when there is no Redis here.
@@ -115,14 +170,18 @@ impl Server {
     }
 
     fn spawn(kind: Kind, file: Option<&Path>, extra: &[&str]) -> Server {
+        Server::spawn_in(kind, file, None, extra)
+    }
+
+    fn spawn_in(kind: Kind, file: Option<&Path>, lent: Option<&Path>, extra: &[&str]) -> Server {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (name, path) = match kind {
             Kind::Respire => ("respire", subject()),
             Kind::Redis => ("redis", PathBuf::from("redis-server")),
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir()
-            .join(format!("respire-test-{}-{number}-{name}", std::process::id()));
+        let own = format!("respire-test-{}-{number}-{name}", std::process::id());
+        let directory = lent.map_or_else(|| std::env::temp_dir().join(own), Path::to_path_buf);
         fs::create_dir_all(&directory).expect("a directory for the server");
         let port = free_port();
         let log = File::create(directory.join("log")).expect("a log file for the server");
@@ -139,7 +198,7 @@ impl Server {
             .spawn()
             .unwrap_or_else(|e| panic!("can't run {}: {e}", path.display()));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Server { process, address, directory, name, ended: false }
+        Server { process, address, directory, name, ended: false, lent: lent.is_some() }
     }
 
     fn wait_ready(&mut self) -> Result<(), String> {
@@ -195,7 +254,9 @@ impl Drop for Server {
                 eprintln!("{line}");
             }
         }
-        let _ = fs::remove_dir_all(&self.directory);
+        if !self.lent {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
         if let Some(status) = died {
             // A second panic while unwinding would abort the whole test program.
             assert!(thread::panicking(), "{} ended during the test with {status}", self.name);

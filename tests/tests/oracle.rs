@@ -161,7 +161,7 @@ fn every_command_is_generated_or_left_out_with_a_reason() {
         .filter_map(|name| Some(String::from_utf8_lossy(name.text()?).to_ascii_uppercase()))
         .collect();
     assert!(names.len() > 200, "{names:?}");
-    let coverage = oracle::coverage(1, 100_000);
+    let coverage = oracle::coverage(1, 1_000_000);
     let mut missing = Vec::new();
     for name in &names {
         let times = coverage.get(name).copied().unwrap_or(0);

@@ -129,8 +129,7 @@ impl Engine {
         let evicting = self.make_room(worker) == Room::Soon;
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
-        let expire =
-            self.active_expire.load(Ordering::Relaxed)
+        let expire = self.active_expire.load(Ordering::Relaxed)
             && self.pause.current(now_ms).is_none()
             && !self.is_loading();
         let mut rounds = 0;

@@ -36,12 +36,12 @@ pub const REDIS_VERSION: &str = "7.4.0";
 
 pub use client::{ClientInfo, ClientKind, Clients, Usage};
 pub use command::{Command, Flags, Row, lookup, registry};
+pub use commands::{decode_options, value_of};
 pub use dispatch::{Batch, Element, Flow, Prepared};
 pub use engine::Engine;
 pub use error::Error;
 pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, RewriteError, ShutdownRequest};
 pub use pause::{Pause, PauseKind};
-pub use commands::{decode_options, value_of};
 pub use pubsub::Published;
 pub use saving::{PersistenceInfo, Refusal};
 pub use session::Session;

@@ -157,7 +157,9 @@ fn refused(session: &Session, command: &Command, condition: u8) -> Result<(), Er
             ));
         }
         if condition & Refusal::Log.bit() != 0 {
-            return Err(Error::fixed("MISCONF Errors writing to the AOF file: see the log of the server"));
+            return Err(Error::fixed(
+                "MISCONF Errors writing to the AOF file: see the log of the server",
+            ));
         }
     }
     Ok(())

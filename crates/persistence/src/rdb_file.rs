@@ -82,7 +82,7 @@ impl Writing<'_> {
             checksum: Files(self.settings).checksum().then(Checksum::new),
             size: 0,
             unsynced: 0,
-            sync: Files(self.settings).sync_as_written(),
+            sync: Files(self.settings).sync_as_written(self.base),
         };
         let mut head = self.head(engine, &snapshot);
         snapshot.write(engine, shards, |bytes, keys| {
@@ -104,7 +104,9 @@ impl Writing<'_> {
     fn head(&self, engine: &Engine, snapshot: &Snapshot) -> Vec<u8> {
         let mut head = Vec::new();
         let version = if snapshot.has_timed_fields {
-            log::info!("Fields of hashes expire: the file is one that Redis 7.4 and newer can load");
+            log::info!(
+                "Fields of hashes expire: the file is one that Redis 7.4 and newer can load"
+            );
             format::VERSION_FIELD_EXPIRY
         } else {
             format::VERSION

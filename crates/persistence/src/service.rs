@@ -93,6 +93,9 @@ pub struct Persistence {
     total_keys: AtomicU64,
     /// Changes that the last snapshot holds.
     progress: Progress,
+    /// Somebody waits for what was appended to be safe.
+    sync_asked: Mutex<bool>,
+    sync_bell: Condvar,
     /// Making the log safe failed.
     sync_failing: AtomicBool,
 }
@@ -130,6 +133,8 @@ impl Persistence {
             saved_keys: AtomicU64::new(0),
             total_keys: AtomicU64::new(0),
             progress: Progress::default(),
+            sync_asked: Mutex::default(),
+            sync_bell: Condvar::new(),
             sync_failing: AtomicBool::new(false),
         }
     }
@@ -211,7 +216,8 @@ impl Persistence {
         let age = (unix_s(engine) - state.last_save_s).max(0) as u64;
         drop(state);
         let points = Files(settings).save_points();
-        let Some(least) = points.iter().filter(|(after, _)| age >= *after).map(|p| p.1).min() else {
+        let Some(least) = points.iter().filter(|(after, _)| age >= *after).map(|p| p.1).min()
+        else {
             return false;
         };
         let changes = engine.unsaved_changes();
@@ -271,7 +277,9 @@ impl Persistence {
             // A rewrite ends soon, and two snapshots at once there are not.
             while jobs.running.is_some() {
                 if held.is_some() {
-                    return Err("Another child process is active (AOF?): can't SAVE right now".into());
+                    return Err(
+                        "Another child process is active (AOF?): can't SAVE right now".into()
+                    );
                 }
                 self.bell.wait(&mut jobs);
             }
@@ -355,9 +363,8 @@ impl Persistence {
     /// Tells the engine whether writes have to be refused, because they could not be kept.
     fn note_refusals(&self, engine: &Engine, settings: &Settings) {
         let files = Files(settings);
-        let no_snapshot = files.stop_writes()
-            && !files.save_points().is_empty()
-            && self.state.lock().save_failed;
+        let no_snapshot =
+            files.stop_writes() && !files.save_points().is_empty() && self.state.lock().save_failed;
         let no_log = self.writer.load().as_ref().is_some_and(|writer| writer.is_failing())
             || self.sync_failing.load(Ordering::Relaxed);
         engine.refuse_writes(Refusal::Snapshot, no_snapshot);

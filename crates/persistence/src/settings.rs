@@ -46,8 +46,14 @@ impl Files<'_> {
         self.flag("rdbchecksum")
     }
 
-    pub(crate) fn sync_as_written(&self) -> bool {
-        self.flag("rdb-save-incremental-fsync")
+    /// Whether a file is made safe while it is written: a snapshot, or the base of the log.
+    pub(crate) fn sync_as_written(&self, base: bool) -> bool {
+        self.flag(if base { "aof-rewrite-incremental-fsync" } else { "rdb-save-incremental-fsync" })
+    }
+
+    /// Whether files of the log that are no longer needed stay where they are.
+    pub(crate) fn keep_history(&self) -> bool {
+        self.flag("aof-disable-auto-gc")
     }
 
     pub(crate) fn stop_writes(&self) -> bool {

@@ -94,14 +94,7 @@ impl Server {
         let registry = poll.registry().try_clone().map_err(failed("Could not share a poller"))?;
         let listening = Arc::new(Listening { listeners: Mutex::new(listeners), registry });
 
-        let mut polls = Vec::new();
-        let mut loops = Vec::new();
-        for _ in 0..settings.io_threads {
-            let (poll, waker) = poller()?;
-            let mailbox = Arc::new(Mailbox::new(waker));
-            loops.push(Loop { mailbox, load: Arc::new(AtomicUsize::new(0)) });
-            polls.push(poll);
-        }
+        let (loops, polls) = loops(&settings)?;
         let (garbage, freed) = mpsc::channel();
         let freeing = Arc::new(AtomicUsize::new(0));
         let files = Arc::new(Persistence::default());
@@ -135,24 +128,20 @@ impl Server {
         })?;
         files.attach(&engine);
         engine.set_loading(true);
-        let mut threads = Vec::new();
-        for (i, poll) in polls.into_iter().enumerate() {
-            let worker = Worker::new(&engine, i, random()?);
-            let Loop { mailbox, load } = &loops[i];
-            let event_loop = EventLoop::new(
-                Arc::clone(&engine),
-                worker,
-                poll,
-                Arc::clone(mailbox),
-                Arc::clone(load),
-            );
-            threads.push(spawn(&format!("respire-io-{i}"), move || event_loop.run())?);
-        }
+        let threads = event_loops(&engine, &loops, polls)?;
         engine.sample();
         log::info!("Server initialized");
-        let keepers = keepers(&engine, &files)?;
-        let accept =
-            Accept { poll, listening, engine, loops, threads, keepers, files, stop: Arc::clone(&stop) };
+        let keepers = keepers(&engine, &files, &loops)?;
+        let accept = Accept {
+            poll,
+            listening,
+            engine,
+            loops,
+            threads,
+            keepers,
+            files,
+            stop: Arc::clone(&stop),
+        };
         let main = spawn("respire-main", move || accept.run())?;
         Ok(Self { stop, addresses, pidfile, main })
     }
@@ -211,10 +200,39 @@ struct Accept {
     stop: Arc<Stop>,
 }
 
+/// The mailboxes and pollers of the event loops.
+fn loops(settings: &Settings) -> Result<(Vec<Loop>, Vec<Poll>), String> {
+    let (mut loops, mut polls) = (Vec::new(), Vec::new());
+    for _ in 0..settings.io_threads {
+        let (poll, waker) = poller()?;
+        let mailbox = Arc::new(Mailbox::new(waker));
+        loops.push(Loop { mailbox, load: Arc::new(AtomicUsize::new(0)) });
+        polls.push(poll);
+    }
+    Ok((loops, polls))
+}
+
+/// The threads that execute commands.
+fn event_loops(
+    engine: &Arc<Engine>,
+    loops: &[Loop],
+    polls: Vec<Poll>,
+) -> Result<Vec<JoinHandle<()>>, String> {
+    let mut threads = Vec::new();
+    for (i, (Loop { mailbox, load }, poll)) in loops.iter().zip(polls).enumerate() {
+        let worker = Worker::new(engine, i, random()?);
+        let (mailbox, load) = (Arc::clone(mailbox), Arc::clone(load));
+        let event_loop = EventLoop::new(Arc::clone(engine), worker, poll, mailbox, load);
+        threads.push(spawn(&format!("respire-io-{i}"), move || event_loop.run())?);
+    }
+    Ok(threads)
+}
+
 /// The threads that work on files, the first of which loads what there is.
 fn keepers(
     engine: &Arc<Engine>,
     files: &Arc<Persistence>,
+    loops: &[Loop],
 ) -> Result<Vec<JoinHandle<()>>, String> {
     let (loading, saving, syncing) = (Arc::clone(engine), Arc::clone(files), Arc::clone(files));
     let save = move || {
@@ -227,7 +245,19 @@ fn keepers(
         log::info!("Ready to accept connections");
         saving.save_loop();
     };
-    Ok(vec![spawn("respire-save", save)?, spawn("respire-aof", move || syncing.sync_loop())?])
+    let mailboxes: Vec<_> = loops.iter().map(|l| Arc::clone(&l.mailbox)).collect();
+    let sync = move || {
+        let told = || mailboxes.iter().for_each(|mailbox| mailbox.ring());
+        let lost = |error: &io::Error| {
+            // What clients wait to be told is not safe, and can't be undone either.
+            log::error!(
+                "Can't recover from AOF write error when the AOF fsync policy is 'always': {error}. Exiting..."
+            );
+            std::process::exit(1);
+        };
+        syncing.sync_loop(&told, &lost);
+    };
+    Ok(vec![spawn("respire-save", save)?, spawn("respire-aof", sync)?])
 }
 
 /// How often the figures per second are sampled.

@@ -355,7 +355,7 @@ mod tests {
         assert!(
             compare(&[one.clone(), other.clone()], &[other.clone(), other.clone()], &[]).is_err()
         );
-        assert!(compare(&[one.clone()], &[one.clone(), other], &[]).is_err());
+        assert!(compare(std::slice::from_ref(&one), &[one.clone(), other], &[]).is_err());
         let (a, b) = (push(&["message", "c0", "1"]), push(&["message", "c0", "2"]));
         assert!(compare(&[a.clone(), b.clone()], &[b, a], &[]).is_err());
     }

@@ -335,7 +335,7 @@ impl Stream {
     /// How many entries a group has still to read, if that can be told.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         let extent = self.extent();
-        if self.len() == 0 {
+        if self.is_empty() {
             return Some(0);
         }
         let read = match group.entries_read {

@@ -174,7 +174,11 @@ fn reload(ctx: &mut Ctx<'_, '_>) -> Outcome {
             b"MERGE" => {
                 return Err(Error::fixed("ERR DEBUG RELOAD MERGE is not supported by Respire"));
             }
-            _ => return Err(Error::fixed("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")),
+            _ => {
+                return Err(Error::fixed(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
         }
     }
     let (engine, now_ms) = (ctx.engine, ctx.data.now_ms);
@@ -204,7 +208,9 @@ fn empty_all(engine: &Engine, held: &mut Held<'_>, now_ms: i64) {
     for shard in 0..engine.keyspace.shard_count() as u32 {
         for db in 0..engine.keyspace.databases() {
             let flushed = held.shard_mut(shard).flush(db, now_ms);
-            engine.host.discard(Garbage { dbs: flushed.db.into_iter().collect(), ..Garbage::default() });
+            engine
+                .host
+                .discard(Garbage { dbs: flushed.db.into_iter().collect(), ..Garbage::default() });
         }
     }
 }
@@ -469,7 +475,9 @@ mod tests {
             ("DEBUG OBJECT none", "ERR no such key"),
             ("DEBUG HTSTATS 16", "ERR Out of range database"),
             ("DEBUG HTSTATS-KEY none", "ERR no such key"),
-            ("DEBUG RELOAD", "ERR DEBUG RELOAD is not supported yet by this version of Respire"),
+            ("DEBUG RELOAD", "ERR this program keeps nothing in files"),
+            ("DEBUG RELOAD MERGE", "ERR DEBUG RELOAD MERGE is not supported by Respire"),
+            ("DEBUG RESTART", "ERR DEBUG RESTART is not supported yet by this version of Respire"),
             ("DEBUG ERROR CODE", "CODE"),
             (
                 "DEBUG nosuch",

@@ -27,13 +27,7 @@ pub(crate) const ROWS: &[Row] = &[
         .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
         .extra_categories(&["admin", "dangerous"])
         .tips(&["nondeterministic_output"])
-        .docs(
-            Group::Server,
-            "1.0.0",
-            "O(1)",
-            "Returns the Unix time of the last snapshot.",
-            "",
-        ),
+        .docs(Group::Server, "1.0.0", "O(1)", "Returns the Unix time of the last snapshot.", ""),
     Row::new("save", 1, save).flags(ADMIN.union(Flags::NO_MULTI)).lock(Lock::Walk).docs(
         Group::Server,
         "1.0.0",

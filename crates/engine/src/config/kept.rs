@@ -89,8 +89,8 @@ pub(super) static ROWS: &[Directive] = &[
     read("aof-load-truncated", BOOL, "yes"),
     promise("aof-use-rdb-preamble", BOOL, "yes", &["yes"]),
     read("aof-timestamp-enabled", BOOL, "no"),
-    later("aof-rewrite-incremental-fsync", BOOL, "yes"),
-    later("aof-disable-auto-gc", BOOL, "no"),
+    read("aof-rewrite-incremental-fsync", BOOL, "yes"),
+    read("aof-disable-auto-gc", BOOL, "no"),
     // Replication.
     Directive::new(
         "replicaof",

@@ -12,8 +12,6 @@ const REDIS_DEFAULTS: &str = include_str!("defaults-redis-7.0.15.txt");
 const DIFFERENT: &[(&str, &str)] = &[
     // One event loop per core.
     ("io-threads", "4"),
-    // Nothing is saved yet.
-    ("save", ""),
 ];
 
 fn defaults() -> Settings {
@@ -110,7 +108,7 @@ fn promises_are_neutral_by_default() {
 fn get_answers_names_as_asked() {
     let config = config();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(get(&config, &["SAVE"]), [pair("SAVE", "")]);
+    assert_eq!(get(&config, &["SAVE"]), [pair("SAVE", "3600 1 300 100 60 10000")]);
     assert_eq!(
         get(&config, &["HASH-max-ZIPLIST-entries", "hash-max-listpack-entries"]),
         [pair("HASH-max-ZIPLIST-entries", "512"), pair("hash-max-listpack-entries", "512")]
@@ -205,10 +203,9 @@ fn set_refuses_as_redis_does() {
         (vec![("save", "10 1 20")], failed("save", "Invalid save parameters")),
         (vec![("save", "0 0")], failed("save", "Invalid save parameters")),
         (
-            vec![("appendonly", "yes")],
-            failed("appendonly", "not supported yet by this version of Respire"),
+            vec![("aof-use-rdb-preamble", "no")],
+            failed("aof-use-rdb-preamble", "not supported yet by this version of Respire"),
         ),
-        (vec![("save", "10 1")], failed("save", "not supported yet by this version of Respire")),
         (
             vec![("notify-keyspace-events", "KEAy")],
             failed(
@@ -282,6 +279,7 @@ fn set_changes_all_and_names_what_changed() {
             "maxmemory-clients",
             "replica-priority",
             "hash-max-listpack-entries",
+            "save",
             "client-output-buffer-limit",
             "latency-tracking-info-percentiles",
             "notify-keyspace-events",
@@ -366,7 +364,7 @@ fn a_file_is_read_line_by_line() {
     assert!(settings.is_explicit("replica-read-only"));
     assert_eq!(find("save").unwrap().get(&settings), "60 1 300 10 900 1");
     assert_eq!(find("user").unwrap().get(&settings), "a on\nb off");
-    assert_eq!(not_acting(&settings).promises, ["user", "save"]);
+    assert_eq!(not_acting(&settings).promises, ["user"]);
     for none in ["bind", "bind \"\"", "save", "dbfilename \"\"", "list-max-ziplist-entries 5"] {
         assert!(parsed(none).is_ok(), "{none}");
     }

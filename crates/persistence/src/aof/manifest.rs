@@ -68,10 +68,8 @@ impl Manifest {
                 return Err(wrong("it is too long"));
             }
             let part = parse_line(line).ok_or_else(|| wrong("it names no file"))?;
-            let (last_seq, has_base) = (
-                manifest.increments().last().map(|part| part.seq),
-                manifest.base().is_some(),
-            );
+            let (last_seq, has_base) =
+                (manifest.increments().last().map(|part| part.seq), manifest.base().is_some());
             match part.kind {
                 Kind::Base if has_base => return Err(wrong("there is a base already")),
                 Kind::Increment if last_seq.is_some_and(|seq| seq >= part.seq) => {
@@ -124,10 +122,6 @@ impl Manifest {
         self.of_kind(Kind::Increment)
     }
 
-    pub(crate) fn history(&self) -> impl Iterator<Item = &Part> {
-        self.of_kind(Kind::History)
-    }
-
     /// Adds an increment; returns its name.
     pub(crate) fn add_increment(&mut self, name: &str) -> String {
         let seq = self.parts.iter().filter(|part| part.kind != Kind::Base).map(|part| part.seq);
@@ -139,7 +133,8 @@ impl Manifest {
 
     /// The name of the next base.
     pub(crate) fn next_base(&self, name: &str) -> Part {
-        let seq = self.parts.iter().filter(|part| part.name.contains(".base.")).map(|part| part.seq);
+        let seq =
+            self.parts.iter().filter(|part| part.name.contains(".base.")).map(|part| part.seq);
         let seq = seq.max().unwrap_or(0).max(self.base().map_or(0, |base| base.seq)) + 1;
         Part { name: format!("{name}.{seq}.base.rdb"), seq, kind: Kind::Base }
     }
@@ -154,10 +149,6 @@ impl Manifest {
             }
         }
         self.parts.insert(0, base);
-    }
-
-    pub(crate) fn forget_history(&mut self) {
-        self.parts.retain(|part| part.kind != Kind::History);
     }
 }
 
@@ -244,10 +235,10 @@ mod tests {
         manifest.rebase(base, "a.3.incr.aof");
         let names = |parts: Vec<&Part>| parts.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(manifest.increments().collect()), ["a.3.incr.aof"]);
-        assert_eq!(manifest.history().count(), 3);
+        assert_eq!(manifest.of_kind(Kind::History).count(), 3);
         assert_eq!(manifest.base().unwrap().name, "a.2.base.rdb");
         assert_eq!(Manifest::parse(&manifest.text()).unwrap(), manifest);
-        manifest.forget_history();
+        manifest.parts.retain(|part| part.kind != Kind::History);
         assert_eq!(manifest.parts.len(), 2);
     }
 

@@ -1,7 +1,9 @@
 //! Appends what the journal has to the file, before anybody hears of it.
 //!
 //! Whoever executed commands calls [`Writer::flush`] before it sends the replies. With `always` that returns when all that
-//! happened before is safe: one thread makes it so for all that came until then, and the others find their part done.
+//! happened before is safe: one thread makes it so for all that came until then, and the others find their part done. Who has
+//! more to do than to wait asks with [`Writer::flush_or_ask`], and a thread of its own makes safe, one time after the other,
+//! all that has come meanwhile.
 //! Otherwise it hands the bytes to the system, and a thread of its own makes them safe every second.
 //!
 //! Locks: `file`, then `cuts`; no shard is locked under either. `cuts` alone is taken under shards.
@@ -73,7 +75,7 @@ impl Writer {
         self.fsync.store(fsync as u8, Ordering::Relaxed);
     }
 
-    fn is_always(&self) -> bool {
+    pub(crate) fn is_always(&self) -> bool {
         self.fsync.load(Ordering::Relaxed) == Fsync::Always as u8
     }
 
@@ -108,13 +110,42 @@ impl Writer {
     pub(crate) fn flush(&self) -> io::Result<()> {
         let end = self.reader.end();
         if self.is_always() {
-            return if self.synced.load(Ordering::Acquire) >= end { Ok(()) } else { self.sync(end) };
+            return if self.synced.load(Ordering::Acquire) >= end {
+                Ok(())
+            } else {
+                self.sync(end)
+            };
         }
         let written = self.written.load(Ordering::Acquire);
         // While the file is being made safe, writing would wait for that: its thread writes afterwards.
         let postponed =
             self.syncing.load(Ordering::Relaxed) && end - written.min(end) < POSTPONED_MAX;
         if written >= end || postponed || self.is_failing() { Ok(()) } else { self.write(end) }
+    }
+
+    /// As [`Self::flush`], but does not wait for what is being made safe: then it returns the position up to which that has
+    /// to come before anybody is told.
+    #[inline]
+    pub(crate) fn flush_or_ask(&self) -> io::Result<Option<u64>> {
+        if !self.is_always() {
+            return self.flush().map(|()| None);
+        }
+        let end = self.reader.end();
+        Ok((self.safe_to() < end).then_some(end))
+    }
+
+    /// The position up to which all is safe.
+    pub(crate) fn safe_to(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Where somebody waits for what was appended to be safe, makes it so. Returns whether there was anything.
+    pub(crate) fn sync_if_asked(&self) -> io::Result<bool> {
+        let end = self.reader.end();
+        if !self.is_always() || self.safe_to() >= end {
+            return Ok(false);
+        }
+        self.sync(end).map(|()| true)
     }
 
     /// Writes all up to `end`.
@@ -186,11 +217,12 @@ impl Writer {
             };
             let until = until.min(file.pending.len());
             if until > 0 {
-                append(&mut *file.out, &file.pending[..until], file.size)?;
-                file.size += until as u64;
-                file.position += until as u64;
-                self.grown.fetch_add(until as u64, Ordering::Relaxed);
-                file.pending.drain(..until);
+                let (kept, done) = append(&mut *file.out, &file.pending[..until], file.size);
+                file.size += kept as u64;
+                file.position += kept as u64;
+                self.grown.fetch_add(kept as u64, Ordering::Relaxed);
+                file.pending.drain(..kept);
+                done?;
             }
             if cut != Some(file.position) {
                 break;
@@ -208,15 +240,29 @@ impl Writer {
     }
 }
 
-/// Appends all of `bytes` to a file of `size` bytes, or leaves it as it was.
-fn append(out: &mut dyn Output, bytes: &[u8], size: u64) -> io::Result<()> {
-    let written = crate::disk::write_all(out, bytes);
-    if let Err(error) = &written {
+/// Appends `bytes` to a file of `size` bytes, or leaves it as it was. Returns how many of them are in it afterwards: where
+/// it can't be cut back, either, that may be some, and those that are missing have to follow.
+fn append(out: &mut dyn Output, bytes: &[u8], size: u64) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        let error = match out.write(&bytes[written..]) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(more) => {
+                written += more;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
         log::error!("Error writing to the AOF file: {error}");
-        // Half a request must not stay there: what is appended later would be read as part of it.
-        if let Err(error) = out.truncate(size) {
-            log::error!("Could not remove what was written of it: {error}");
+        if written > 0 {
+            // Half a request must not stay there if the server ends before it can write the rest.
+            match out.truncate(size) {
+                Ok(()) => written = 0,
+                Err(error) => log::error!("Could not remove what was written of it: {error}"),
+            }
         }
+        return (written, Err(error));
     }
-    written
+    (written, Ok(()))
 }

@@ -1,6 +1,7 @@
 //! The append-only file in use: flushed, made safe, rewritten, switched on and off.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use respire_engine::config::Settings;
 use respire_keyspace::Mode;
 
 use super::{Persistence, TICK};
-use crate::aof::manifest::Manifest;
+use crate::aof::manifest::{Kind, Manifest};
 use crate::aof::writer::Writer;
 use crate::settings::{Files, Fsync};
 
@@ -23,9 +24,43 @@ impl Persistence {
     #[inline]
     pub fn flush_log(&self) -> io::Result<()> {
         match &*self.writer.load() {
-            Some(writer) => writer.flush(),
+            Some(writer) => writer.flush().or_else(|error| self.after_failure(writer, error)),
             None => Ok(()),
         }
+    }
+
+    /// What could not be handed to the system waits, and nothing more is accepted until it is. Where it was to be safe by
+    /// now, that is no way out.
+    #[cold]
+    fn after_failure(&self, writer: &Writer, error: io::Error) -> io::Result<()> {
+        if writer.is_always() {
+            return Err(error);
+        }
+        if let Some(engine) = self.engine() {
+            self.note_refusals(&engine, &engine.config.load());
+        }
+        Ok(())
+    }
+
+    /// As [`Self::flush_log`], but where that would wait, it returns the position that [`Self::safe_to`] has to reach before
+    /// anybody is told. The work of [`Self::sync_loop`] brings it there.
+    #[inline]
+    pub fn flush_or_ask(&self) -> io::Result<Option<u64>> {
+        let Some(writer) = &*self.writer.load() else { return Ok(None) };
+        match writer.flush_or_ask() {
+            Ok(None) => Ok(None),
+            Ok(asked) => {
+                *self.sync_asked.lock() = true;
+                self.sync_bell.notify_one();
+                Ok(asked)
+            }
+            Err(error) => self.after_failure(writer, error).map(|()| None),
+        }
+    }
+
+    /// The position up to which what was appended is safe. Without a log, nobody has to wait.
+    pub fn safe_to(&self) -> u64 {
+        self.writer.load().as_ref().map_or(u64::MAX, |writer| writer.safe_to())
     }
 
     /// Makes safe all that was appended so far.
@@ -34,13 +69,29 @@ impl Persistence {
         Some(writer.sync(writer.reader.end()))
     }
 
-    /// The work of the thread `respire-aof`. Returns when the server stops.
-    pub fn sync_loop(&self) {
+    /// The work of the thread `respire-aof`: calls `told` whenever more is safe that somebody waits for, and `lost` if it
+    /// can't be made so. Returns when the server stops.
+    pub fn sync_loop(&self, told: &dyn Fn(), lost: &dyn Fn(&io::Error)) {
         let mut next = Instant::now() + SYNC_EVERY;
         while !self.jobs.lock().stopping {
-            std::thread::sleep(TICK);
+            {
+                let mut asked = self.sync_asked.lock();
+                if !*asked {
+                    self.sync_bell.wait_for(&mut asked, TICK);
+                }
+                *asked = false;
+            }
             let Some(engine) = self.engine() else { return };
-            let Some(writer) = self.writer.load_full() else { continue };
+            let Some(writer) = self.writer.load_full() else {
+                // The log may have been switched off while somebody waited for it.
+                told();
+                continue;
+            };
+            match writer.sync_if_asked() {
+                Ok(true) => told(),
+                Ok(false) => {}
+                Err(error) => lost(&error),
+            }
             if Instant::now() < next {
                 continue;
             }
@@ -77,8 +128,8 @@ impl Persistence {
         let state = self.state.lock();
         let size = state.base_size + writer.grown();
         let before = state.size_at_rewrite.max(1);
-        let failed_lately = state.rewrite_failed
-            && state.last_try.is_some_and(|at| at.elapsed() < super::RETRY);
+        let failed_lately =
+            state.rewrite_failed && state.last_try.is_some_and(|at| at.elapsed() < super::RETRY);
         percentage > 0
             && !failed_lately
             && size >= least
@@ -109,12 +160,23 @@ impl Persistence {
         }
     }
 
-    /// Writes a new base, and begins a new increment at the same moment.
+    /// Writes a new base, and begins a new increment at the same moment. If that fails, the log goes on as it was, or is off
+    /// if it was off before.
     fn rewrite(&self, engine: &Engine) -> io::Result<()> {
+        let was_on = self.writer.load().is_some();
+        let rewritten = self.write_base(engine);
+        if rewritten.is_err() && !was_on {
+            // No manifest names the increment: nothing that goes there would be found again.
+            self.close_log(engine);
+        }
+        rewritten
+    }
+
+    fn write_base(&self, engine: &Engine) -> io::Result<()> {
         let settings = engine.config.load();
         let files = Files(&settings);
         let (dir, name) = (files.append_dir(), files.append_name());
-        self.disk.create_dir(&dir)?;
+        self.make_dir(&dir)?;
         let path = Manifest::path(&dir, &name);
         let loaded = Manifest::load(&*self.disk, &path);
         let mut manifest =
@@ -127,12 +189,14 @@ impl Persistence {
             None => None,
         };
         if before.is_some() {
-            // Should the machine end while the base is written, what is appended meanwhile is part of the log.
+            // Should the machine end while the base is written, what is appended meanwhile is part of the log. The
+            // file is there before a manifest names it.
+            self.disk.sync_dir(&dir)?;
             manifest.store(&*self.disk, &dir, &name)?;
         }
         let base = manifest.next_base(&name);
         let base_path = dir.join(&base.name);
-        let written = self.write_snapshot(engine, &settings, None, &base_path, true, |held| {
+        let size = self.write_snapshot(engine, &settings, None, &base_path, true, |held| {
             let Some(out) = out.take() else { return };
             match &before {
                 Some(writer) => writer.cut(out),
@@ -144,31 +208,39 @@ impl Persistence {
                     self.writer.store(Some(Arc::new(writer)));
                 }
             }
-        });
-        let size = match written {
-            Ok(size) => size,
-            Err(error) => {
-                if before.is_none() {
-                    self.close_log(engine);
-                }
-                return Err(error);
-            }
-        };
+        })?;
         manifest.rebase(base, &first);
-        if increment.is_none() {
-            manifest.parts.retain(|part| part.name.contains(".base."));
-        }
         manifest.store(&*self.disk, &dir, &name)?;
-        let old: Vec<_> = manifest.history().map(|part| dir.join(&part.name)).collect();
-        for path in old {
-            if let Err(error) = self.disk.remove(&path) {
-                log::warn!("Could not remove {}: {error}", path.display());
-            }
+        if !files.keep_history() {
+            self.drop_history(manifest, &dir, &name);
         }
-        manifest.forget_history();
-        manifest.store(&*self.disk, &dir, &name)?;
         self.note_base(size);
         Ok(())
+    }
+
+    /// Makes the directory of the log, if it is not there.
+    pub(super) fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)?;
+        // What is in it is safe only if it is itself.
+        self.disk.sync_dir(dir.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Removes the files that are no longer needed. What can't be removed stays in the manifest, for the next time.
+    fn drop_history(&self, mut manifest: Manifest, dir: &Path, name: &str) {
+        manifest.parts.retain(|part| {
+            let path = dir.join(&part.name);
+            part.kind != Kind::History
+                || match self.disk.remove(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        log::warn!("Could not remove {}: {error}", path.display());
+                        true
+                    }
+                    _ => false,
+                }
+        });
+        if let Err(error) = manifest.store(&*self.disk, dir, name) {
+            log::warn!("The manifest still names files that are gone: {error}");
+        }
     }
 
     /// A new base was written: what is appended counts from it.

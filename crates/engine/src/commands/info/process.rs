@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::Report;
-use crate::saving::PersistenceInfo;
 use crate::REDIS_VERSION;
 use crate::client::ClientKind;
+use crate::saving::PersistenceInfo;
 use respire_datatypes::access;
 
 pub(super) fn server(report: &mut Report<'_, '_, '_>) {
@@ -122,7 +122,7 @@ fn loading(report: &mut Report<'_, '_, '_>, files: &PersistenceInfo) {
     let now_s = report.ctx.engine.clock.unix_us() / 1_000_000;
     let (done, total) = (files.load_bytes, files.load_total_bytes.max(1));
     let took = (now_s - files.load_began_s).max(0) as u64;
-    let eta = if done == 0 { 1 } else { took * total.saturating_sub(done) / done };
+    let eta = (took * total.saturating_sub(done)).checked_div(done).unwrap_or(1);
     report.field("loading_start_time", files.load_began_s);
     report.field("loading_total_bytes", files.load_total_bytes);
     report.field("loading_rdb_used_mem", 0);

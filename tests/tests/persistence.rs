@@ -1,0 +1,431 @@
+//! What is kept in files is there again: after a save, a restart, a crash, at redis-server's and from redis-server.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use respire_tests::oracle::generate::Generator;
+use respire_tests::server::{Directory, redis_path};
+use respire_tests::{Client, Kind, Server, Value};
+
+const APPEND: &[&str] = &["--appendonly", "yes"];
+
+fn ask(client: &mut Client, line: &str) -> Value {
+    let words: Vec<&str> = line.split(' ').collect();
+    client.roundtrip(&words).unwrap()
+}
+
+fn text(client: &mut Client, line: &str) -> String {
+    match ask(client, line) {
+        Value::Bulk(text) | Value::Simple(text) => String::from_utf8(text).unwrap(),
+        Value::Integer(n) => n.to_string(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn digest(server: &Server) -> String {
+    text(&mut server.client(), "DEBUG DIGEST")
+}
+
+fn field(server: &Server, name: &str) -> String {
+    let info = text(&mut server.client(), "INFO");
+    let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.unwrap_or_else(|| panic!("no field {name}")).to_owned()
+}
+
+/// Waits until something is so.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Values of all types and encodings, in two databases, some of which expire.
+fn fill(client: &mut Client) {
+    let mut send = |parts: &[&str]| {
+        let reply = client.roundtrip(parts).unwrap();
+        assert!(!reply.is_error(), "{parts:?}: {reply:?}");
+    };
+    for db in ["0", "7"] {
+        send(&["SELECT", db]);
+        send(&["SET", "int", "12345"]);
+        send(&["SET", "text", "some text"]);
+        send(&["SET", "long", &"many words ".repeat(3000)]);
+        send(&["SET", "expiring", "soon", "EX", "100000"]);
+        for (name, count) in [("small", 10), ("large", 2000)] {
+            let items: Vec<String> = (0..count).map(|i| format!("item {i}")).collect();
+            for item in &items {
+                send(&["RPUSH", &format!("list:{name}"), item]);
+                send(&["SADD", &format!("set:{name}"), item]);
+                send(&["HSET", &format!("hash:{name}"), item, &item.repeat(3)]);
+                send(&["ZADD", &format!("zset:{name}"), &format!("{}.5", item.len()), item]);
+                send(&["SADD", &format!("intset:{name}"), &(item.len() * 7919).to_string()]);
+                send(&["XADD", &format!("stream:{name}"), "*", "field", item]);
+                send(&["PFADD", &format!("hll:{name}"), item]);
+            }
+        }
+        send(&["XGROUP", "CREATE", "stream:small", "group", "0"]);
+        send(&["XREADGROUP", "GROUP", "group", "me", "COUNT", "3", "STREAMS", "stream:small", ">"]);
+        send(&["SETBIT", "bits", "70000", "1"]);
+        send(&["GEOADD", "geo", "13.361389", "38.115556", "Palermo"]);
+    }
+}
+
+/// Adds what random commands leave behind.
+fn stir(server: &Server, seed: u64, commands: usize) {
+    let mut client = server.client();
+    let mut generator = Generator::new(seed, 2, 1);
+    let mut done = 0;
+    while done < commands {
+        for step in generator.pipeline(0) {
+            const OUT: &[&str] = &[
+                "CLIENT",
+                "CONFIG",
+                "HELLO",
+                "QUIT",
+                "EXIT",
+                "MONITOR",
+                "RESET",
+                "DEBUG",
+                "AUTH",
+                "SUBSCRIBE",
+                "PSUBSCRIBE",
+                "SSUBSCRIBE",
+                "UNSUBSCRIBE",
+                "PUNSUBSCRIBE",
+                "SUNSUBSCRIBE",
+            ];
+            let blocks = step.name.starts_with('B') && step.name != "BITCOUNT";
+            if OUT.contains(&step.name.split(' ').next().unwrap())
+                || blocks
+                || step.name.starts_with("XREAD")
+            {
+                continue;
+            }
+            client.roundtrip(&step.args).unwrap();
+            done += 1;
+        }
+    }
+    ask(&mut client, "DISCARD");
+}
+
+#[test]
+fn a_snapshot_brings_everything_back() {
+    let directory = Directory::new("snapshot");
+    let server = Server::start_in(Kind::Respire, &directory, &[]);
+    fill(&mut server.client());
+    stir(&server, 1, 2000);
+    let before = digest(&server);
+    assert_eq!(text(&mut server.client(), "SAVE"), "OK");
+    assert_eq!(field(&server, "rdb_changes_since_last_save"), "0");
+    server.crash();
+    let server = Server::start_in(Kind::Respire, &directory, &[]);
+    assert_eq!(digest(&server), before);
+    assert_eq!(text(&mut server.client(), "DEBUG RELOAD"), "OK");
+    assert_eq!(digest(&server), before);
+    // Whoever shuts down gets one, too, if there are save points.
+    assert_eq!(text(&mut server.client(), "SET after 1"), "OK");
+    ask(&mut server.client(), "CONFIG SET save 3600");
+    let _ = server.client().roundtrip(&["CONFIG", "SET", "save", "3600 1"]);
+    let after = digest(&server);
+    let mut server = server;
+    let _ = server.client().send(&["SHUTDOWN"]);
+    assert!(server.wait_exit(Duration::from_secs(20)).is_some_and(|status| status.success()));
+    let server = Server::start_in(Kind::Respire, &directory, &[]);
+    assert_eq!(digest(&server), after);
+}
+
+#[test]
+fn a_snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
+    let directory = Directory::new("moment");
+    let server = Server::start_in(Kind::Respire, &directory, &["--io-threads", "2"]);
+    let mut client = server.client();
+    ask(&mut client, "DEBUG POPULATE 200000 key 50");
+    // Each transaction moves one from an account to another: the sum stays the same.
+    const ACCOUNTS: usize = 64;
+    for i in 0..ACCOUNTS {
+        ask(&mut client, &format!("SET account:{i} 1000"));
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let (server, stop) = (&server, &stop);
+            scope.spawn(move || {
+                let mut client = server.client();
+                let mut rng = fastrand::Rng::with_seed(seed);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let (from, to) = (rng.usize(..ACCOUNTS), rng.usize(..ACCOUNTS));
+                    for line in [
+                        "MULTI".to_owned(),
+                        format!("DECR account:{from}"),
+                        format!("INCR account:{to}"),
+                        "EXEC".to_owned(),
+                        format!("SET key:{} other", rng.u32(..200_000)),
+                        format!("DEL key:{}", rng.u32(..200_000)),
+                    ] {
+                        ask(&mut client, &line);
+                    }
+                }
+            });
+        }
+        for _ in 0..3 {
+            let saves: u64 = field(&server, "rdb_saves").parse().unwrap();
+            assert_eq!(text(&mut client, "BGSAVE"), "Background saving started");
+            wait_until("the snapshot", || field(&server, "rdb_saves") == (saves + 1).to_string());
+            let copy = Directory::new("copy");
+            fs::copy(directory.path().join("dump.rdb"), copy.path().join("dump.rdb")).unwrap();
+            let loaded = Server::start_in(Kind::Respire, &copy, &[]);
+            let mut reader = loaded.client();
+            let sum: i64 = (0..ACCOUNTS)
+                .map(|i| text(&mut reader, &format!("GET account:{i}")).parse::<i64>().unwrap())
+                .sum();
+            assert_eq!(sum, 1000 * ACCOUNTS as i64);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn the_log_brings_everything_back() {
+    let directory = Directory::new("log");
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    fill(&mut server.client());
+    stir(&server, 2, 3000);
+    let before = digest(&server);
+    assert_eq!(text(&mut server.client(), "DEBUG LOADAOF"), "OK");
+    assert_eq!(digest(&server), before);
+    server.crash();
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    assert_eq!(digest(&server), before);
+    // Through a rewrite under load.
+    let rewrites = field(&server, "aof_rewrites");
+    text(&mut server.client(), "BGREWRITEAOF");
+    stir(&server, 3, 3000);
+    wait_until("the rewrite", || field(&server, "aof_rewrites") != rewrites);
+    stir(&server, 4, 500);
+    let after = digest(&server);
+    server.crash();
+    let files = fs::read_dir(directory.path().join("appendonlydir")).unwrap().count();
+    assert_eq!(files, 3, "a base, an increment and the manifest");
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    assert_eq!(digest(&server), after);
+    // Switched off, and on again, it begins anew.
+    assert_eq!(text(&mut server.client(), "CONFIG SET appendonly no"), "OK");
+    text(&mut server.client(), "SET unlogged 1");
+    assert_eq!(text(&mut server.client(), "CONFIG SET appendonly yes"), "OK");
+    wait_until("the log", || {
+        field(&server, "aof_enabled") == "1" && field(&server, "aof_rewrite_in_progress") == "0"
+    });
+    text(&mut server.client(), "SET logged 1");
+    let last = digest(&server);
+    server.crash();
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    assert_eq!(digest(&server), last);
+}
+
+/// Clients of several threads change the same few keys, with transactions, waiting clients and expiry in between; the order in
+/// the log has to be the order in memory.
+#[test]
+fn the_order_of_the_log_is_that_of_the_changes() {
+    let directory = Directory::new("order");
+    for fsync in ["everysec", "always"] {
+        let options = [APPEND, &["--appendfsync", fsync, "--io-threads", "2"]].concat();
+        let server = Server::start_in(Kind::Respire, &directory, &options);
+        std::thread::scope(|scope| {
+            for seed in 0..6 {
+                let server = &server;
+                scope.spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(seed);
+                    let mut client = server.client();
+                    for _ in 0..300 {
+                        let (a, b) = (rng.u8(..4), rng.u8(..4));
+                        let line = match rng.u8(..14) {
+                            0 => format!("APPEND s{a} {seed}"),
+                            1 => format!("SET s{a} {seed} PX 3"),
+                            2 => format!("RPUSH l{a} {seed}"),
+                            3 => format!("LMOVE l{a} l{b} LEFT RIGHT"),
+                            4 => format!("BLPOP l{a} l{b} 0.01"),
+                            5 => format!("BLMOVE l{a} l{b} RIGHT LEFT 0.01"),
+                            6 => format!("SADD t{a} {seed} {b}"),
+                            7 => format!("SPOP t{a}"),
+                            8 => format!("SMOVE t{a} t{b} {seed}"),
+                            9 => format!("XADD x{a} * f {seed}"),
+                            10 => format!("RENAME s{a} s{b}"),
+                            11 => format!("ZADD z{a} {b} {seed}"),
+                            12 => format!("ZPOPMIN z{a}"),
+                            _ => {
+                                ask(&mut client, "MULTI");
+                                ask(&mut client, &format!("APPEND s{a} m{seed}"));
+                                ask(&mut client, &format!("RPUSH l{b} m{seed}"));
+                                "EXEC".to_owned()
+                            }
+                        };
+                        ask(&mut client, &line);
+                        if seed == 0 && rng.u8(..100) == 0 {
+                            ask(&mut client, "BGREWRITEAOF");
+                        }
+                    }
+                });
+            }
+        });
+        // What was about to expire is gone.
+        std::thread::sleep(Duration::from_millis(300));
+        let wanted = digest(&server);
+        server.crash();
+        let server = Server::start_in(Kind::Respire, &directory, &options);
+        assert_eq!(digest(&server), wanted, "{fsync}");
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_is_good_up_to_there() {
+    let directory = Directory::new("cut");
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    let mut client = server.client();
+    text(&mut client, "SET a 1");
+    for line in ["MULTI", "SET b 1", "SET c 1", "EXEC"] {
+        ask(&mut client, line);
+    }
+    server.crash();
+    let log = directory.path().join("appendonlydir/appendonly.aof.1.incr.aof");
+    let whole = fs::read(&log).unwrap();
+    let first = whole.windows(5).position(|part| part == b"MULTI").unwrap();
+    for len in (0..whole.len()).rev().step_by(3) {
+        fs::write(&log, &whole[..len]).unwrap();
+        if len % 9 == 0 {
+            let refused = Server::try_start_in(
+                Kind::Respire,
+                &directory,
+                &[APPEND, &["--aof-load-truncated", "no"]].concat(),
+            );
+            let cut_between = len == 0 || len == first - 8 || whole[..len].ends_with(b"\r\n0\r\n");
+            if !cut_between {
+                assert!(refused.is_err_and(|why| why.contains("Unexpected end of file")), "{len}");
+            }
+        }
+        let server = Server::start_in(Kind::Respire, &directory, APPEND);
+        let mut client = server.client();
+        let there: Vec<bool> =
+            ["a", "b", "c"].map(|key| text(&mut client, &format!("EXISTS {key}")) == "1").into();
+        assert!(!there[1] && !there[2], "half a transaction at {len}");
+        assert_eq!(there[0], len + 8 >= first, "at {len}");
+        // What follows is kept.
+        text(&mut client, "SET d 1");
+        let wanted = digest(&server);
+        server.crash();
+        let server = Server::start_in(Kind::Respire, &directory, APPEND);
+        assert_eq!(digest(&server), wanted);
+        server.crash();
+        if len < first.saturating_sub(60) {
+            break;
+        }
+    }
+    // In the middle of the log, nothing may be missing.
+    fs::write(&log, whole.iter().map(|b| if *b == b'*' { b'!' } else { *b }).collect::<Vec<u8>>())
+        .unwrap();
+    let refused = Server::try_start_in(Kind::Respire, &directory, APPEND);
+    assert!(refused.is_err());
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused() {
+    let directory = Directory::new("damaged");
+    let server = Server::start_in(Kind::Respire, &directory, &[]);
+    fill(&mut server.client());
+    text(&mut server.client(), "SAVE");
+    server.crash();
+    let path = directory.path().join("dump.rdb");
+    let whole = fs::read(&path).unwrap();
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..6 {
+        let mut damaged = whole.clone();
+        if rng.bool() {
+            damaged.truncate(rng.usize(..whole.len()));
+        } else {
+            damaged[rng.usize(..whole.len())] ^= 1 << rng.u8(..8);
+        }
+        fs::write(&path, &damaged).unwrap();
+        let refused = Server::try_start_in(Kind::Respire, &directory, &[]);
+        assert!(refused.is_err_and(|why| why.contains("Fatal error loading the DB")));
+        assert_eq!(fs::read(&path).unwrap(), damaged, "the file is left as it is");
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn redis_server_loads_what_is_written_here_and_the_other_way() {
+    if redis_path("files are not exchanged with redis-server").is_none() {
+        return;
+    }
+    for (from, to) in [(Kind::Respire, Kind::Redis), (Kind::Redis, Kind::Respire)] {
+        let (source, target) = (Directory::new("source"), Directory::new("target"));
+        let server = Server::start_in(from, &source, &[]);
+        fill(&mut server.client());
+        stir(&server, 5, 4000);
+        let mut client = server.client();
+        // Nothing may expire between the two.
+        let wanted = digest(&server);
+        text(&mut client, "SAVE");
+        fs::copy(source.path().join("dump.rdb"), target.path().join("dump.rdb")).unwrap();
+        let other = Server::start_in(to, &target, &[]);
+        assert_eq!(digest(&other), wanted, "{from:?} to {to:?}");
+        compare_encodings(&server, &other);
+    }
+}
+
+/// The names of encodings and the expiries of all keys.
+fn compare_encodings(one: &Server, other: &Server) {
+    let (mut one, mut other) = (one.client(), other.client());
+    for db in ["0", "7"] {
+        for client in [&mut one, &mut other] {
+            ask(client, &format!("SELECT {db}"));
+        }
+        let Value::Array(keys) = ask(&mut one, "KEYS *") else { panic!("no keys") };
+        for key in keys {
+            let key = key.text().unwrap().to_vec();
+            for command in [&[b"OBJECT".as_slice(), b"ENCODING", &key][..], &[b"PEXPIRETIME", &key]]
+            {
+                let (a, b) = (one.roundtrip(command).unwrap(), other.roundtrip(command).unwrap());
+                // Lists and sets have one encoding more since 7.2.
+                let newer = Value::Bulk(b"listpack".to_vec());
+                let kind = one.roundtrip(&[b"TYPE".as_slice(), &key]).unwrap();
+                let grew = [b"list".to_vec(), b"set".to_vec()].map(Value::Simple).contains(&kind);
+                // A string that was changed in place is `raw` until it is loaded.
+                let raw = Value::Bulk(b"raw".to_vec());
+                if grew && (a == newer || b == newer) || a == raw {
+                    continue;
+                }
+                assert_eq!(a, b, "{} of {}", command[0].escape_ascii(), key.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_is_exchanged_with_redis_server() {
+    if redis_path("the append-only file is not exchanged with redis-server").is_none() {
+        return;
+    }
+    for (from, to) in [(Kind::Respire, Kind::Redis), (Kind::Redis, Kind::Respire)] {
+        let (source, target) = (Directory::new("source"), Directory::new("target"));
+        let server = Server::start_in(from, &source, APPEND);
+        fill(&mut server.client());
+        stir(&server, 6, 4000);
+        let wanted = digest(&server);
+        std::thread::sleep(Duration::from_millis(1100));
+        server.crash();
+        let name = "appendonlydir";
+        copy_dir(&source.path().join(name), &target.path().join(name));
+        let other = Server::start_in(to, &target, APPEND);
+        assert_eq!(digest(&other), wanted, "{from:?} to {to:?}");
+    }
+}
