@@ -437,7 +437,8 @@ impl EventLoop {
             return; // stays marked readable; see `after_sending`
         }
         if connection.large.is_some() && !self.read_large(i) {
-            return;
+            // What has come of it so far counts as its client's.
+            return self.publish(i);
         }
         let start = self.filled;
         let connection = self.connections[i].as_mut().expect("still there");
@@ -781,6 +782,11 @@ impl EventLoop {
             connection.session.closing = true;
         }
         self.send(i);
+        self.publish(i);
+    }
+
+    /// Publishes what a connection holds, if it is still there.
+    fn publish(&self, i: usize) {
         if let Some(connection) = &self.connections[i] {
             connection.publish(&self.engine.clients, self.worker.now_ms);
         }
