@@ -166,9 +166,10 @@ pub(super) fn xadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let id = stream.resolve(request, clock_ms).filter(|id| *id > stream.last_id());
     let id = id.ok_or(NOT_GREATER)?;
     stream.append(id, fields, limits).map_err(|_| TOO_LARGE)?;
-    let trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
+    let (trimmed, cut_off) = options.trim.map_or((0, None), |trim| stream.trim(trim));
     let len = stream.len();
     stream.finish(true);
+    ctx.data.discard(&key, cut_off);
     if ctx.journaled {
         tell_added(ctx, &key, id, first, options.trim.map(|_| len));
     }
@@ -203,9 +204,11 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let (mut trimmed, mut len) = (0, 0);
     if let Some(mut stream) = ctx.data.edit::<Stream>(&key)? {
-        trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
+        let cut_off;
+        (trimmed, cut_off) = options.trim.map_or((0, None), |trim| stream.trim(trim));
         len = stream.len();
         stream.finish(trimmed > 0);
+        ctx.data.discard(&key, cut_off);
     }
     if trimmed > 0 {
         if ctx.journaled {
