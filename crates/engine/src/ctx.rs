@@ -228,6 +228,12 @@ impl<'e> Data<'_, 'e> {
         self.held.shard_mut(key.shard).remove(self.db, key, self.now_ms)
     }
 
+    /// Notes that the value of a key has lost elements that are still to be freed.
+    #[cold]
+    pub(crate) fn prune_later(&mut self, key: &Key<'_>) {
+        self.held.shard_mut(key.shard).prune_later(self.db, key.bytes);
+    }
+
     /// Hands what the value of a key has cut off over to be freed.
     #[inline]
     pub(crate) fn discard<T: Kind>(&mut self, key: &Key<'_>, part: Option<T>) {

@@ -63,7 +63,11 @@ fn remove(
     let (mut removed, mut gone) = (0, false);
     if let Some(mut editing) = ctx.data.edit::<ZSet>(&key)? {
         removed = f(&mut editing);
+        let prunes = editing.needs_pruning();
         gone = editing.finish(removed > 0).removed;
+        if prunes && !gone {
+            ctx.data.prune_later(&key);
+        }
     }
     if removed > 0 {
         ctx.notify(Classes::ZSET, event, &key);
