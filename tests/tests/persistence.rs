@@ -225,6 +225,60 @@ fn the_log_brings_everything_back() {
     assert_eq!(digest(&server), last);
 }
 
+/// Clients of several threads change the same few keys, with transactions, waiting clients and expiry in between; the order in
+/// the log has to be the order in memory.
+#[test]
+fn the_order_of_the_log_is_that_of_the_changes() {
+    let directory = Directory::new("order");
+    for fsync in ["everysec", "always"] {
+        let options = [APPEND, &["--appendfsync", fsync, "--io-threads", "2"]].concat();
+        let server = Server::start_in(Kind::Respire, &directory, &options);
+        std::thread::scope(|scope| {
+            for seed in 0..6 {
+                let server = &server;
+                scope.spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(seed);
+                    let mut client = server.client();
+                    for _ in 0..300 {
+                        let (a, b) = (rng.u8(..4), rng.u8(..4));
+                        let line = match rng.u8(..14) {
+                            0 => format!("APPEND s{a} {seed}"),
+                            1 => format!("SET s{a} {seed} PX 3"),
+                            2 => format!("RPUSH l{a} {seed}"),
+                            3 => format!("LMOVE l{a} l{b} LEFT RIGHT"),
+                            4 => format!("BLPOP l{a} l{b} 0.01"),
+                            5 => format!("BLMOVE l{a} l{b} RIGHT LEFT 0.01"),
+                            6 => format!("SADD t{a} {seed} {b}"),
+                            7 => format!("SPOP t{a}"),
+                            8 => format!("SMOVE t{a} t{b} {seed}"),
+                            9 => format!("XADD x{a} * f {seed}"),
+                            10 => format!("RENAME s{a} s{b}"),
+                            11 => format!("ZADD z{a} {b} {seed}"),
+                            12 => format!("ZPOPMIN z{a}"),
+                            _ => {
+                                ask(&mut client, "MULTI");
+                                ask(&mut client, &format!("APPEND s{a} m{seed}"));
+                                ask(&mut client, &format!("RPUSH l{b} m{seed}"));
+                                "EXEC".to_owned()
+                            }
+                        };
+                        ask(&mut client, &line);
+                        if seed == 0 && rng.u8(..100) == 0 {
+                            ask(&mut client, "BGREWRITEAOF");
+                        }
+                    }
+                });
+            }
+        });
+        // What was about to expire is gone.
+        std::thread::sleep(Duration::from_millis(300));
+        let wanted = digest(&server);
+        server.crash();
+        let server = Server::start_in(Kind::Respire, &directory, &options);
+        assert_eq!(digest(&server), wanted, "{fsync}");
+    }
+}
+
 #[test]
 fn a_log_that_was_cut_is_good_up_to_there() {
     let directory = Directory::new("cut");
@@ -345,7 +399,9 @@ fn compare_encodings(one: &Server, other: &Server) {
                 let newer = Value::Bulk(b"listpack".to_vec());
                 let kind = one.roundtrip(&[b"TYPE".as_slice(), &key]).unwrap();
                 let grew = [b"list".to_vec(), b"set".to_vec()].map(Value::Simple).contains(&kind);
-                if grew && (a == newer || b == newer) {
+                // A string that was changed in place is `raw` until it is loaded.
+                let raw = Value::Bulk(b"raw".to_vec());
+                if grew && (a == newer || b == newer) || a == raw {
                     continue;
                 }
                 assert_eq!(a, b, "{} of {}", command[0].escape_ascii(), key.escape_ascii());

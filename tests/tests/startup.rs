@@ -27,11 +27,11 @@ fn help_and_version_are_printed() {
 fn the_log_tells_what_has_no_effect_and_who_runs() {
     let server = Server::start(
         Kind::Respire,
-        &["--appendonly", "yes", "--activedefrag", "yes", "--busy-reply-threshold", "1"],
+        &["--tls-replication", "yes", "--activedefrag", "yes", "--busy-reply-threshold", "1"],
     );
     let log = server.log();
     for part in [
-        "WARNING: 'appendonly' IS CONFIGURED BUT NOT SUPPORTED".to_owned(),
+        "WARNING: 'tls-replication' IS CONFIGURED BUT NOT SUPPORTED".to_owned(),
         "mean nothing here: activedefrag".to_owned(),
         "no effect yet: busy-reply-threshold".to_owned(),
         format!(" PID: {}\n", server.pid()),

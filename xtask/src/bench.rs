@@ -8,6 +8,7 @@
 //! whose name holds TEXT, writes no document), `--respire PATH` (measures this binary and builds none).
 
 mod collections;
+mod persistence;
 
 use respire_bench::{
     Address, IdleConnections, Load, ProbeReport, Prober, Report, ServerCpu, Target, Workload,
@@ -57,6 +58,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         Bench::collections,
         Bench::memory_of_collections,
         Bench::publishing,
+        Bench::persistence,
     ] {
         for figure in measure(&bench)? {
             println!("{}", figure.line());

@@ -98,9 +98,12 @@ pub trait Host: Send + Sync {
     ///
     /// [`Worker::receivers`]: crate::Worker::receivers
     fn publish(&self, thread: usize, message: Arc<Published>);
-    /// Does with what the journal got what the settings ask for before anybody is told of it: makes it safe, or hands it to
-    /// the system. Called with nothing locked. If that fails and must not, it does not return.
-    fn flush_journal(&self);
+    /// Does with what the journal got what the settings ask for before anybody is told of it: hands it to the system, or has
+    /// it made safe. If that takes a while, it returns the position that [`Self::journal_safe_to`] has to reach before.
+    /// Called with nothing locked.
+    fn flush_journal(&self) -> Option<u64>;
+    /// The position up to which the journal is safe.
+    fn journal_safe_to(&self) -> u64;
     /// SAVE, with all shards held for writing or none.
     fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String>;
     /// BGSAVE: the reply.
@@ -179,7 +182,13 @@ impl Host for NoHost {
         self.published.lock().push((thread, message));
     }
 
-    fn flush_journal(&self) {}
+    fn flush_journal(&self) -> Option<u64> {
+        None
+    }
+
+    fn journal_safe_to(&self) -> u64 {
+        u64::MAX
+    }
 
     fn save(&self, _: &Engine, _: Option<&mut Held<'_>>) -> Result<(), String> {
         Err(NO_FILES.into())

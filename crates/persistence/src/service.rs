@@ -93,6 +93,9 @@ pub struct Persistence {
     total_keys: AtomicU64,
     /// Changes that the last snapshot holds.
     progress: Progress,
+    /// Somebody waits for what was appended to be safe.
+    sync_asked: Mutex<bool>,
+    sync_bell: Condvar,
     /// Making the log safe failed.
     sync_failing: AtomicBool,
 }
@@ -130,6 +133,8 @@ impl Persistence {
             saved_keys: AtomicU64::new(0),
             total_keys: AtomicU64::new(0),
             progress: Progress::default(),
+            sync_asked: Mutex::default(),
+            sync_bell: Condvar::new(),
             sync_failing: AtomicBool::new(false),
         }
     }

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn pieces_of_any_size_give_the_same() {
-        let bytes: Vec<u8> = (0..5000_u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5000_u32).map(|i| ((i * i) >> 3) as u8).collect();
         for size in [1, 7, 64, 1000, 4999] {
             let mut checksum = Checksum::new();
             bytes.chunks(size).for_each(|piece| checksum.update(piece));

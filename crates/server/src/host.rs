@@ -97,14 +97,13 @@ impl Host for ServerHost {
         Ok(())
     }
 
-    fn flush_journal(&self) {
-        if let Err(error) = self.files.flush_log() {
-            // What the clients would be told is not safe, though that is what was promised.
-            log::error!(
-                "Can't recover from AOF write error when the AOF fsync policy is 'always': {error}. Exiting..."
-            );
-            std::process::exit(1);
-        }
+    fn flush_journal(&self) -> Option<u64> {
+        // A failure shows in the condition of the engine: writes are refused from then on.
+        self.files.flush_or_ask().unwrap_or(None)
+    }
+
+    fn journal_safe_to(&self) -> u64 {
+        self.files.safe_to()
     }
 
     fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String> {

@@ -122,7 +122,7 @@ impl Server {
         let threads = event_loops(&engine, &loops, polls)?;
         engine.sample();
         log::info!("Server initialized");
-        let keepers = keepers(&engine, &files)?;
+        let keepers = keepers(&engine, &files, &loops)?;
         let accept = Accept {
             poll,
             listening,
@@ -220,7 +220,11 @@ fn event_loops(
 }
 
 /// The threads that work on files, the first of which loads what there is.
-fn keepers(engine: &Arc<Engine>, files: &Arc<Persistence>) -> Result<Vec<JoinHandle<()>>, String> {
+fn keepers(
+    engine: &Arc<Engine>,
+    files: &Arc<Persistence>,
+    loops: &[Loop],
+) -> Result<Vec<JoinHandle<()>>, String> {
     let (loading, saving, syncing) = (Arc::clone(engine), Arc::clone(files), Arc::clone(files));
     let save = move || {
         if let Err(failure) = saving.load(&loading) {
@@ -232,7 +236,19 @@ fn keepers(engine: &Arc<Engine>, files: &Arc<Persistence>) -> Result<Vec<JoinHan
         log::info!("Ready to accept connections");
         saving.save_loop();
     };
-    Ok(vec![spawn("respire-save", save)?, spawn("respire-aof", move || syncing.sync_loop())?])
+    let mailboxes: Vec<_> = loops.iter().map(|l| Arc::clone(&l.mailbox)).collect();
+    let sync = move || {
+        let told = || mailboxes.iter().for_each(|mailbox| mailbox.ring());
+        let lost = |error: &io::Error| {
+            // What clients wait to be told is not safe, and can't be undone either.
+            log::error!(
+                "Can't recover from AOF write error when the AOF fsync policy is 'always': {error}. Exiting..."
+            );
+            std::process::exit(1);
+        };
+        syncing.sync_loop(&told, &lost);
+    };
+    Ok(vec![spawn("respire-save", save)?, spawn("respire-aof", sync)?])
 }
 
 /// How often the figures per second are sampled.

@@ -6,6 +6,7 @@ use respire_datatypes::integer::parse_i64;
 
 use crate::REDIS_VERSION;
 use crate::command::{Flags, Group, Lock, Row};
+use crate::config::find;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 use crate::host::{Garbage, ShutdownRequest};
@@ -95,7 +96,12 @@ fn dbsize(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn flushall(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    flush(ctx, 0..ctx.engine.keyspace.databases())
+    flush(ctx, 0..ctx.engine.keyspace.databases())?;
+    // The last snapshot still holds what was meant to be gone. If one is under way already, it comes after that.
+    if find("save").is_some_and(|row| !row.get(ctx.settings).is_empty()) {
+        let _ = ctx.engine.host.save_in_background(true);
+    }
+    Ok(())
 }
 
 fn flushdb(ctx: &mut Ctx<'_, '_>) -> Outcome {

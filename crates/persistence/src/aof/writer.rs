@@ -1,7 +1,9 @@
 //! Appends what the journal has to the file, before anybody hears of it.
 //!
 //! Whoever executed commands calls [`Writer::flush`] before it sends the replies. With `always` that returns when all that
-//! happened before is safe: one thread makes it so for all that came until then, and the others find their part done.
+//! happened before is safe: one thread makes it so for all that came until then, and the others find their part done. Who has
+//! more to do than to wait asks with [`Writer::flush_or_ask`], and a thread of its own makes safe, one time after the other,
+//! all that has come meanwhile.
 //! Otherwise it hands the bytes to the system, and a thread of its own makes them safe every second.
 //!
 //! Locks: `file`, then `cuts`; no shard is locked under either. `cuts` alone is taken under shards.
@@ -119,6 +121,31 @@ impl Writer {
         let postponed =
             self.syncing.load(Ordering::Relaxed) && end - written.min(end) < POSTPONED_MAX;
         if written >= end || postponed || self.is_failing() { Ok(()) } else { self.write(end) }
+    }
+
+    /// As [`Self::flush`], but does not wait for what is being made safe: then it returns the position up to which that has
+    /// to come before anybody is told.
+    #[inline]
+    pub(crate) fn flush_or_ask(&self) -> io::Result<Option<u64>> {
+        if !self.is_always() {
+            return self.flush().map(|()| None);
+        }
+        let end = self.reader.end();
+        Ok((self.safe_to() < end).then_some(end))
+    }
+
+    /// The position up to which all is safe.
+    pub(crate) fn safe_to(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Where somebody waits for what was appended to be safe, makes it so. Returns whether there was anything.
+    pub(crate) fn sync_if_asked(&self) -> io::Result<bool> {
+        let end = self.reader.end();
+        if !self.is_always() || self.safe_to() >= end {
+            return Ok(false);
+        }
+        self.sync(end).map(|()| true)
     }
 
     /// Writes all up to `end`.

@@ -28,19 +28,53 @@ impl Persistence {
         }
     }
 
+    /// As [`Self::flush_log`], but where that would wait, it returns the position that [`Self::safe_to`] has to reach before
+    /// anybody is told. The work of [`Self::sync_loop`] brings it there.
+    #[inline]
+    pub fn flush_or_ask(&self) -> io::Result<Option<u64>> {
+        let Some(writer) = &*self.writer.load() else { return Ok(None) };
+        let asked = writer.flush_or_ask();
+        if let Ok(Some(_)) = asked {
+            *self.sync_asked.lock() = true;
+            self.sync_bell.notify_one();
+        }
+        asked
+    }
+
+    /// The position up to which what was appended is safe. Without a log, nobody has to wait.
+    pub fn safe_to(&self) -> u64 {
+        self.writer.load().as_ref().map_or(u64::MAX, |writer| writer.safe_to())
+    }
+
     /// Makes safe all that was appended so far.
     pub fn sync_log(&self) -> Option<io::Result<()>> {
         let writer = self.writer.load_full()?;
         Some(writer.sync(writer.reader.end()))
     }
 
-    /// The work of the thread `respire-aof`. Returns when the server stops.
-    pub fn sync_loop(&self) {
+    /// The work of the thread `respire-aof`: calls `told` whenever more is safe that somebody waits for, and `lost` if it
+    /// can't be made so. Returns when the server stops.
+    pub fn sync_loop(&self, told: &dyn Fn(), lost: &dyn Fn(&io::Error)) {
         let mut next = Instant::now() + SYNC_EVERY;
         while !self.jobs.lock().stopping {
-            std::thread::sleep(TICK);
+            {
+                let mut asked = self.sync_asked.lock();
+                if !*asked {
+                    self.sync_bell.wait_for(&mut asked, TICK);
+                }
+                *asked = false;
+            }
             let Some(engine) = self.engine() else { return };
-            let Some(writer) = self.writer.load_full() else { continue };
+            let Some(writer) = self.writer.load_full() else {
+                // The log may have been switched off while somebody waited for it.
+                told();
+                continue;
+            };
+            match writer.sync_if_asked() {
+                Ok(true) => told(),
+                Ok(false) => {}
+                Err(error) => lost(&error),
+            }
             if Instant::now() < next {
                 continue;
             }

@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) timer_ns: Option<u64>,
     /// In the list of connections that messages have been queued for.
     pub(crate) told: bool,
+    /// What is queued is sent when the journal is safe up to this position.
+    pub(crate) held_until: u64,
     /// In the list of connections to be read this turn.
     pub(crate) listed: bool,
     /// When the output first exceeded the soft limit, Unix milliseconds.
@@ -54,6 +56,7 @@ impl Connection {
             read_closed: false,
             timer_ns: None,
             told: false,
+            held_until: 0,
             listed: false,
             soft_limit_since: None,
         }

@@ -6,7 +6,7 @@
 //!
 //! Nothing of a connection is shared with other threads but its mailbox and what it publishes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -89,6 +89,10 @@ pub(crate) struct EventLoop {
     timers: BTreeSet<(u64, usize)>,
     /// Connections that messages have been queued for.
     told: Vec<usize>,
+    /// Connections whose replies wait for the journal to be safe up to a position, in that order.
+    held: VecDeque<(u64, usize)>,
+    /// Up to where it was, when it was last looked at.
+    safe_to: u64,
     buffer: Vec<u8>,
     filled: usize,
     spans: Vec<Span>,
@@ -124,6 +128,8 @@ impl EventLoop {
             paused: Vec::new(),
             timers: BTreeSet::new(),
             told: Vec::new(),
+            held: VecDeque::new(),
+            safe_to: 0,
             buffer: vec![0; READ_BUFFER],
             filled: 0,
             spans: Vec::new(),
@@ -173,6 +179,7 @@ impl EventLoop {
             self.ring_timers();
             self.resume_paused();
             self.serve_ready();
+            self.release_held();
             self.upkeep(idle);
             self.send_messages();
         }
@@ -281,8 +288,11 @@ impl EventLoop {
 
     /// Sends to the connections that letters have left something for.
     fn send_messages(&mut self) {
-        if !self.told.is_empty() && self.engine.journal.is_on() {
-            self.engine.host.flush_journal();
+        if !self.told.is_empty()
+            && self.engine.journal.is_on()
+            && let Some(position) = self.engine.host.flush_journal()
+        {
+            return self.hold_until(position);
         }
         for i in std::mem::take(&mut self.told) {
             if let Some(connection) = &mut self.connections[i] {
@@ -292,9 +302,38 @@ impl EventLoop {
         }
     }
 
+    /// Keeps what is queued for connections until the journal is safe up to a position.
+    fn hold_until(&mut self, position: u64) {
+        self.safe_to = self.engine.host.journal_safe_to();
+        for i in std::mem::take(&mut self.told) {
+            if let Some(connection) = &mut self.connections[i] {
+                connection.told = false;
+                connection.held_until = position;
+                self.held.push_back((position, i));
+            }
+        }
+    }
+
+    /// Sends to connections what had to wait for the journal to be safe.
+    fn release_held(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        self.safe_to = self.engine.host.journal_safe_to();
+        while let Some(&(position, i)) = self.held.front()
+            && position <= self.safe_to
+        {
+            self.held.pop_front();
+            self.continue_sending(i);
+        }
+    }
+
     /// Sends what is queued, as the socket takes more.
     fn continue_sending(&mut self, i: usize) {
         let Some(Some(connection)) = self.connections.get_mut(i) else { return };
+        if connection.held_until > self.safe_to {
+            return;
+        }
         if connection.output.is_empty() {
             // What was to be sent may have been nothing but the end of the connection.
             return self.after_sending(i);
@@ -757,8 +796,7 @@ impl EventLoop {
     /// Keeps the reply buffer for when the journal has been flushed, and empties it: nobody may hear of a change before.
     fn hold(&mut self, i: usize) {
         let connection = self.connections[i].as_mut().expect("the caller has it");
-        if self.out.len() >= REPLY_FLUSH {
-            self.engine.host.flush_journal();
+        if self.out.len() >= REPLY_FLUSH && self.engine.host.flush_journal().is_none() {
             return self.send_now(i);
         }
         connection.output.hold(&self.out);

@@ -42,6 +42,13 @@ impl Mailbox {
         if was_empty { self.waker.wake() } else { Ok(()) }
     }
 
+    /// Wakes the loop without a letter.
+    pub(crate) fn ring(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("Waking an event loop failed: {error}");
+        }
+    }
+
     /// Takes the published messages, and leaves the other letters. The bell may have rung for nothing then.
     pub(crate) fn collect_published(&self) -> Vec<Arc<Published>> {
         let mut letters = self.letters.lock();
