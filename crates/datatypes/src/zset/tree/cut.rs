@@ -159,16 +159,15 @@ impl<T: Copy, const LEAF: usize, const FAN: usize> Tree<T, LEAF, FAN> {
         let mut cut = Self { root: middle, len: ranks.len(), nodes: Nodes::default() };
         self.len -= cut.len;
         // The nodes of the smaller part are counted, the others are what remains.
-        let (smaller, larger) = if self.len < cut.len { (self, &mut cut) } else { (&mut cut, self) };
+        let (smaller, larger) =
+            if self.len < cut.len { (self, &mut cut) } else { (&mut cut, self) };
         let mut counted = Nodes::default();
         if let Some(root) = &smaller.root {
             root.census(&mut counted);
         }
         smaller.nodes = counted;
-        larger.nodes = Nodes {
-            leaves: all.leaves - counted.leaves,
-            inners: all.inners - counted.inners,
-        };
+        larger.nodes =
+            Nodes { leaves: all.leaves - counted.leaves, inners: all.inners - counted.inners };
         cut
     }
 }

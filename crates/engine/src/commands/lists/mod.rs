@@ -10,7 +10,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use respire_datatypes::list::{Element, End, List, ListLimits, NewElement};
+use respire_datatypes::list::{Element, End, ListLimits, NewElement};
 use respire_keyspace::Key;
 use respire_resp::{Args, Out};
 

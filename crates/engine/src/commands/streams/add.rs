@@ -202,14 +202,13 @@ fn tell_added(
 pub(super) fn xtrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let options = options(ctx, false)?;
     let key = ctx.key(1);
-    let (mut trimmed, mut len) = (0, 0);
+    let (mut trimmed, mut len, mut cut_off) = (0, 0, None);
     if let Some(mut stream) = ctx.data.edit::<Stream>(&key)? {
-        let cut_off;
         (trimmed, cut_off) = options.trim.map_or((0, None), |trim| stream.trim(trim));
         len = stream.len();
         stream.finish(trimmed > 0);
-        ctx.data.discard(&key, cut_off);
     }
+    ctx.data.discard(&key, cut_off);
     if trimmed > 0 {
         if ctx.journaled {
             let len = len.to_string();
