@@ -24,6 +24,6 @@ pub use hash::{Key, fnv1a};
 pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, PrefetchStep};
 pub use lock::{Held, Mode};
 pub use shard::{EntryMut, Flushed, Gone, Shard, Ttl};
-pub use snapshot::{Keeper, Unsaved};
+pub use snapshot::{Keeper, Pinned, SaveStep, Unsaved};
 pub use waiting::{ReadyKey, Ticket};
 pub use watch::WatchFlag;

@@ -31,6 +31,8 @@ pub trait Disk: Send + std::marker::Sync {
     fn size(&self, path: &Path) -> io::Result<Option<u64>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// The names of what is in a directory.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes sure that names of files that came, went or changed survive a crash of the machine.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -96,6 +98,15 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            // Nothing of ours has a name that is no text.
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         match fs::create_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -124,4 +135,19 @@ pub(crate) fn write_all(out: &mut dyn Output, mut bytes: &[u8]) -> io::Result<()
 /// A name for a file of this process that is not finished.
 pub(crate) fn temporary(dir: &Path, what: &str) -> PathBuf {
     dir.join(format!("temp-{what}-{}-{:08x}.tmp", std::process::id(), fastrand::u32(..)))
+}
+
+/// Removes what [`temporary`] has named for a process that did not come to finish it.
+pub(crate) fn remove_temporary(disk: &dyn Disk, dir: &Path) {
+    let is_temporary = |name: &String| {
+        let inner = name.strip_prefix("temp-").and_then(|rest| rest.strip_suffix(".tmp"));
+        inner.is_some_and(|rest| rest.starts_with("rdb-") || rest.starts_with("manifest-"))
+    };
+    // Where nothing can be listed, what is to be loaded tells why.
+    for name in disk.list(dir).unwrap_or_default().iter().filter(|name| is_temporary(name)) {
+        match disk.remove(&dir.join(name)) {
+            Ok(()) => log::info!("Removed {name}, which was never finished"),
+            Err(error) => log::warn!("Could not remove {name}, which was never finished: {error}"),
+        }
+    }
 }

@@ -122,10 +122,6 @@ impl Manifest {
         self.of_kind(Kind::Increment)
     }
 
-    pub(crate) fn history(&self) -> impl Iterator<Item = &Part> {
-        self.of_kind(Kind::History)
-    }
-
     /// Adds an increment; returns its name.
     pub(crate) fn add_increment(&mut self, name: &str) -> String {
         let seq = self.parts.iter().filter(|part| part.kind != Kind::Base).map(|part| part.seq);
@@ -153,10 +149,6 @@ impl Manifest {
             }
         }
         self.parts.insert(0, base);
-    }
-
-    pub(crate) fn forget_history(&mut self) {
-        self.parts.retain(|part| part.kind != Kind::History);
     }
 }
 
@@ -243,10 +235,10 @@ mod tests {
         manifest.rebase(base, "a.3.incr.aof");
         let names = |parts: Vec<&Part>| parts.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(manifest.increments().collect()), ["a.3.incr.aof"]);
-        assert_eq!(manifest.history().count(), 3);
+        assert_eq!(manifest.of_kind(Kind::History).count(), 3);
         assert_eq!(manifest.base().unwrap().name, "a.2.base.rdb");
         assert_eq!(Manifest::parse(&manifest.text()).unwrap(), manifest);
-        manifest.forget_history();
+        manifest.parts.retain(|part| part.kind != Kind::History);
         assert_eq!(manifest.parts.len(), 2);
     }
 

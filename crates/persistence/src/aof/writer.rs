@@ -75,7 +75,7 @@ impl Writer {
         self.fsync.store(fsync as u8, Ordering::Relaxed);
     }
 
-    fn is_always(&self) -> bool {
+    pub(crate) fn is_always(&self) -> bool {
         self.fsync.load(Ordering::Relaxed) == Fsync::Always as u8
     }
 
@@ -217,11 +217,12 @@ impl Writer {
             };
             let until = until.min(file.pending.len());
             if until > 0 {
-                append(&mut *file.out, &file.pending[..until], file.size)?;
-                file.size += until as u64;
-                file.position += until as u64;
-                self.grown.fetch_add(until as u64, Ordering::Relaxed);
-                file.pending.drain(..until);
+                let (kept, done) = append(&mut *file.out, &file.pending[..until], file.size);
+                file.size += kept as u64;
+                file.position += kept as u64;
+                self.grown.fetch_add(kept as u64, Ordering::Relaxed);
+                file.pending.drain(..kept);
+                done?;
             }
             if cut != Some(file.position) {
                 break;
@@ -239,15 +240,29 @@ impl Writer {
     }
 }
 
-/// Appends all of `bytes` to a file of `size` bytes, or leaves it as it was.
-fn append(out: &mut dyn Output, bytes: &[u8], size: u64) -> io::Result<()> {
-    let written = crate::disk::write_all(out, bytes);
-    if let Err(error) = &written {
+/// Appends `bytes` to a file of `size` bytes, or leaves it as it was. Returns how many of them are in it afterwards: where
+/// it can't be cut back, either, that may be some, and those that are missing have to follow.
+fn append(out: &mut dyn Output, bytes: &[u8], size: u64) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        let error = match out.write(&bytes[written..]) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(more) => {
+                written += more;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
         log::error!("Error writing to the AOF file: {error}");
-        // Half a request must not stay there: what is appended later would be read as part of it.
-        if let Err(error) = out.truncate(size) {
-            log::error!("Could not remove what was written of it: {error}");
+        if written > 0 {
+            // Half a request must not stay there if the server ends before it can write the rest.
+            match out.truncate(size) {
+                Ok(()) => written = 0,
+                Err(error) => log::error!("Could not remove what was written of it: {error}"),
+            }
         }
+        return (written, Err(error));
     }
-    written
+    (written, Ok(()))
 }

@@ -1,6 +1,7 @@
 //! The append-only file in use: flushed, made safe, rewritten, switched on and off.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use respire_engine::config::Settings;
 use respire_keyspace::Mode;
 
 use super::{Persistence, TICK};
-use crate::aof::manifest::Manifest;
+use crate::aof::manifest::{Kind, Manifest};
 use crate::aof::writer::Writer;
 use crate::settings::{Files, Fsync};
 
@@ -23,9 +24,22 @@ impl Persistence {
     #[inline]
     pub fn flush_log(&self) -> io::Result<()> {
         match &*self.writer.load() {
-            Some(writer) => writer.flush(),
+            Some(writer) => writer.flush().or_else(|error| self.after_failure(writer, error)),
             None => Ok(()),
         }
+    }
+
+    /// What could not be handed to the system waits, and nothing more is accepted until it is. Where it was to be safe by
+    /// now, that is no way out.
+    #[cold]
+    fn after_failure(&self, writer: &Writer, error: io::Error) -> io::Result<()> {
+        if writer.is_always() {
+            return Err(error);
+        }
+        if let Some(engine) = self.engine() {
+            self.note_refusals(&engine, &engine.config.load());
+        }
+        Ok(())
     }
 
     /// As [`Self::flush_log`], but where that would wait, it returns the position that [`Self::safe_to`] has to reach before
@@ -33,12 +47,15 @@ impl Persistence {
     #[inline]
     pub fn flush_or_ask(&self) -> io::Result<Option<u64>> {
         let Some(writer) = &*self.writer.load() else { return Ok(None) };
-        let asked = writer.flush_or_ask();
-        if let Ok(Some(_)) = asked {
-            *self.sync_asked.lock() = true;
-            self.sync_bell.notify_one();
+        match writer.flush_or_ask() {
+            Ok(None) => Ok(None),
+            Ok(asked) => {
+                *self.sync_asked.lock() = true;
+                self.sync_bell.notify_one();
+                Ok(asked)
+            }
+            Err(error) => self.after_failure(writer, error).map(|()| None),
         }
-        asked
     }
 
     /// The position up to which what was appended is safe. Without a log, nobody has to wait.
@@ -143,12 +160,23 @@ impl Persistence {
         }
     }
 
-    /// Writes a new base, and begins a new increment at the same moment.
+    /// Writes a new base, and begins a new increment at the same moment. If that fails, the log goes on as it was, or is off
+    /// if it was off before.
     fn rewrite(&self, engine: &Engine) -> io::Result<()> {
+        let was_on = self.writer.load().is_some();
+        let rewritten = self.write_base(engine);
+        if rewritten.is_err() && !was_on {
+            // No manifest names the increment: nothing that goes there would be found again.
+            self.close_log(engine);
+        }
+        rewritten
+    }
+
+    fn write_base(&self, engine: &Engine) -> io::Result<()> {
         let settings = engine.config.load();
         let files = Files(&settings);
         let (dir, name) = (files.append_dir(), files.append_name());
-        self.disk.create_dir(&dir)?;
+        self.make_dir(&dir)?;
         let path = Manifest::path(&dir, &name);
         let loaded = Manifest::load(&*self.disk, &path);
         let mut manifest =
@@ -161,12 +189,14 @@ impl Persistence {
             None => None,
         };
         if before.is_some() {
-            // Should the machine end while the base is written, what is appended meanwhile is part of the log.
+            // Should the machine end while the base is written, what is appended meanwhile is part of the log. The
+            // file is there before a manifest names it.
+            self.disk.sync_dir(&dir)?;
             manifest.store(&*self.disk, &dir, &name)?;
         }
         let base = manifest.next_base(&name);
         let base_path = dir.join(&base.name);
-        let written = self.write_snapshot(engine, &settings, None, &base_path, true, |held| {
+        let size = self.write_snapshot(engine, &settings, None, &base_path, true, |held| {
             let Some(out) = out.take() else { return };
             match &before {
                 Some(writer) => writer.cut(out),
@@ -178,33 +208,39 @@ impl Persistence {
                     self.writer.store(Some(Arc::new(writer)));
                 }
             }
-        });
-        let size = match written {
-            Ok(size) => size,
-            Err(error) => {
-                if before.is_none() {
-                    self.close_log(engine);
-                }
-                return Err(error);
-            }
-        };
+        })?;
         manifest.rebase(base, &first);
-        if increment.is_none() {
-            manifest.parts.retain(|part| part.name.contains(".base."));
-        }
         manifest.store(&*self.disk, &dir, &name)?;
+        if !files.keep_history() {
+            self.drop_history(manifest, &dir, &name);
+        }
         self.note_base(size);
-        if files.keep_history() {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Makes the directory of the log, if it is not there.
+    pub(super) fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)?;
+        // What is in it is safe only if it is itself.
+        self.disk.sync_dir(dir.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Removes the files that are no longer needed. What can't be removed stays in the manifest, for the next time.
+    fn drop_history(&self, mut manifest: Manifest, dir: &Path, name: &str) {
+        manifest.parts.retain(|part| {
+            let path = dir.join(&part.name);
+            part.kind != Kind::History
+                || match self.disk.remove(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        log::warn!("Could not remove {}: {error}", path.display());
+                        true
+                    }
+                    _ => false,
+                }
+        });
+        if let Err(error) = manifest.store(&*self.disk, dir, name) {
+            log::warn!("The manifest still names files that are gone: {error}");
         }
-        let old: Vec<_> = manifest.history().map(|part| dir.join(&part.name)).collect();
-        for path in old {
-            if let Err(error) = self.disk.remove(&path) {
-                log::warn!("Could not remove {}: {error}", path.display());
-            }
-        }
-        manifest.forget_history();
-        manifest.store(&*self.disk, &dir, &name)
     }
 
     /// A new base was written: what is appended counts from it.

@@ -15,6 +15,7 @@ use super::{Job, Persistence, unix_s};
 use crate::aof::load::{Extent, Replay};
 use crate::aof::manifest::{Kind, Manifest, Part};
 use crate::aof::writer::Writer;
+use crate::disk::remove_temporary;
 use crate::error::Failure;
 use crate::rdb_file::{LoadedFile, Loading};
 use crate::settings::Files;
@@ -36,6 +37,8 @@ impl Persistence {
         let settings = engine.config.load();
         let files = Files(&settings);
         let began = Instant::now();
+        remove_temporary(&*self.disk, &files.dir());
+        remove_temporary(&*self.disk, &files.append_dir());
         if files.append_only() {
             let manifest = self.find_log(&settings)?;
             match &manifest {
@@ -109,23 +112,30 @@ impl Persistence {
         let files = Files(settings);
         let (dir, name) = (files.append_dir(), files.append_name());
         let old = files.dir().join(&name);
-        if let Some(manifest) = Manifest::load(&*self.disk, &Manifest::path(&dir, &name))? {
-            return Ok(Some(manifest));
-        }
-        let there = self.disk.size(&old).map_err(|e| Failure::io("Can't find", &old, &e))?;
-        if there.is_none() {
-            return Ok(None);
+        let found = Manifest::load(&*self.disk, &Manifest::path(&dir, &name))?;
+        let size = |path: &Path| {
+            self.disk.size(path).map_err(|error| Failure::io("Can't find", path, &error))
+        };
+        let taken = dir.join(&name);
+        // Taking it over may have been interrupted between the manifest and the move.
+        let begun = match &found {
+            None => true,
+            Some(Manifest { parts }) => {
+                matches!(&parts[..], [only] if only.name == name) && size(&taken)?.is_none()
+            }
+        };
+        if !begun || size(&old)?.is_none() {
+            return Ok(found);
         }
         log::info!("Taking over the append only file {} of an older version", old.display());
         let base = Part { name: name.clone(), seq: 1, kind: Kind::Base };
         let manifest = Manifest { parts: vec![base] };
-        // The manifest comes first: without the file it names, the next start fails and loses nothing.
         let moved = self
-            .disk
-            .create_dir(&dir)
+            .make_dir(&dir)
             .and_then(|()| manifest.store(&*self.disk, &dir, &name))
-            .and_then(|()| self.disk.rename(&old, &dir.join(&name)))
-            .and_then(|()| self.disk.sync_dir(&dir));
+            .and_then(|()| self.disk.rename(&old, &taken))
+            .and_then(|()| self.disk.sync_dir(&dir))
+            .and_then(|()| self.disk.sync_dir(&files.dir()));
         moved.map_err(|error| Failure::io("Can't take over", &old, &error))?;
         Ok(Some(manifest))
     }
@@ -139,19 +149,22 @@ impl Persistence {
     ) -> Result<(), Failure> {
         let dir = Files(settings).append_dir();
         let parts: Vec<&Part> = manifest.base().into_iter().chain(manifest.increments()).collect();
-        let mut total = 0;
-        for part in &parts {
+        let (mut total, mut last) = (0, 0);
+        for (i, part) in parts.iter().enumerate() {
             let path = dir.join(&part.name);
             let size = self.disk.size(&path).map_err(|e| Failure::io("Can't find", &path, &e))?;
-            total += size.ok_or_else(|| {
+            let size = size.ok_or_else(|| {
                 Failure::new(format!("{} is missing, which the manifest names", path.display()))
             })?;
+            total += size;
+            // Behind a file that a crash of the machine cut there may be an empty one, begun before the cut was safe.
+            last = if size > 0 { i } else { last };
         }
         self.progress.total.store(total, Ordering::Relaxed);
         let mut replay = Replay::new(engine, held);
         for (i, part) in parts.iter().enumerate() {
             let path = dir.join(&part.name);
-            self.load_part(engine, settings, &path, &mut replay, i + 1 == parts.len())?;
+            self.load_part(engine, settings, &path, &mut replay, i >= last)?;
         }
         replay.end();
         Ok(())
@@ -236,6 +249,7 @@ impl Persistence {
             None => {
                 let added = manifest.add_increment(&name);
                 self.disk.create(&dir.join(&added)).map_err(failed)?;
+                self.disk.sync_dir(&dir).map_err(failed)?;
                 manifest.store(&*self.disk, &dir, &name).map_err(failed)?;
                 dir.join(added)
             }
