@@ -11,6 +11,7 @@ mod fuzz;
 mod hash;
 mod keyspace;
 mod lock;
+mod prune;
 mod shard;
 mod snapshot;
 mod waiting;
