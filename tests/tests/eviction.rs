@@ -161,12 +161,12 @@ fn refusals_are_those_of_redis() {
     }
 }
 
-/// Hits in a thousand of a cache that is read with keys of a Zipfian distribution and filled on a miss.
+/// Hits in a thousand of a cache of values of many sizes, read with keys of a Zipfian distribution and filled on a miss.
 fn hits_per_mille(kind: Kind, policy: &str, seed: u64) -> u64 {
-    const KEYS: usize = 60_000;
-    const READS: usize = 300_000;
+    const KEYS: usize = 300_000;
+    const READS: usize = 400_000;
     const BATCH: usize = 100;
-    let args = ["--maxmemory", "12mb", "--maxmemory-policy", policy, "--save", ""];
+    let args = ["--maxmemory", "16mb", "--maxmemory-policy", policy, "--save", ""];
     let server = Server::start(kind, &args);
     let mut client = server.client();
     let mut sum = 0.0;
@@ -178,6 +178,10 @@ fn hits_per_mille(kind: Kind, policy: &str, seed: u64) -> u64 {
         .collect();
     let mut rng = fastrand::Rng::with_seed(seed);
     let value = "x".repeat(300);
+    let value_of = |key: &str| {
+        let number = u32::from_str_radix(&key[4..], 16).expect("a name made below");
+        &value[..(number / 977) as usize % value.len()]
+    };
     let (mut hits, mut counted) = (0, 0);
     for batch in 0..READS / BATCH {
         let keys: Vec<String> = (0..BATCH)
@@ -191,13 +195,12 @@ fn hits_per_mille(kind: Kind, policy: &str, seed: u64) -> u64 {
         let mut bytes = Vec::new();
         keys.iter().for_each(|key| encode(&mut bytes, &["GET", key]));
         client.send_raw(&bytes).expect("sent");
-        let replies: Vec<Value> =
-            keys.iter().map(|_| client.read().expect("a reply")).collect();
+        let replies: Vec<Value> = keys.iter().map(|_| client.read().expect("a reply")).collect();
         bytes.clear();
         let mut missed = 0;
         for (key, reply) in keys.iter().zip(&replies) {
             if matches!(reply, Value::NullBulk) {
-                encode(&mut bytes, &["SET", key, &value]);
+                encode(&mut bytes, &["SET", key, value_of(key)]);
                 missed += 1;
             }
         }
@@ -274,15 +277,14 @@ const SHAPES: &[Shape] = &[
     ("set", |key, n| parts("SADD", key, (0..n).map(|i| format!("member:{i}"))), &[5, 100, 1000]),
     (
         "hash",
-        |key, n| {
-            parts("HSET", key, (0..2 * n).map(|i| format!("{}:{}", ["f", "v"][i % 2], i / 2)))
-        },
+        |key, n| parts("HSET", key, (0..2 * n).map(|i| format!("{}:{}", ["f", "v"][i % 2], i / 2))),
         &[5, 100, 1000],
     ),
     (
         "sorted set",
         |key, n| {
-            let pair = |i: usize| if i.is_multiple_of(2) { i.to_string() } else { format!("m:{i}") };
+            let pair =
+                |i: usize| if i.is_multiple_of(2) { i.to_string() } else { format!("m:{i}") };
             parts("ZADD", key, (0..2 * n).map(pair))
         },
         &[5, 100, 1000],
@@ -303,7 +305,8 @@ fn memory_usage_agrees_with_the_allocator() {
             let mut client = server.client();
             let before = info(&mut client, "memory", "used_memory");
             // So many that what the allocator keeps for the next request does not matter.
-            let each = if matches!(*name, "string" | "stream") { size + 60 } else { size * 12 + 60 };
+            let each =
+                if matches!(*name, "string" | "stream") { size + 60 } else { size * 12 + 60 };
             let count = 25_000_000 / each;
             let failed = send_all(&mut client, count, |i| make(&format!("key:{i:08}"), size));
             assert_eq!(failed, 0, "{name}");
@@ -315,7 +318,11 @@ fn memory_usage_agrees_with_the_allocator() {
                 told += number(&mut client, &["MEMORY", "USAGE", &key, "SAMPLES", "0"]) as u64;
             }
             told = told * count as u64 / asked as u64;
-            println!("{name} of {size}: {} bytes each, told {}", truth / count as u64, told / count as u64);
+            println!(
+                "{name} of {size}: {} bytes each, told {}",
+                truth / count as u64,
+                told / count as u64
+            );
             let off = told.abs_diff(truth) as f64 / truth as f64;
             assert!(off <= 0.1, "{name} of {size}, {count} keys: {truth} bytes, told {told}");
         }
