@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::notify::Classes;
 
+const MB: u64 = 1024 * 1024;
+
 /// Declares an enumeration with the names that its directive accepts and prints.
 macro_rules! choices {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
@@ -98,6 +100,14 @@ pub struct OutputLimits {
     pub normal: OutputLimit,
     pub replica: OutputLimit,
     pub pubsub: OutputLimit,
+}
+
+impl OutputLimits {
+    const DEFAULT: Self = Self {
+        normal: OutputLimit::NONE,
+        replica: OutputLimit { hard: 256 * MB, soft: 64 * MB, soft_seconds: 60 },
+        pubsub: OutputLimit { hard: 32 * MB, soft: 8 * MB, soft_seconds: 60 },
+    };
 }
 
 /// `maxmemory-clients`; zero bytes or zero per cent is no limit.
@@ -235,7 +245,6 @@ impl Settings {
     /// The defaults. What depends on the machine comes from the caller: the number of event-loop threads when none
     /// is configured (cut to 1..=128), and the working directory.
     pub fn new(threads: usize, dir: impl Into<String>) -> Self {
-        const MB: u64 = 1024 * 1024;
         Self {
             port: 6379,
             bind: vec!["*".into(), "-::*".into()],
@@ -252,11 +261,7 @@ impl Settings {
             shards: 16,
             proto_max_bulk_len: 512 * MB,
             client_query_buffer_limit: 1024 * MB,
-            client_output_buffer_limit: OutputLimits {
-                normal: OutputLimit::NONE,
-                replica: OutputLimit { hard: 256 * MB, soft: 64 * MB, soft_seconds: 60 },
-                pubsub: OutputLimit { hard: 32 * MB, soft: 8 * MB, soft_seconds: 60 },
-            },
+            client_output_buffer_limit: OutputLimits::DEFAULT,
             maxmemory_clients: ClientMemory::Bytes(0),
             hz: 10,
             dynamic_hz: true,
