@@ -27,6 +27,8 @@ const EXPIRE_BUCKETS: usize = 256;
 const EXPIRE_ENTRIES: usize = 64;
 /// Buckets of a resize that are moved in one step when nobody writes to the table.
 const RESIZE_BUCKETS: usize = 128;
+/// Elements that have left a collection and are freed in one step.
+const PRUNED_ELEMENTS: usize = 256;
 
 /// Everything that executing threads share.
 ///
@@ -115,8 +117,9 @@ impl Engine {
         }
     }
 
-    /// Does the upkeep of one shard until it is done or `budget_ns` have passed: deletes keys whose time has passed, and
-    /// moves on resizes that no write moves. Returns whether there is more to do at once.
+    /// Does the upkeep of one shard until it is done or `budget_ns` have passed: deletes keys whose time has passed,
+    /// moves on resizes that no write moves, and frees what collections have lost. Returns whether there is more to do
+    /// at once.
     ///
     /// The shard is locked for some tens of microseconds at a time.
     pub fn upkeep(&self, worker: &mut Worker, number: u32, budget_ns: u64) -> bool {
@@ -153,6 +156,7 @@ impl Engine {
                 thinned.iter().for_each(|one| self.notify_thinned(one));
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
+            more |= shard.prune_step(PRUNED_ELEMENTS);
             let leftovers = shard.has_leftovers();
             self.seal(worker, &mut held);
             drop(held);

@@ -178,6 +178,9 @@ impl Db {
     /// Takes the entry at `place` out and frees it. Gives back a heap value.
     pub(crate) fn remove(&mut self, place: Place, hash: u64) -> Option<Heap> {
         let entry = Entry::in_word(place.word());
+        if self.saving.is_some() {
+            self.unpin(entry);
+        }
         // SAFETY: the entry is alive until it is freed below.
         let seen = unsafe { entry.as_ref() };
         self.retime(seen.key(), next_due(seen), None);
@@ -316,6 +319,7 @@ fn next_due(entry: EntryRef<'_>) -> Option<i64> {
 
 impl Drop for Db {
     fn drop(&mut self) {
+        self.await_pins();
         // SAFETY: the tables are not used after this but to free their buckets.
         self.keys.for_each(|word| drop(unsafe { Entry::in_word(word).free() }));
     }
