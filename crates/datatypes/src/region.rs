@@ -13,7 +13,7 @@ use crate::table::Bucket;
 /// Bytes that all regions of the process have mapped.
 static MAPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes of tables that were mapped, past the allocator; those given back since do not count.
+/// Bytes of tables that are mapped, past the allocator: those that were written to and have not been given back since.
 pub fn mapped_bytes() -> usize {
     MAPPED.load(Ordering::Relaxed)
 }
@@ -29,7 +29,8 @@ pub(crate) struct Region {
     len: usize,
     /// `None` for an array from the allocator.
     map: Option<MmapMut>,
-    /// Bytes of the map that were given back.
+    /// Bytes of the map that may have been written to, and those of them that were given back.
+    reached: usize,
     given_back: usize,
 }
 
@@ -41,8 +42,9 @@ unsafe impl Sync for Region {}
 impl Region {
     /// An array of no buckets, without memory.
     pub(crate) const EMPTY: Self =
-        Self { base: NonNull::dangling(), len: 0, map: None, given_back: 0 };
+        Self { base: NonNull::dangling(), len: 0, map: None, reached: 0, given_back: 0 };
 
+    /// An array whose buckets are reached from left to right: see [`Self::reach`].
     pub(crate) fn new(len: usize) -> Self {
         if len == 0 {
             return Self::EMPTY;
@@ -53,14 +55,13 @@ impl Region {
             && let Ok(mut map) = MmapMut::map_anon(layout.size())
         {
             let base = NonNull::new(map.as_mut_ptr().cast()).expect("a map is not at null");
-            MAPPED.fetch_add(layout.size(), Ordering::Relaxed);
-            return Self { base, len, map: Some(map), given_back: 0 };
+            return Self { base, len, map: Some(map), reached: 0, given_back: 0 };
         }
         // SAFETY: the size is not zero, as `len` is not.
         let Some(base) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
             handle_alloc_error(layout)
         };
-        Self { base: base.cast(), len, map: None, given_back: 0 }
+        Self { base: base.cast(), len, map: None, reached: 0, given_back: 0 }
     }
 
     fn layout(len: usize) -> Layout {
@@ -72,9 +73,23 @@ impl Region {
         self.len
     }
 
-    /// Bytes that were mapped and not allocated; those given back since count, too.
+    /// Bytes that are mapped, not allocated, and in use.
     pub(crate) fn mapped(&self) -> usize {
-        if self.map.is_some() { self.len * size_of::<Bucket>() } else { 0 }
+        self.reached - self.given_back
+    }
+
+    /// Bytes in use.
+    pub(crate) fn memory(&self) -> usize {
+        if self.map.is_some() { self.mapped() } else { self.len * size_of::<Bucket>() }
+    }
+
+    /// Tells that buckets below `end` may be written to from now on: only then do they take memory.
+    pub(crate) fn reach(&mut self, end: usize) {
+        let bytes = end.min(self.len) * size_of::<Bucket>();
+        if self.map.is_some() && bytes > self.reached {
+            MAPPED.fetch_add(bytes - self.reached, Ordering::Relaxed);
+            self.reached = bytes;
+        }
     }
 
     #[inline]
@@ -102,7 +117,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        MAPPED.fetch_sub(self.mapped() - self.given_back, Ordering::Relaxed);
+        MAPPED.fetch_sub(self.mapped(), Ordering::Relaxed);
         if self.map.is_none() && self.len > 0 {
             // SAFETY: allocated in `new` with the same layout.
             unsafe { dealloc(self.base.as_ptr().cast(), Self::layout(self.len)) }

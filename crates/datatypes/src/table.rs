@@ -29,6 +29,8 @@ const TAG_SHIFT: u32 = 48;
 const GROW_AT_TENTHS: usize = 64;
 /// Keys per bucket at which the table shrinks, in tenths.
 const SHRINK_AT_TENTHS: usize = 12;
+/// Moved buckets after which the new array's part in use is told anew.
+const REACH_STEP: usize = 256;
 /// Buckets up to which the table doubles; beyond, it grows by a quarter, which keeps it better filled.
 const DOUBLE_BELOW: usize = 1024;
 
@@ -200,15 +202,14 @@ impl Table {
     }
 
     pub fn stats(&self) -> TableStats {
-        let buckets = self.main.len() + self.next.len() - self.moved + self.overflow;
+        let overflow = self.overflow * size_of::<Bucket>();
         TableStats {
             keys: self.len,
             buckets: self.main.len(),
             next_buckets: self.next.len(),
             overflow_buckets: self.overflow,
-            memory: buckets * size_of::<Bucket>(),
-            mapped: self.main.mapped().saturating_sub(self.moved * size_of::<Bucket>())
-                + self.next.mapped(),
+            memory: self.main.memory() + self.next.memory() + overflow,
+            mapped: self.main.mapped() + self.next.mapped(),
         }
     }
 
@@ -385,6 +386,7 @@ impl Table {
         self.main = std::mem::replace(&mut self.next, Region::EMPTY);
         self.moved = 0;
         let n = self.main.len();
+        self.main.reach(n);
         self.grow_at = (n * GROW_AT_TENTHS / 10).max(SLOTS);
         self.shrink_at = if n > 4 { n * SHRINK_AT_TENTHS / 10 } else { 0 };
     }
@@ -449,6 +451,10 @@ impl Table {
                     None => break,
                 }
             }
+        }
+        if self.moved.is_multiple_of(REACH_STEP) {
+            let border = range_start(self.moved, self.main.len()).saturating_sub(1);
+            self.next.reach(index(border << 16, n) + 1);
         }
         self.main.release_below(self.moved);
         if self.moved == self.main.len() {

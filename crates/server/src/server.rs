@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
 use respire_engine::config::{Config, NotActing, Settings, not_acting};
-use respire_engine::{Engine, PauseKind, Worker};
+use respire_engine::{Engine, Garbage, PauseKind, Worker};
 use respire_persistence::Persistence;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -112,14 +112,7 @@ impl Server {
         let engine =
             Arc::new(Engine::new(config, Box::new(SystemClock::new()), Box::new(host), secret));
 
-        spawn("respire-free", move || {
-            for garbage in freed {
-                drop(garbage);
-                // Makes known what has been freed.
-                memory::allocated();
-                freeing.fetch_sub(1, Ordering::Release);
-            }
-        })?;
+        spawn("respire-free", move || free(freed, &freeing))?;
         files.attach(&engine);
         engine.set_loading(true);
         let threads = event_loops(&engine, &loops, polls)?;
@@ -178,6 +171,16 @@ impl Server {
         process::remove_pidfile(&self.pidfile);
         log::warn!("Respire is now ready to exit, bye bye...");
         ExitCode::SUCCESS
+    }
+}
+
+/// Frees what comes, and counts it off.
+fn free(garbage: Receiver<Garbage>, freeing: &AtomicUsize) {
+    for garbage in garbage {
+        drop(garbage);
+        // Makes known what has been freed.
+        memory::allocated();
+        freeing.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::notify::Classes;
 
+const MB: u64 = 1024 * 1024;
+
 /// Declares an enumeration with the names that its directive accepts and prints.
 macro_rules! choices {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
@@ -98,6 +100,14 @@ pub struct OutputLimits {
     pub normal: OutputLimit,
     pub replica: OutputLimit,
     pub pubsub: OutputLimit,
+}
+
+impl OutputLimits {
+    const DEFAULT: Self = Self {
+        normal: OutputLimit::NONE,
+        replica: OutputLimit { hard: 256 * MB, soft: 64 * MB, soft_seconds: 60 },
+        pubsub: OutputLimit { hard: 32 * MB, soft: 8 * MB, soft_seconds: 60 },
+    };
 }
 
 /// `maxmemory-clients`; zero bytes or zero per cent is no limit.
@@ -253,11 +263,7 @@ impl Settings {
             shards: 16,
             proto_max_bulk_len: 512 * MB,
             client_query_buffer_limit: 1024 * MB,
-            client_output_buffer_limit: OutputLimits {
-                normal: OutputLimit::NONE,
-                replica: OutputLimit { hard: 256 * MB, soft: 64 * MB, soft_seconds: 60 },
-                pubsub: OutputLimit { hard: 32 * MB, soft: 8 * MB, soft_seconds: 60 },
-            },
+            client_output_buffer_limit: OutputLimits::DEFAULT,
             maxmemory_clients: ClientMemory::Bytes(0),
             hz: 10,
             dynamic_hz: true,

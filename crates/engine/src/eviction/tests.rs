@@ -1,3 +1,5 @@
+//! Evictions and refusals in a single thread, with a host that pretends how much is allocated.
+
 use crate::eviction::patience_ns;
 use crate::harness::Harness;
 
