@@ -73,10 +73,12 @@ impl Checking<'_> {
         {
             return self.manifest(path);
         }
-        if is_rdb(&head) && path.extension().is_none_or(|extension| extension != "aof") {
-            return self.rdb(path);
+        // A log may begin with an RDB file, or be empty still.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.contains(".aof") || head.starts_with(b"*") || head.starts_with(b"#") {
+            return self.part(path, true);
         }
-        self.part(path, true)
+        self.rdb(path)
     }
 
     fn say(&mut self, text: impl AsRef<str>) {
