@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Outcome};
 use crate::host::Garbage;
 use crate::session::{ReplyMode, Session};
+use crate::stats::ThreadStats;
 use crate::worker::{Delivery, Message, Worker};
 
 /// What a waiting command waits for.
@@ -308,11 +309,12 @@ impl Engine {
     }
 
     /// CLIENT UNBLOCK: ends the wait of another client. `held` holds nothing, or everything. Returns whether the client
-    /// was waiting.
+    /// was waiting. Its command counts as called then.
     pub(crate) fn unblock(
         &self,
         held: &mut Held<'_>,
         outbox: &mut Vec<Delivery>,
+        stats: &ThreadStats,
         client: &ClientInfo,
         how: GivenUp,
     ) -> bool {
@@ -323,9 +325,16 @@ impl Engine {
             let waiter: &Waiter = ticket.content();
             let mut out = Out::default();
             out.proto = waiter.proto;
+            let counted = stats.command(waiter.command.id);
+            counted.calls.add(1);
+            stats.counters.commands.add(1);
             match how {
                 GivenUp::TimedOut => out.null_array(),
-                GivenUp::Unblocked => out.error(Error::UNBLOCKED.as_bytes()),
+                GivenUp::Unblocked => {
+                    counted.failed.add(1);
+                    stats.count_error(Error::UNBLOCKED.code());
+                    out.error(Error::UNBLOCKED.as_bytes());
+                }
             }
             outbox.push(delivery(waiter, &out));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use respire_datatypes::access;
 use respire_datatypes::collection::{Collection, Kind};
 use respire_journal::Effects;
-use respire_keyspace::{EntryMut, EntryRef, Found, Hashed, Held, Key, NewValue, StrRef, Ttl};
+use respire_keyspace::{EntryMut, EntryRef, Found, Hashed, Heap, Held, Key, NewValue, StrRef, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::Command;
@@ -226,6 +226,21 @@ impl<'e> Data<'_, 'e> {
     pub(crate) fn remove(&mut self, key: &Key<'_>) -> bool {
         self.tell_expired(self.db, key);
         self.held.shard_mut(key.shard).remove(self.db, key, self.now_ms)
+    }
+
+    /// Notes that the value of a key has lost elements that are still to be freed.
+    #[cold]
+    pub(crate) fn prune_later(&mut self, key: &Key<'_>) {
+        self.held.shard_mut(key.shard).prune_later(self.db, key.bytes);
+    }
+
+    /// Hands what the value of a key has cut off over to be freed.
+    #[inline]
+    pub(crate) fn discard<T: Kind>(&mut self, key: &Key<'_>, part: Option<T>) {
+        if let Some(part) = part {
+            let part = Heap::Collection(Box::new(part.into_collection()));
+            self.held.shard_mut(key.shard).discard(Some(part));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 use crate::client::Clients;
 use crate::command::Renames;
 use crate::config::Config;
+use crate::eviction::{Eviction, Room};
 use crate::host::{Clock, Host};
 use crate::latency::LatencyMonitor;
 use crate::notify::Classes;
@@ -26,6 +27,8 @@ const EXPIRE_BUCKETS: usize = 256;
 const EXPIRE_ENTRIES: usize = 64;
 /// Buckets of a resize that are moved in one step when nobody writes to the table.
 const RESIZE_BUCKETS: usize = 128;
+/// Elements that have left a collection and are freed in one step.
+const PRUNED_ELEMENTS: usize = 256;
 
 /// Everything that executing threads share.
 ///
@@ -69,6 +72,7 @@ pub struct Engine {
     /// Clients that wait.
     pub(crate) blocked: AtomicU64,
     pub(crate) samples: Samples,
+    pub(crate) eviction: Eviction,
     /// `rename-command`, fixed at the start.
     pub(crate) renames: Renames,
 }
@@ -107,13 +111,15 @@ impl Engine {
             lazily_freed: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             samples: Samples::default(),
+            eviction: Eviction::default(),
             renames: Renames::new(&settings.rename_command),
             config,
         }
     }
 
-    /// Does the upkeep of one shard until it is done or `budget_ns` have passed: deletes keys whose time has passed, and
-    /// moves on resizes that no write moves. Returns whether there is more to do at once.
+    /// Does the upkeep of one shard until it is done or `budget_ns` have passed: deletes keys whose time has passed,
+    /// moves on resizes that no write moves, and frees what collections have lost. Returns whether there is more to do
+    /// at once.
     ///
     /// The shard is locked for some tens of microseconds at a time.
     pub fn upkeep(&self, worker: &mut Worker, number: u32, budget_ns: u64) -> bool {
@@ -123,6 +129,7 @@ impl Engine {
         if self.tracking.keys() > 0 {
             self.limit_tracking(&mut worker.outbox);
         }
+        let evicting = self.make_room(worker) == Room::Soon;
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
         let expire = self.active_expire.load(Ordering::Relaxed)
@@ -149,6 +156,7 @@ impl Engine {
                 thinned.iter().for_each(|one| self.notify_thinned(one));
             }
             more |= shard.resize_step(RESIZE_BUCKETS);
+            more |= shard.prune_step(PRUNED_ELEMENTS);
             let leftovers = shard.has_leftovers();
             self.seal(worker, &mut held);
             drop(held);
@@ -159,7 +167,7 @@ impl Engine {
             if !more || spent >= budget_ns {
                 worker.stats.counters.expire_cycle_ns.add(spent);
                 worker.stats.counters.expire_cycle_capped.add(u64::from(more));
-                return more;
+                return more || evicting;
             }
         }
     }

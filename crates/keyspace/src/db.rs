@@ -178,6 +178,9 @@ impl Db {
     /// Takes the entry at `place` out and frees it. Gives back a heap value.
     pub(crate) fn remove(&mut self, place: Place, hash: u64) -> Option<Heap> {
         let entry = Entry::in_word(place.word());
+        if self.saving.is_some() {
+            self.unpin(entry);
+        }
         // SAFETY: the entry is alive until it is freed below.
         let seen = unsafe { entry.as_ref() };
         self.retime(seen.key(), next_due(seen), None);
@@ -296,6 +299,12 @@ impl Db {
         self.keys.sample(random).map(|word| unsafe { Entry::in_word(word).as_ref() })
     }
 
+    /// As [`Self::sample`], of the entries that expire.
+    pub fn sample_expiring(&self, random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
+        // SAFETY: as in `visit`.
+        self.expires.sample(random).map(|word| unsafe { Entry::in_word(word).as_ref() })
+    }
+
     /// The place of a word of the table of expiring keys, in the table of keys.
     pub(crate) fn place_of_entry(&self, hash: u64, entry: Entry) -> Option<Place> {
         self.keys.find(hash, |word| Entry::in_word(word) == entry)
@@ -310,6 +319,7 @@ fn next_due(entry: EntryRef<'_>) -> Option<i64> {
 
 impl Drop for Db {
     fn drop(&mut self) {
+        self.await_pins();
         // SAFETY: the tables are not used after this but to free their buckets.
         self.keys.for_each(|word| drop(unsafe { Entry::in_word(word).free() }));
     }

@@ -65,6 +65,7 @@ pub struct Shard {
     expired: u64,
     pub(crate) hasher: Hasher,
     pub(crate) expire_cursor: crate::expire::ExpireCursor,
+    pub(crate) pruning: crate::prune::Pruning,
 }
 
 impl Shard {
@@ -90,6 +91,7 @@ impl Shard {
             expired: 0,
             hasher: hasher.clone(),
             expire_cursor: Default::default(),
+            pruning: Default::default(),
         }
     }
 

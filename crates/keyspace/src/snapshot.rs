@@ -8,10 +8,15 @@
 //! Invariants: marks are only ahead of the cursor, so that none is left when the walk is through; every entry that was
 //! there at the beginning is either saved by the walk or kept, once.
 //!
+//! A large collection is not saved under the lock: it is [`Pinned`], and read while everybody else may read it, too. Who is
+//! about to change, free or move it waits until it is let go, which is what [`Pins`] is for.
+//!
 //! A database takes its cursor along when it is swapped with another, and when it is emptied: what is left of it is saved
 //! apart from the keyspace.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use respire_datatypes::collection::Collection;
 
 use crate::db::Db;
 use crate::entry::{Entry, EntryRef};
@@ -31,8 +36,88 @@ pub(crate) struct Saving {
     db: usize,
     /// Where in the hash range, of 48 bits, the walk has come to.
     cursor: u64,
+    /// The walk is through; what is pinned may still be read.
+    walked: bool,
     keeper: Arc<dyn Keeper>,
+    pins: Arc<Pins>,
 }
+
+/// The collections of a database that are being read without its lock, by where they are.
+#[derive(Default)]
+struct Pins {
+    held: Mutex<Vec<usize>>,
+    let_go: Condvar,
+}
+
+impl Pins {
+    fn add(&self, address: usize) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+    }
+
+    fn remove(&self, address: usize) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|other| *other != address);
+        self.let_go.notify_all();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn wait_for_all(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while !held.is_empty() {
+            held = self.let_go.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn wait_for(&self, address: usize) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while held.contains(&address) {
+            held = self.let_go.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A large collection as it was when the snapshot began; nobody changes or frees it before this is dropped.
+pub struct Pinned {
+    pub db: usize,
+    pub key: Box<[u8]>,
+    /// Unix time in milliseconds.
+    pub expire: Option<i64>,
+    pub access: u32,
+    collection: *const Collection,
+    pins: Arc<Pins>,
+}
+
+// SAFETY: the collection is only read through it, and collections may be read by several threads.
+unsafe impl Send for Pinned {}
+
+impl Pinned {
+    pub fn collection(&self) -> &Collection {
+        // SAFETY: it has a place of its own, apart from its entry. Whoever has the only access to the entry, and so could
+        // change, free or replace the collection, first waits until it is in `pins` no more: see `Db::unpin`.
+        unsafe { &*self.collection }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.pins.remove(self.collection as usize);
+    }
+}
+
+/// What a step of the walk has left to do.
+pub struct SaveStep {
+    /// There is more to do in this shard, or will be when everything that is pinned has been let go.
+    pub more: bool,
+    /// Large collections, to be saved without the lock.
+    pub pinned: Vec<Pinned>,
+}
+
+/// Allocations, and bytes, from which a collection is not saved under the lock.
+const LARGE_PARTS: usize = 256;
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// What the keyspace has let go of, but the snapshot still needs.
 pub struct Unsaved(Db);
@@ -42,9 +127,12 @@ impl Unsaved {
     /// began. Gives the database back, to be freed.
     pub fn save(self, mut save: impl FnMut(usize, EntryRef<'_>)) -> Db {
         let mut db = self.0;
-        while db.saving.is_some() {
-            db.save_bucket(&mut save);
+        // Nobody else has it: what is large is saved as it is, and nothing is pinned any more by who calls this.
+        while db.saving.as_ref().is_some_and(|saving| !saving.walked) {
+            db.save_bucket(&mut save, None);
         }
+        db.await_pins();
+        db.saving = None;
         db
     }
 }
@@ -63,6 +151,7 @@ impl Db {
     /// Has an entry kept that is about to change, if the snapshot needs it and has not got it yet.
     #[cold]
     pub(crate) fn keep(&mut self, entry: Entry, hash: u64) {
+        self.unpin(entry);
         // SAFETY: the caller found the entry in this table, and `&mut self` gives the only access to it.
         let seen = unsafe { entry.as_ref() };
         if let Some(saving) = &self.saving
@@ -75,9 +164,25 @@ impl Db {
         }
     }
 
-    /// Saves the entries of the next bucket. Returns how many entries were in it.
-    fn save_bucket(&mut self, save: &mut impl FnMut(usize, EntryRef<'_>)) -> usize {
-        let Some(Saving { db, cursor, .. }) = self.saving.as_deref() else { return 0 };
+    /// Waits until nobody reads the collection of an entry without the lock. To be called before an entry is changed or freed
+    /// while a snapshot is under way.
+    pub(crate) fn unpin(&self, entry: Entry) {
+        let Some(saving) = &self.saving else { return };
+        // SAFETY: the caller found the entry in this table, and has the only access to it.
+        let seen = unsafe { entry.as_ref() };
+        if let Some(collection) = seen.collection() {
+            saving.pins.wait_for(std::ptr::from_ref(collection) as usize);
+        }
+    }
+
+    /// Saves the entries of the next bucket, or pins those that are large if there is a list for that. Returns how many
+    /// entries were in it.
+    fn save_bucket(
+        &mut self,
+        save: &mut impl FnMut(usize, EntryRef<'_>),
+        mut pinned: Option<&mut Vec<Pinned>>,
+    ) -> usize {
+        let Some(Saving { db, cursor, pins, .. }) = self.saving.as_deref() else { return 0 };
         let (number, cursor) = (*db, *cursor);
         let mut seen = 0;
         let next = self.keys.visit(cursor, |word| {
@@ -90,15 +195,48 @@ impl Db {
                 unsafe { entry.mark(false) }
             } else if position(self.hasher.hash(found.key())) >= cursor {
                 // The bucket may begin before the cursor, if the table has another size than when that was set.
-                save(number, found);
+                match (found.collection().filter(|c| is_large(c)), pinned.as_deref_mut()) {
+                    (Some(collection), Some(pinned)) => {
+                        let collection = std::ptr::from_ref(collection);
+                        pins.add(collection as usize);
+                        pinned.push(Pinned {
+                            db: number,
+                            key: found.key().into(),
+                            expire: found.expire(),
+                            access: found.access(),
+                            collection,
+                            pins: Arc::clone(pins),
+                        });
+                    }
+                    _ => save(number, found),
+                }
             }
         });
         match (next, self.saving.as_mut()) {
             (Some(next), Some(saving)) => saving.cursor = next,
-            _ => self.saving = None,
+            (None, Some(saving)) => (saving.cursor, saving.walked) = (u64::MAX, true),
+            (_, None) => {}
         }
         seen
     }
+
+    /// Waits until nothing of the database is pinned any more. Its entries must not be freed before.
+    pub(crate) fn await_pins(&self) {
+        if let Some(saving) = &self.saving {
+            saving.pins.wait_for_all();
+        }
+    }
+
+    /// Forgets the snapshot if it has got everything.
+    fn end_saving(&mut self) {
+        if self.saving.as_ref().is_some_and(|saving| saving.walked && saving.pins.is_empty()) {
+            self.saving = None;
+        }
+    }
+}
+
+fn is_large(collection: &Collection) -> bool {
+    collection.effort() >= LARGE_PARTS || collection.memory() >= LARGE_BYTES
 }
 
 impl Shard {
@@ -106,23 +244,33 @@ impl Shard {
     pub fn begin_snapshot(&mut self, keeper: &Arc<dyn Keeper>) {
         for (number, db) in self.dbs.iter_mut().enumerate() {
             debug_assert!(db.saving.is_none(), "one snapshot at a time");
-            db.saving = (!db.is_empty())
-                .then(|| Box::new(Saving { db: number, cursor: 0, keeper: Arc::clone(keeper) }));
+            db.saving = (!db.is_empty()).then(|| {
+                let (keeper, pins) = (Arc::clone(keeper), Arc::default());
+                Box::new(Saving { db: number, cursor: 0, walked: false, keeper, pins })
+            });
         }
         self.note_saving();
     }
 
     /// Goes on with the walk: calls `save` with about `entries` entries, and the number that their database had when the
-    /// snapshot began. Returns whether there is more to do here.
-    pub fn save_step(&mut self, entries: usize, mut save: impl FnMut(usize, EntryRef<'_>)) -> bool {
+    /// snapshot began.
+    pub fn save_step(
+        &mut self,
+        entries: usize,
+        mut save: impl FnMut(usize, EntryRef<'_>),
+    ) -> SaveStep {
         let mut seen = 0;
-        while seen < entries {
-            let Some(db) = self.dbs.iter_mut().find(|db| db.saving.is_some()) else { break };
+        let mut pinned = Vec::new();
+        self.dbs.iter_mut().for_each(Db::end_saving);
+        while seen < entries && pinned.is_empty() {
+            let ahead = |db: &&mut Db| db.saving.as_ref().is_some_and(|saving| !saving.walked);
+            let Some(db) = self.dbs.iter_mut().find(ahead) else { break };
             // Buckets cost something even when nothing is in them.
-            seen += db.save_bucket(&mut save).max(1);
+            seen += db.save_bucket(&mut save, Some(&mut pinned)).max(1);
+            db.end_saving();
         }
         self.note_saving();
-        self.saving
+        SaveStep { more: self.saving, pinned }
     }
 
     pub(crate) fn note_saving(&mut self) {
@@ -134,11 +282,84 @@ impl Shard {
         let Some(keeper) = db.saving.as_ref().map(|saving| Arc::clone(&saving.keeper)) else {
             return Some(db);
         };
-        if db.is_empty() {
-            db.saving = None;
+        db.end_saving();
+        if db.saving.is_none() {
             return Some(db);
         }
         keeper.adopt(Unsaved(db));
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use respire_datatypes::collection::Kind;
+    use respire_datatypes::hash::Hasher;
+    use respire_datatypes::list::{End, List, ListLimits, NewElement};
+
+    use super::*;
+    use crate::hash::Key;
+    use crate::shard::Ttl;
+    use crate::{Heap, NewValue};
+
+    struct Nobody;
+
+    impl Keeper for Nobody {
+        fn keep(&self, _: usize, entry: EntryRef<'_>) {
+            panic!("{:?} was kept", entry.key());
+        }
+
+        fn adopt(&self, rest: Unsaved) {
+            let db = rest.save(|_, _| panic!("nothing is left to be saved"));
+            drop(db);
+        }
+    }
+
+    /// Whoever changes, deletes or expires a collection, or empties its database, waits until nobody reads it.
+    #[test]
+    fn what_is_pinned_is_neither_changed_nor_freed() {
+        const LEN: usize = 20_000;
+        let changes: [fn(&mut Shard, &Key<'_>); 4] = [
+            |shard, key| assert!(shard.entry(0, key, 0).unwrap().collection_mut().is_some()),
+            |shard, key| assert!(shard.remove(0, key, 0)),
+            |shard, key| assert!(shard.expire_if_due(0, key, i64::MAX)),
+            |shard, _| drop(shard.flush(0, 0)),
+        ];
+        for change in changes {
+            let hasher = Hasher::new([1, 2, 3, 4]);
+            let mut shard = Shard::new(1, &hasher);
+            let key = Key { bytes: b"list", hash: hasher.hash(b"list"), shard: 0 };
+            let (mut list, limits) = (List::new(), ListLimits::new(-2));
+            for i in 0..LEN {
+                list.push(End::Back, NewElement::Bytes(format!("element {i}").as_bytes()), limits);
+            }
+            let value = NewValue::Collection(Box::new(list.into_collection()));
+            shard.set(0, &key, value, Ttl::At(1000), 0, 0);
+            let keeper: Arc<dyn Keeper> = Arc::new(Nobody);
+            shard.begin_snapshot(&keeper);
+            let step = shard.save_step(100, |_, _| panic!("it is large"));
+            assert!(step.more);
+            let [pinned] = &step.pinned[..] else { panic!("one is pinned") };
+            assert_eq!(&*pinned.key, b"list");
+            let released = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let (released, step) = (&released, step.pinned);
+                scope.spawn(move || {
+                    std::thread::sleep(std::time::Duration::from_millis(30));
+                    let list = List::of(step[0].collection()).expect("a list");
+                    assert_eq!(list.len(), LEN);
+                    released.store(true, Ordering::SeqCst);
+                    drop(step);
+                });
+                change(&mut shard, &key);
+                assert!(released.load(Ordering::SeqCst));
+            });
+            for heap in shard.take_garbage() {
+                assert!(matches!(heap, Heap::Collection(_)));
+            }
+            assert!(!shard.save_step(100, |_, _| {}).more);
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use respire_engine::config::Settings;
 use respire_engine::{Engine, value_of};
-use respire_keyspace::{EntryRef, Held, Keeper, Mode, Unsaved};
+use respire_keyspace::{EntryRef, Held, Keeper, Mode, Pinned, Unsaved};
 use respire_rdb::write::{self, Options};
 use respire_rdb::{Access, ValueRef};
 
@@ -73,16 +73,7 @@ impl Encoder {
     }
 
     fn add(&mut self, db: usize, entry: EntryRef<'_>) {
-        let access = match self.uses {
-            Uses::Nothing => None,
-            Uses::Idle(clock) => {
-                let idle = respire_datatypes::access::lru_idle_seconds(entry.access(), clock);
-                Some(Access::Idle(idle.into()))
-            }
-            Uses::Freq => {
-                Some(Access::Freq(respire_datatypes::access::lfu_unpack(entry.access()).1))
-            }
-        };
+        let access = self.access(entry.access());
         self.keys += 1;
         if let Some(value) = entry.share().filter(|value| value.len() > LONG) {
             let (key, expire) = (entry.key().to_vec(), entry.expire());
@@ -91,6 +82,27 @@ impl Encoder {
         self.select(db);
         let (key, value) = (entry.key(), value_of(entry));
         write::entry(&mut self.bytes, key, value, entry.expire(), access, self.options);
+    }
+
+    /// What is written of access data.
+    fn access(&self, access: u32) -> Option<Access> {
+        match self.uses {
+            Uses::Nothing => None,
+            Uses::Idle(clock) => {
+                let idle = respire_datatypes::access::lru_idle_seconds(access, clock);
+                Some(Access::Idle(idle.into()))
+            }
+            Uses::Freq => Some(Access::Freq(respire_datatypes::access::lfu_unpack(access).1)),
+        }
+    }
+
+    /// Writes a large collection.
+    fn add_pinned(&mut self, pinned: &Pinned) {
+        self.select(pinned.db);
+        self.keys += 1;
+        let (value, access) =
+            (ValueRef::Collection(pinned.collection()), self.access(pinned.access));
+        write::entry(&mut self.bytes, &pinned.key, value, pinned.expire, access, self.options);
     }
 
     /// Writes a long string.
@@ -181,15 +193,21 @@ impl Snapshot {
             open.retain(|number| {
                 let encoder = &mut self.encoder;
                 let add = |db: usize, entry: EntryRef<'_>| encoder.add(db, entry);
-                let more = match &mut shards {
+                let step = match &mut shards {
                     Shards::InTurn(engine) => {
                         let mut held = engine.keyspace.hold_one(*number, Mode::Write);
                         held.shard_mut(*number).save_step(STEP, add)
                     }
                     Shards::Held(held) => held.shard_mut(*number).save_step(STEP, add),
                 };
-                hand_on(encoder, CHUNK, &mut saved, &mut sink, &mut result);
-                more
+                // Nothing is locked any more.
+                for pinned in step.pinned {
+                    self.encoder.add_pinned(&pinned);
+                    drop(pinned);
+                    hand_on(&mut self.encoder, CHUNK, &mut saved, &mut sink, &mut result);
+                }
+                hand_on(&mut self.encoder, CHUNK, &mut saved, &mut sink, &mut result);
+                step.more
             });
             // What writers have kept is taken away before it grows.
             self.take_kept(engine, &mut saved, &mut sink, &mut result);
@@ -245,6 +263,8 @@ fn hand_on(
             *result = sink(&encoder.bytes, keys);
         }
         encoder.bytes.clear();
+        // What a large collection took is given back.
+        encoder.bytes.shrink_to(2 * CHUNK);
     };
     if encoder.bytes.len() > from {
         pass(encoder, *saved + encoder.keys);

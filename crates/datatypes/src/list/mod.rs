@@ -253,6 +253,20 @@ impl List {
         nodes
     }
 
+    /// Bytes of the listpacks and large elements that the nodes are in Redis's terms.
+    pub fn node_bytes(&self) -> usize {
+        /// Head and end of a listpack.
+        const AROUND: usize = 7;
+        let mut bytes = 0;
+        self.for_each_node(|node| {
+            bytes += match node {
+                Node::Packed { elements, .. } => elements.len() + AROUND,
+                Node::Large(text) => text.len(),
+            }
+        });
+        bytes
+    }
+
     /// Calls `f` with what the list is made of, in order.
     pub fn for_each_node(&self, mut f: impl FnMut(Node<'_>)) {
         fn packed<'a>(block: &'a Block, f: &mut impl FnMut(Node<'a>)) {
@@ -342,11 +356,12 @@ impl List {
         }
     }
 
-    /// Replaces the element number `index`, which must exist.
+    /// Replaces the element number `index`, which must exist. As in Redis, a list that has no room for one more becomes
+    /// one of many blocks for this, unless it is small afterwards.
     pub fn set(&mut self, index: usize, element: NewElement<'_>, limits: ListLimits) {
         let element = Incoming::new(element, self.limits(limits));
         if let (Form::One(block), Incoming::Packed(packed)) = (&mut self.form, &element)
-            && block.used() - block.bytes_of(index) + packed.total() <= limits.bytes
+            && limits.admit(block, packed.total())
         {
             return block.replace(index, packed);
         }

@@ -68,7 +68,8 @@ fn trim(rng: &mut fastrand::Rng, stream: &mut Stream, model: &mut Model, some_id
         TrimBy::MaxLen(max) => model.len() as u64 <= max,
         TrimBy::MinId(min) => model.first_key_value().is_none_or(|(id, _)| *id >= min),
     };
-    let deleted = stream.trim(Trim { by, approximate, limit });
+    let (deleted, cut_off) = stream.trim(Trim { by, approximate, limit });
+    assert!(cut_off.is_none_or(|front| !front.is_empty() && front.len() as u64 <= deleted));
     assert!(limit == 0 || deleted <= limit);
     for _ in 0..deleted {
         assert!(!kept(model), "trimmed too much");

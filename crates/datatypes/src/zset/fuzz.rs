@@ -120,6 +120,9 @@ impl Run {
                 self.rng.shuffle(&mut entries);
                 self.set = ZSet::from_entries(&mut entries, &limits);
             }
+            96 => {
+                self.set.prune(self.rng.usize(..20));
+            }
             95 if self.rng.u8(..8) == 0 => self.set = self.set.clone(),
             _ => self.check_scan(),
         }
@@ -129,7 +132,8 @@ impl Run {
     fn ranks(&mut self) -> (usize, usize) {
         let len = self.model.0.len();
         let (a, b) = (self.rng.usize(..=len), self.rng.usize(..=len));
-        (a.min(b), a.max(b).min(a.min(b) + 200))
+        let most = *self.rng.choice(&[5, 200, usize::MAX]).expect("a choice");
+        (a.min(b), a.max(b).min(a.min(b).saturating_add(most)))
     }
 
     fn check(&mut self, member: &[u8]) {

@@ -3,6 +3,10 @@
 //! Each member is one allocation, to which tree and index both point. The tree also holds the scores, so that a search
 //! looks at members only where scores are equal. Invariant: tree and index hold the same members, each once, and the
 //! score of an item in the tree is that of its member.
+//!
+//! Many members that go together are cut out of the tree at once, but leave the index one after the other, with the
+//! changes that follow or in steps of `prune`: till then the index holds more than the tree, and what it finds counts
+//! only if the tree holds it too.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -42,12 +46,19 @@ impl Item {
 
 pub(super) type Items<'a> = tree::Range<'a, Item, LEAF, FAN>;
 
+/// More members than this that are removed together leave the index later.
+const AT_ONCE: usize = if cfg!(test) { 8 } else { 512 };
+/// Members that leave the index with each change.
+const WITH_CHANGE: usize = 8;
+
 pub struct Large {
     tree: Tree<Item, LEAF, FAN>,
     index: Table,
     hasher: Hasher,
-    /// Bytes of all members.
+    /// Bytes of all members, of those that leave too.
     members: usize,
+    /// What was cut out of the tree and is still in the index. No tree is empty.
+    leaving: Vec<Tree<Item, LEAF, FAN>>,
 }
 
 fn hash_of(hasher: &Hasher) -> impl Fn(Word) -> u64 {
@@ -71,7 +82,13 @@ impl Large {
                 Item { score, member }
             })
             .collect();
-        Self { tree: Tree::from_sorted(&items), index, hasher: hasher.clone(), members }
+        Self {
+            tree: Tree::from_sorted(&items),
+            index,
+            hasher: hasher.clone(),
+            members,
+            leaving: Vec::new(),
+        }
     }
 
     /// Whether every member is found by its bytes, as it is not if it is there twice.
@@ -105,17 +122,22 @@ impl Large {
     }
 
     pub(super) fn memory(&self) -> usize {
-        size_of::<Self>() + self.tree.memory() + self.index.stats().memory + self.members
+        let leaving = self.leaving.iter().map(Tree::memory).sum::<usize>();
+        size_of::<Self>() + self.tree.memory() + leaving + self.index.stats().memory + self.members
     }
 
     pub(super) fn allocations(&self) -> usize {
-        self.tree.allocations() + self.len() + 1
+        let trees = self.leaving.iter().chain([&self.tree]);
+        trees.map(|tree| tree.allocations() + tree.len()).sum::<usize>() + 1
     }
 
     #[inline]
     fn find(&self, hash: u64, member: &[u8]) -> Option<Place> {
         let tag = hash as u16;
-        self.index.find(hash, |word| word.tag() == tag && Member::of(word).bytes() == member)
+        self.index.find(hash, |word| {
+            let found = Member::of(word);
+            word.tag() == tag && found.bytes() == member && self.holds(found)
+        })
     }
 
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
@@ -133,12 +155,59 @@ impl Large {
         self.tree.partition(|item| item.is_before(score, member))
     }
 
+    /// Whether a member of the index has not left the tree.
+    #[inline]
+    fn holds(&self, member: Member) -> bool {
+        self.leaving.is_empty() || {
+            let rank = self.rank_of(member.bytes(), member.score());
+            self.tree.range(rank, rank + 1).next().is_some_and(|item| item.member == member)
+        }
+    }
+
+    /// Whether members are still to leave the index.
+    #[inline]
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Takes up to `most` members that are leaving out of the index, and frees them.
+    #[cold]
+    pub(super) fn prune(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(tree) = self.leaving.last_mut() else { return };
+            let item = tree.remove(tree.len() - 1);
+            if tree.len() == 0 {
+                self.leaving.pop();
+            }
+            self.forget(item.member);
+        }
+    }
+
+    /// Takes a member that the tree holds no more out of the index, and frees it.
+    fn forget(&mut self, member: Member) {
+        let hash = self.hasher.hash(member.bytes());
+        let place = self.index.find(hash, |word| Member::of(word) == member);
+        let place = place.expect("a member of the tree is in the index");
+        self.index.remove(place, hash_of(&self.hasher));
+        self.members -= member.memory();
+        member.free();
+    }
+
+    /// A step of [`Self::prune`] with each change.
+    #[inline]
+    fn prune_with_change(&mut self) {
+        if self.is_leaving() {
+            self.prune(WITH_CHANGE);
+        }
+    }
+
     /// See `ZSet::update`.
     pub(super) fn update(
         &mut self,
         member: &[u8],
         f: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> (Option<f64>, Option<f64>) {
+        self.prune_with_change();
         let hash = self.hasher.hash(member);
         let Some(place) = self.find(hash, member) else {
             let new = f(None);
@@ -182,6 +251,7 @@ impl Large {
     }
 
     pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        self.prune_with_change();
         let place = self.find(self.hasher.hash(member), member)?;
         let found = Member::of(self.index.remove(place, hash_of(&self.hasher)));
         let score = found.score();
@@ -193,14 +263,14 @@ impl Large {
     }
 
     pub(super) fn remove_ranks(&mut self, ranks: Range<usize>) {
+        self.prune_with_change();
+        if ranks.len() > AT_ONCE {
+            self.leaving.push(self.tree.cut(ranks));
+            return;
+        }
         for _ in ranks.clone() {
             let member = self.tree.remove(ranks.start).member;
-            let hash = self.hasher.hash(member.bytes());
-            let place = self.index.find(hash, |word| Member::of(word) == member);
-            let place = place.expect("a member of the tree is in the index");
-            self.index.remove(place, hash_of(&self.hasher));
-            self.members -= member.memory();
-            member.free();
+            self.forget(member);
         }
     }
 
@@ -228,7 +298,9 @@ impl Large {
         }
         self.index.visit(position, |word| {
             let member = Member::of(word);
-            f(member.bytes(), member.score());
+            if self.holds(member) {
+                f(member.bytes(), member.score());
+            }
         })
     }
 }
@@ -241,8 +313,8 @@ impl Clone for Large {
 
 impl Drop for Large {
     fn drop(&mut self) {
-        for item in self.tree.range(0, self.tree.len()) {
-            item.member.free();
+        for tree in self.leaving.iter().chain([&self.tree]) {
+            tree.range(0, tree.len()).for_each(|item| item.member.free());
         }
     }
 }

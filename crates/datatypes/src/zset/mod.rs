@@ -220,11 +220,28 @@ impl ZSet {
         }
     }
 
-    /// Removes the members of some ranks, which end at the length at most.
+    /// Removes the members of some ranks, which end at the length at most. Of many, some of the work is left to
+    /// [`Self::prune`] and to later changes.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) {
         match &mut self.0 {
             Form::Packed(packed) => packed.remove_ranks(ranks),
             Form::Large(large) => large.remove_ranks(ranks),
+        }
+    }
+
+    /// Whether removing members has left something to be done by [`Self::prune`].
+    #[inline]
+    pub fn needs_pruning(&self) -> bool {
+        match &self.0 {
+            Form::Packed(_) => false,
+            Form::Large(large) => large.is_leaving(),
+        }
+    }
+
+    /// Frees up to `most` members that were removed. What can be seen of the set does not change.
+    pub fn prune(&mut self, most: usize) {
+        if let Form::Large(large) = &mut self.0 {
+            large.prune(most);
         }
     }
 

@@ -9,6 +9,8 @@
 //! neighbour if both fill three quarters of a node at most; any two neighbours of which one has shrunk therefore hold
 //! more than three quarters of a node together. No operation touches more nodes than the tree is high, twice.
 
+mod cut;
+
 use crate::buffer::size_class;
 use crate::table::{prefetch, prefetch_all, prefetch_bytes};
 
@@ -562,7 +564,7 @@ mod tests {
 
     impl<T: Copy + Ord + std::fmt::Debug, const LEAF: usize, const FAN: usize> Tree<T, LEAF, FAN> {
         /// Panics unless every node is as the head of this file says.
-        fn check(&self) {
+        pub(super) fn check(&self) {
             let mut seen = Nodes::default();
             let mut depths = Vec::new();
             if let Some(root) = &self.root {

@@ -1,5 +1,6 @@
 //! DEBUG: what tests of servers and clients use. All shards are held while it runs, so that the keyspace stands still.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use respire_datatypes::access;
@@ -100,13 +101,25 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let entry = db.find(&key, ctx.data.now_ms).live().ok_or(Error::NO_SUCH_KEY)?;
     let now = access::lru_clock((ctx.data.now_ms / 1000) as u64);
     let lru = entry.access();
-    let text = format!(
+    let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{}",
         entry.key().as_ptr(),
         entry.encoding(),
         serialized_length(entry),
         access::lru_idle_seconds(lru, now)
     );
+    if let Some(Collection::List(list)) = entry.collection()
+        && list.encoding() == "quicklist"
+    {
+        let (nodes, bytes) = (list.nodes(), list.node_bytes());
+        let _ = write!(
+            text,
+            " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} ql_uncompressed_size:{bytes}",
+            list.len() as f64 / nodes.max(1) as f64,
+            ctx.settings.list_max_listpack_size,
+            u8::from(ctx.settings.list_compress_depth != 0),
+        );
+    }
     ctx.out.simple(&text);
     Ok(())
 }
@@ -424,6 +437,20 @@ mod tests {
             settings.enable_debug_command = Permission::Local;
         };
         assert_eq!(Harness::with_settings(local).line("DEBUG SLEEP 0"), "+OK\r\n");
+    }
+
+    #[test]
+    fn tells_the_nodes_of_a_long_list() {
+        let mut h = harness();
+        h.line("CONFIG SET list-max-listpack-size 4 list-compress-depth 2");
+        h.line("RPUSH short 1 2 3");
+        assert!(!h.line("DEBUG OBJECT short").contains("ql_"));
+        h.line("RPUSH long 1 2 3 4 5 6 7 8 9 10");
+        let told = h.line("DEBUG OBJECT long");
+        assert!(told.contains(" encoding:quicklist "), "{told}");
+        // Twenty bytes of elements, and seven around those of each node.
+        let wanted = " ql_nodes:3 ql_avg_node:3.33 ql_listpack_max:4 ql_compressed:1 ql_uncompressed_size:41\r\n";
+        assert!(told.ends_with(wanted), "{told}");
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Run {
         let Some(snapshot) = &self.snapshot else { return self.begin_snapshot() };
         let kept = Arc::clone(&snapshot.kept);
         let entries = self.rng.usize(1..(self.keys / 4).min(500) + 2);
-        if !self.shard.save_step(entries, |db, entry| kept.save(db, entry)) {
+        if !self.shard.save_step(entries, |db, entry| kept.save(db, entry)).more {
             self.end_snapshot();
         }
     }

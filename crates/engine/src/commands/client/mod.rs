@@ -339,8 +339,9 @@ fn unblock(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let id = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
     let engine = ctx.engine;
     let client = u64::try_from(id).ok().and_then(|id| engine.clients.get(id));
+    let (outbox, stats) = (&mut *ctx.worker.outbox, ctx.worker.stats);
     let done =
-        client.is_some_and(|client| engine.unblock(ctx.data.held, ctx.worker.outbox, &client, how));
+        client.is_some_and(|client| engine.unblock(ctx.data.held, outbox, stats, &client, how));
     ctx.out.int(i64::from(done));
     Ok(())
 }

@@ -89,10 +89,12 @@ pub(super) fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
         buckets -= visit;
         cursor = walk(ctx, at, visit, |entry| {
             seen += 1;
-            if !is_live(entry, now_ms) {
-                expired.push((db, entry.key().into()));
-            } else if options.want(entry) {
-                found.push(entry.key().into());
+            // Nothing is done about keys that are not asked for, not even if their time has passed.
+            if options.want(entry) {
+                match is_live(entry, now_ms) {
+                    true => found.push(entry.key().into()),
+                    false => expired.push((db, entry.key().into())),
+                }
             }
             seen < options.count
         });
@@ -181,4 +183,24 @@ pub(super) fn randomkey(ctx: &mut Ctx<'_, '_>) -> Outcome {
         None => ctx.out.null(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    #[test]
+    fn expired_keys_that_are_not_asked_for_are_left_alone() {
+        let mut h = Harness::new();
+        for line in ["SET text v PX 5", "SET other v PX 5", "HSET hash f v", "PEXPIRE hash 5"] {
+            h.line(line);
+        }
+        h.advance_ms(10);
+        assert_eq!(h.line("SCAN 0 COUNT 100 TYPE string MATCH t*"), "*2\r\n$1\r\n0\r\n*0\r\n");
+        assert_eq!(h.line("DBSIZE"), ":2\r\n");
+        assert_eq!(h.line("SCAN 0 COUNT 100 TYPE hash"), "*2\r\n$1\r\n0\r\n*0\r\n");
+        assert_eq!(h.line("DBSIZE"), ":1\r\n");
+        assert_eq!(h.line("SCAN 0 COUNT 100"), "*2\r\n$1\r\n0\r\n*0\r\n");
+        assert_eq!(h.line("DBSIZE"), ":0\r\n");
+    }
 }

@@ -6,7 +6,7 @@ use respire_datatypes::integer::parse_i64;
 use respire_datatypes::list::{Element, End, List};
 use respire_datatypes::listpack::Item;
 
-use super::{discard, element, limits, notify_removed, reply_element, span};
+use super::{element, limits, notify_removed, reply_element, span};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 use crate::notify::Classes;
@@ -145,7 +145,7 @@ pub(super) fn ltrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ];
         let removed = list.finish(true).removed;
         for rest in rest {
-            discard(&mut ctx.data, &key, rest);
+            ctx.data.discard(&key, rest);
         }
         removed
     };

@@ -7,7 +7,7 @@ use respire_datatypes::list::{End, List, ListLimits};
 use respire_keyspace::Key;
 use respire_resp::{Args, Out};
 
-use super::{discard, element, limits, notify_pop, notify_push, reply_element};
+use super::{element, limits, notify_pop, notify_push, reply_element};
 use crate::ctx::Ctx;
 use crate::editing::Editing;
 use crate::error::{Error, Outcome};
@@ -125,7 +125,7 @@ pub(super) fn take(
     reply_edge(ctx.out, list, end, count);
     let rest = list.remove(end, count, limits);
     let removed = editing.finish(true).removed;
-    discard(&mut ctx.data, key, rest);
+    ctx.data.discard(key, rest);
     notify_pop(ctx, end, key, removed);
     Ok(())
 }

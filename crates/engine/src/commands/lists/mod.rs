@@ -10,14 +10,13 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use respire_datatypes::collection::Collection;
-use respire_datatypes::list::{Element, End, List, ListLimits, NewElement};
-use respire_keyspace::{Heap, Key};
+use respire_datatypes::list::{Element, End, ListLimits, NewElement};
+use respire_keyspace::Key;
 use respire_resp::{Args, Out};
 
 use crate::command::{Flags, Group, Handler, KeySpec, Row};
 use crate::config::Settings;
-use crate::ctx::{Ctx, Data};
+use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::notify::Classes;
@@ -307,12 +306,4 @@ fn span(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let start = from_end(start).max(0);
     let stop = from_end(stop).min(len - 1);
     if start > stop { (0, 0) } else { (start as usize, (stop - start + 1) as usize) }
-}
-
-/// Hands blocks that a list has cut off over to be freed.
-fn discard(data: &mut Data<'_, '_>, key: &Key<'_>, rest: Option<List>) {
-    if let Some(rest) = rest {
-        let rest = Heap::Collection(Box::new(Collection::List(rest)));
-        data.held.shard_mut(key.shard).discard(Some(rest));
-    }
 }

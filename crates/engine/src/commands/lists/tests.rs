@@ -145,3 +145,22 @@ fn the_longest_waiter_is_served_first() {
     assert_eq!(h.line("LRANGE b 0 -1"), "*1\r\n$1\r\n3\r\n");
     assert_eq!(h.line("LRANGE c 0 -1"), "*1\r\n$1\r\n2\r\n");
 }
+
+/// As in Redis, LSET and LINSERT look for room for one more element before they do anything.
+#[test]
+fn a_full_listpack_becomes_a_quicklist_when_an_element_is_set() {
+    let mut h = Harness::new();
+    h.line("CONFIG SET list-max-listpack-size 3");
+    for step in ["RPUSH l d", "LINSERT l after b d", "LSET l 0 d", "LPUSH l d"] {
+        h.line("DEL l");
+        h.line("RPUSH l a b c");
+        assert_eq!(h.line("OBJECT ENCODING l"), "$8\r\nlistpack\r\n");
+        h.line(step);
+        assert_eq!(h.line("OBJECT ENCODING l"), "$9\r\nquicklist\r\n", "{step}");
+    }
+    h.line("CONFIG SET list-max-listpack-size 8");
+    h.line("DEL l");
+    h.line("RPUSH l a b c");
+    h.line("LSET l 0 d");
+    assert_eq!(h.line("OBJECT ENCODING l"), "$8\r\nlistpack\r\n");
+}

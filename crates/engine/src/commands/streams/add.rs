@@ -166,9 +166,10 @@ pub(super) fn xadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let id = stream.resolve(request, clock_ms).filter(|id| *id > stream.last_id());
     let id = id.ok_or(NOT_GREATER)?;
     stream.append(id, fields, limits).map_err(|_| TOO_LARGE)?;
-    let trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
+    let (trimmed, cut_off) = options.trim.map_or((0, None), |trim| stream.trim(trim));
     let len = stream.len();
     stream.finish(true);
+    ctx.data.discard(&key, cut_off);
     if ctx.journaled {
         tell_added(ctx, &key, id, first, options.trim.map(|_| len));
     }
@@ -201,12 +202,13 @@ fn tell_added(
 pub(super) fn xtrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let options = options(ctx, false)?;
     let key = ctx.key(1);
-    let (mut trimmed, mut len) = (0, 0);
+    let (mut trimmed, mut len, mut cut_off) = (0, 0, None);
     if let Some(mut stream) = ctx.data.edit::<Stream>(&key)? {
-        trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
+        (trimmed, cut_off) = options.trim.map_or((0, None), |trim| stream.trim(trim));
         len = stream.len();
         stream.finish(trimmed > 0);
     }
+    ctx.data.discard(&key, cut_off);
     if trimmed > 0 {
         if ctx.journaled {
             let len = len.to_string();

@@ -96,7 +96,11 @@ fn take(
         popped.reverse();
     }
     set.remove_ranks(ranks);
+    let prunes = set.needs_pruning();
     let finished = editing.finish(count > 0);
+    if prunes && !finished.removed {
+        ctx.data.prune_later(key);
+    }
     if count > 0 {
         ctx.notify(Classes::ZSET, end.event(), key);
     }

@@ -60,10 +60,14 @@ fn remove(
     f: impl FnOnce(&mut ZSet) -> usize,
 ) -> Outcome {
     let key = ctx.key(1);
-    let (mut removed, mut gone) = (0, false);
+    let (mut removed, mut gone, mut prunes) = (0, false, false);
     if let Some(mut editing) = ctx.data.edit::<ZSet>(&key)? {
         removed = f(&mut editing);
+        prunes = editing.needs_pruning();
         gone = editing.finish(removed > 0).removed;
+    }
+    if prunes && !gone {
+        ctx.data.prune_later(&key);
     }
     if removed > 0 {
         ctx.notify(Classes::ZSET, event, &key);
