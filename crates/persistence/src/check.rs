@@ -319,11 +319,9 @@ impl Checking<'_> {
                         found.damaged = true;
                         self.say(format!("{shown}: {}", RdbError::Checksum { stored, computed }));
                     }
-                    Ok(Item::Eof { checksum: Some(_) }) => {
-                        self.say(format!("{shown}: the checksum is right"));
-                    }
-                    Ok(Item::Eof { checksum: None }) => {
-                        self.say(format!("{shown}: there is no checksum"));
+                    Ok(Item::Eof { checksum }) => {
+                        let which = if checksum.is_some() { "a right" } else { "no" };
+                        self.say(format!("{shown}: the file has {which} checksum"));
                     }
                     Ok(_) => {}
                     Err(error) => {
