@@ -210,6 +210,8 @@ pub struct Settings {
     pub(super) explicit: BTreeSet<&'static str>,
 }
 
+const MB: u64 = 1024 * 1024;
+
 impl Settings {
     /// What the clients may hold together, bytes; `None` is no limit. A small limit is raised, so that the server can
     /// still be told of a better one.
@@ -235,7 +237,6 @@ impl Settings {
     /// The defaults. What depends on the machine comes from the caller: the number of event-loop threads when none
     /// is configured (cut to 1..=128), and the working directory.
     pub fn new(threads: usize, dir: impl Into<String>) -> Self {
-        const MB: u64 = 1024 * 1024;
         Self {
             port: 6379,
             bind: vec!["*".into(), "-::*".into()],
