@@ -31,7 +31,8 @@ pub struct Names {
     pub user: Vec<u8>,
 }
 
-/// Memory and buffers of a connection, bytes. Published by its thread after each batch.
+/// Memory and buffers of a connection, bytes. Published by its thread after each batch; `total` with
+/// [`Clients::note_memory`].
 #[derive(Debug, Default)]
 pub struct Usage {
     pub query: AtomicU64,
@@ -135,9 +136,27 @@ pub struct Clients {
     all: RwLock<BTreeMap<u64, Arc<ClientInfo>>>,
     next_id: AtomicU64,
     monitors: AtomicU32,
+    /// Sum of the clients' totals.
+    memory: AtomicU64,
 }
 
 impl Clients {
+    /// What all clients hold together, bytes.
+    #[inline]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Publishes what a client holds. Only its own thread may call this.
+    #[inline]
+    pub fn note_memory(&self, info: &ClientInfo, bytes: u64) {
+        let before = info.usage.total.load(Ordering::Relaxed);
+        if bytes != before {
+            info.usage.total.store(bytes, Ordering::Relaxed);
+            self.memory.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+
     /// A client's number: 1 for the first, never used again.
     pub fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed) + 1
@@ -149,6 +168,7 @@ impl Clients {
 
     pub fn remove(&self, info: &ClientInfo) {
         self.all.write().remove(&info.id);
+        self.note_memory(info, 0);
         if info.monitor.swap(false, Ordering::Relaxed) {
             self.monitors.fetch_sub(1, Ordering::Relaxed);
         }

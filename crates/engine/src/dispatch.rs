@@ -254,6 +254,12 @@ impl Engine {
         session.info.command.store(prepared.number(), Ordering::Relaxed);
         let mut flow = Flow::Done;
         match self.admit(session, &args, prepared) {
+            Ok(command)
+                if worker.settings.maxmemory > 0
+                    && self.refuses_for_memory(worker, session, command) =>
+            {
+                self.reject(worker, session, prepared, &Error::OUT_OF_MEMORY, out);
+            }
             Ok(command) => {
                 let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
                 let keys = KeyHashes::new(command.row, hashes);

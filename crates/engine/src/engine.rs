@@ -9,6 +9,7 @@ use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 use crate::client::Clients;
 use crate::command::Renames;
 use crate::config::Config;
+use crate::eviction::{Eviction, Room};
 use crate::host::{Clock, Host};
 use crate::latency::LatencyMonitor;
 use crate::notify::Classes;
@@ -71,6 +72,7 @@ pub struct Engine {
     /// Clients that wait.
     pub(crate) blocked: AtomicU64,
     pub(crate) samples: Samples,
+    pub(crate) eviction: Eviction,
     /// `rename-command`, fixed at the start.
     pub(crate) renames: Renames,
 }
@@ -109,6 +111,7 @@ impl Engine {
             lazily_freed: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             samples: Samples::default(),
+            eviction: Eviction::default(),
             renames: Renames::new(&settings.rename_command),
             config,
         }
@@ -126,6 +129,7 @@ impl Engine {
         if self.tracking.keys() > 0 {
             self.limit_tracking(&mut worker.outbox);
         }
+        let evicting = self.make_room(worker) == Room::Soon;
         let start = self.clock.monotonic_ns();
         let now_ms = self.clock.unix_us() / 1000;
         let expire = self.active_expire.load(Ordering::Relaxed)
@@ -163,7 +167,7 @@ impl Engine {
             if !more || spent >= budget_ns {
                 worker.stats.counters.expire_cycle_ns.add(spent);
                 worker.stats.counters.expire_cycle_capped.add(u64::from(more));
-                return more;
+                return more || evicting;
             }
         }
     }

@@ -38,6 +38,8 @@ impl Error {
     pub const OFFSET: Self = Self::fixed("ERR offset is out of range");
     pub const DB_INDEX: Self = Self::fixed("ERR DB index is out of range");
     pub const SAME_OBJECT: Self = Self::fixed("ERR source and destination objects are the same");
+    pub const OUT_OF_MEMORY: Self =
+        Self::fixed("OOM command not allowed when used memory > 'maxmemory'.");
     pub const NO_AUTH: Self = Self::fixed("NOAUTH Authentication required.");
     pub const WRONG_PASSWORD: Self =
         Self::fixed("WRONGPASS invalid username-password pair or user is disabled.");

@@ -37,7 +37,7 @@ pub(crate) struct Harness {
     pub(crate) worker: Worker,
     pub(crate) sessions: Vec<Session>,
     now_us: Arc<AtomicI64>,
-    host: NoHost,
+    pub(crate) host: NoHost,
 }
 
 impl Harness {

@@ -139,6 +139,13 @@ pub trait Host: Send + Sync {
     fn sleep(&self, duration: Duration);
     /// Memory figures of the process. Called ten times a second.
     fn memory(&self) -> Memory;
+    /// Bytes that are allocated, large tables apart: exact for what this thread did, and for others as of their last batch.
+    /// Asked before every command where memory is limited, and after every batch.
+    fn allocated(&self) -> u64;
+    /// Bytes among them that a limit is not about: what is still to be written to files.
+    fn memory_apart(&self) -> u64;
+    /// Whether something that was handed to [`Host::discard`] is not freed yet.
+    fn is_freeing(&self) -> bool;
     /// Figures of the process. Costs some system calls.
     fn info(&self) -> HostInfo;
 }
@@ -154,9 +161,16 @@ type Letter = (usize, Arc<Published>);
 #[derive(Debug, Default, Clone)]
 pub struct NoHost {
     published: Arc<Mutex<Vec<Letter>>>,
+    /// What [`Host::allocated`] answers next, and by how much less it answers each time.
+    allocated: Arc<Mutex<(u64, u64)>>,
 }
 
 impl NoHost {
+    /// Makes the engine believe that so many bytes are allocated, and `less` fewer each time that it asks.
+    pub fn pretend_allocated(&self, bytes: u64, less: u64) {
+        *self.allocated.lock() = (bytes, less);
+    }
+
     /// The messages that were published since the last call, each with the thread whose listeners it is for.
     pub fn take_published(&self) -> Vec<Letter> {
         std::mem::take(&mut self.published.lock())
@@ -245,6 +259,21 @@ impl Host for NoHost {
 
     fn memory(&self) -> Memory {
         Memory::default()
+    }
+
+    fn allocated(&self) -> u64 {
+        let mut allocated = self.allocated.lock();
+        let (now, less) = *allocated;
+        allocated.0 = now.saturating_sub(less);
+        now
+    }
+
+    fn memory_apart(&self) -> u64 {
+        0
+    }
+
+    fn is_freeing(&self) -> bool {
+        false
     }
 
     fn info(&self) -> HostInfo {

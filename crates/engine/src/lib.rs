@@ -12,6 +12,7 @@ mod dispatch;
 mod editing;
 mod engine;
 mod error;
+mod eviction;
 mod expiry;
 #[cfg(test)]
 pub(crate) mod harness;

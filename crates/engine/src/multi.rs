@@ -79,6 +79,11 @@ impl Transaction {
         self.queue.iter().any(|queued| queued.command.row.flags.intersects(writing))
     }
 
+    /// Whether a queued command may need memory.
+    pub(crate) fn needs_memory(&self) -> bool {
+        self.queue.iter().any(|queued| queued.command.row.has(Flags::DENYOOM))
+    }
+
     /// Notes a key as watched, unless it is already. Returns the flag to be raised when it changes.
     pub(crate) fn watch(&mut self, db: usize, key: &[u8], existed: bool) -> Option<WatchFlag> {
         if self.watched.iter().any(|watched| watched.db == db && watched.key == key) {

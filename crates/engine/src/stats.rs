@@ -70,6 +70,7 @@ counters! {
     expire_cycle_ns,
     /// Times that the active expiry cycle stopped because its time was up.
     expire_cycle_capped,
+    evicted_keys,
     evicted_clients,
     query_buffer_disconnections,
     output_buffer_disconnections,

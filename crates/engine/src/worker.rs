@@ -7,6 +7,7 @@ use respire_journal::Effects;
 
 use crate::config::Settings;
 use crate::engine::Engine;
+use crate::eviction::Candidates;
 use crate::pubsub::{Listeners, Published};
 use crate::stats::ThreadStats;
 
@@ -53,6 +54,8 @@ pub struct Worker {
     pub(crate) timing: crate::stats::BatchTiming,
     /// What the commands at hand have changed, for the journal.
     pub(crate) effects: Effects,
+    /// Keys to evict next.
+    pub(crate) candidates: Candidates,
     /// Executes effects of a journal, for which time stands still: see [`Self::replaying`].
     replaying: bool,
 }
@@ -75,6 +78,7 @@ impl Worker {
             listeners: Listeners::default(),
             timing: Default::default(),
             effects: Effects::default(),
+            candidates: Candidates::default(),
             replaying: false,
         };
         worker.begin_batch(engine);
@@ -133,5 +137,7 @@ impl Worker {
     /// Accounts for the time of the batch.
     pub fn end_batch(&mut self, engine: &Engine) {
         self.settle_timing(engine);
+        // Asking makes known to other threads what this one has allocated.
+        engine.host.allocated();
     }
 }

@@ -299,6 +299,12 @@ impl Db {
         self.keys.sample(random).map(|word| unsafe { Entry::in_word(word).as_ref() })
     }
 
+    /// As [`Self::sample`], of the entries that expire.
+    pub fn sample_expiring(&self, random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
+        // SAFETY: as in `visit`.
+        self.expires.sample(random).map(|word| unsafe { Entry::in_word(word).as_ref() })
+    }
+
     /// The place of a word of the table of expiring keys, in the table of keys.
     pub(crate) fn place_of_entry(&self, hash: u64, entry: Entry) -> Option<Place> {
         self.keys.find(hash, |word| Entry::in_word(word) == entry)

@@ -5,10 +5,12 @@
 //! - `snapshot`: all that the keyspace holds at one moment, as the bytes of a file
 //! - `rdb_file`: such a file, written safely and loaded by several threads
 //! - `aof`: the append-only file: its manifest, writing, loading
+//! - `check`: says what is in files, and mends them
 //! - `settings`: the directives about all this
 //! - `service`: who saves, and when; what commands, INFO and the start of the server ask for
 
 mod aof;
+pub mod check;
 pub mod disk;
 mod error;
 mod rdb_file;

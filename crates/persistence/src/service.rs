@@ -414,6 +414,11 @@ impl Persistence {
         self.bell.notify_all();
     }
 
+    /// Bytes that are still to be written to the log.
+    pub fn log_waiting(&self) -> u64 {
+        self.writer.load().as_ref().map_or(0, |writer| writer.waiting())
+    }
+
     /// What INFO tells.
     pub fn info(&self) -> PersistenceInfo {
         let jobs = self.jobs.lock();

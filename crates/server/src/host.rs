@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct ServerHost {
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     /// To the thread that frees what takes long to free.
     pub(crate) garbage: Mutex<Sender<Garbage>>,
+    /// How much of it is not freed yet.
+    pub(crate) freeing: Arc<AtomicUsize>,
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) listening: Arc<Listening>,
     pub(crate) run_id: String,
@@ -185,6 +187,7 @@ impl Host for ServerHost {
     }
 
     fn discard(&self, garbage: Garbage) {
+        self.freeing.fetch_add(1, Ordering::Release);
         // The other end is gone only when the process ends, and then the garbage goes with it.
         let _ = self.garbage.lock().send(garbage);
     }
@@ -203,6 +206,18 @@ impl Host for ServerHost {
 
     fn memory(&self) -> Memory {
         memory::read()
+    }
+
+    fn allocated(&self) -> u64 {
+        memory::allocated()
+    }
+
+    fn memory_apart(&self) -> u64 {
+        self.files.log_waiting()
+    }
+
+    fn is_freeing(&self) -> bool {
+        self.freeing.load(Ordering::Acquire) > 0
     }
 
     fn info(&self) -> HostInfo {

@@ -1,9 +1,13 @@
 //! Memory of the process: what the allocator says and what the system says.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use parking_lot::Mutex;
 use respire_engine::Memory;
+use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
 use tikv_jemalloc_ctl::{epoch, stats, stats_print};
 
 /// The allocator and its version.
@@ -14,12 +18,82 @@ pub(crate) fn allocator() -> String {
     format!("jemalloc-{version}")
 }
 
+/// Bytes that are allocated, as far as threads have made known what they did, put right by the allocator's own figure
+/// ten times a second.
+static ALLOCATED: AtomicI64 = AtomicI64::new(0);
+
+/// What a thread has allocated and freed, as the allocator counts it, and how much of it is in [`ALLOCATED`].
+struct Own {
+    allocated: ThreadLocal<u64>,
+    deallocated: ThreadLocal<u64>,
+    known: Cell<i64>,
+}
+
+thread_local! {
+    static OWN: Option<Own> = Own::new();
+}
+
+impl Own {
+    fn new() -> Option<Self> {
+        let (allocated, deallocated) = (allocatedp::read().ok()?, deallocatedp::read().ok()?);
+        let own = Self { allocated, deallocated, known: Cell::new(0) };
+        own.known.set(own.net());
+        Some(own)
+    }
+
+    fn net(&self) -> i64 {
+        self.allocated.get().wrapping_sub(self.deallocated.get()) as i64
+    }
+
+    /// Makes known what the thread did since the last call.
+    fn tell(&self) {
+        let net = self.net();
+        let new = net.wrapping_sub(self.known.replace(net));
+        if new != 0 {
+            ALLOCATED.fetch_add(new, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Bytes that are allocated: all that this thread did, and what others did until they last called this.
+pub(crate) fn allocated() -> u64 {
+    // A thread that is ending has nothing to tell any more.
+    let _ = OWN.try_with(|own| own.as_ref().map(Own::tell));
+    ALLOCATED.load(Ordering::Relaxed).max(0) as u64
+}
+
+/// What is known of the difference between the allocator's figure and [`ALLOCATED`].
+enum Drift {
+    Unknown,
+    Last(i64),
+}
+
+static DRIFT: Mutex<Drift> = Mutex::new(Drift::Unknown);
+
+/// Puts [`ALLOCATED`] right. A thread that is in the middle of something makes a difference that it will make up for
+/// itself: only a difference that was there the last time, too, is one that nobody would.
+fn put_right(truth: u64) {
+    let mut drift = DRIFT.lock();
+    let now = truth as i64 - ALLOCATED.load(Ordering::Relaxed);
+    let lasting = match *drift {
+        Drift::Unknown => now,
+        Drift::Last(before) if before.signum() == now.signum() => {
+            before.abs().min(now.abs()) * now.signum()
+        }
+        Drift::Last(_) => 0,
+    };
+    ALLOCATED.fetch_add(lasting, Ordering::Relaxed);
+    *drift = Drift::Last(now - lasting);
+}
+
 /// Reads all figures. Those that cannot be read are 0.
 pub(crate) fn read() -> Memory {
     // The allocator's figures are a snapshot, taken when its epoch advances.
     let _ = epoch::advance();
+    let allocated = stats::allocated::read().unwrap_or(0) as u64;
+    put_right(allocated);
     Memory {
-        allocated: stats::allocated::read().unwrap_or(0) as u64,
+        allocated,
         active: stats::active::read().unwrap_or(0) as u64,
         resident: stats::resident::read().unwrap_or(0) as u64,
         rss: resident_set(),

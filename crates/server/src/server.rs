@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use signal_hook::iterator::Signals;
 use crate::clock::SystemClock;
 use crate::host::{Listening, ServerHost, Stop};
 use crate::net::{BELL, EventLoop, Listeners, Loop, Mail, Mailbox};
-use crate::{banner, logging, process};
+use crate::{banner, logging, memory, process};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -96,10 +96,12 @@ impl Server {
 
         let (loops, polls) = loops(&settings)?;
         let (garbage, freed) = mpsc::channel();
+        let freeing = Arc::new(AtomicUsize::new(0));
         let files = Arc::new(Persistence::default());
         let host = ServerHost {
             mailboxes: loops.iter().map(|l| Arc::clone(&l.mailbox)).collect(),
             garbage: Mutex::new(garbage),
+            freeing: Arc::clone(&freeing),
             config_file,
             listening: Arc::clone(&listening),
             run_id: run_id()?,
@@ -116,7 +118,14 @@ impl Server {
         let engine =
             Arc::new(Engine::new(config, Box::new(SystemClock::new()), Box::new(host), secret));
 
-        spawn("respire-free", move || freed.iter().for_each(drop))?;
+        spawn("respire-free", move || {
+            for garbage in freed {
+                drop(garbage);
+                // Makes known what has been freed.
+                memory::allocated();
+                freeing.fetch_sub(1, Ordering::Release);
+            }
+        })?;
         files.attach(&engine);
         engine.set_loading(true);
         let threads = event_loops(&engine, &loops, polls)?;

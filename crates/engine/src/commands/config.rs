@@ -92,7 +92,10 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let host = &ctx.engine.host;
     let local = is_local(&ctx.session.info);
     let set = ctx.engine.config.set(&pairs, local, &mut |old, new| host.apply(old, new));
-    set.map_err(|error| Error::text(error.to_string()))?;
+    let changed = set.map_err(|error| Error::text(error.to_string()))?;
+    if changed.contains(&"maxmemory") {
+        ctx.engine.warn_of_limit(ctx.engine.config.load().maxmemory);
+    }
     // Fewer keys may be remembered from now on. Clients are told before the reply to whatever they do next.
     ctx.engine.limit_tracking(ctx.worker.outbox);
     ctx.out.ok();
@@ -125,6 +128,7 @@ fn reset_statistics(ctx: &mut Ctx<'_, '_>) -> Outcome {
     engine.lazily_freed.store(0, Ordering::Relaxed);
     engine.stats.reset();
     engine.samples.reset();
+    engine.eviction.reset();
     ctx.out.ok();
     Ok(())
 }

@@ -95,9 +95,8 @@ pub(super) static ROWS: &[Directive] = &[
         Store::Special { read: special::read_output_limits, write: special::write_output_limits },
     )
     .list(),
-    idle(
+    row(
         "maxmemory-clients",
-        Remembered,
         Store::Field {
             kind: Kind::MemoryOrPercent,
             read: |settings| match settings.maxmemory_clients {
@@ -135,7 +134,10 @@ pub(super) static ROWS: &[Directive] = &[
         Store::Special { read: special::read_percentiles, write: special::write_percentiles },
     )
     .list(),
+    row("maxmemory", number!(maxmemory: u64, Kind::Memory { min: 0 })),
     row("maxmemory-policy", choice!(maxmemory_policy: MaxmemoryPolicy)),
+    row("maxmemory-samples", number!(maxmemory_samples: u32, 1 => INT_MAX)),
+    row("maxmemory-eviction-tenacity", number!(maxmemory_eviction_tenacity: u8, 0 => 100)),
     row("lfu-log-factor", number!(lfu_log_factor: u32, 0 => INT_MAX)),
     row("lfu-decay-time", number!(lfu_decay_time: u32, 0 => INT_MAX)),
     idle("active-expire-effort", Remembered, number!(active_expire_effort: u8, 1 => 10)),
@@ -143,6 +145,7 @@ pub(super) static ROWS: &[Directive] = &[
     row("lazyfree-lazy-user-flush", flag!(lazyfree_lazy_user_flush)),
     // Large values are always freed by a thread of its own.
     idle("lazyfree-lazy-expire", Meaningless, flag!(lazyfree_lazy_expire)),
+    row("lazyfree-lazy-eviction", flag!(lazyfree_lazy_eviction)),
     idle("lazyfree-lazy-server-del", Meaningless, flag!(lazyfree_lazy_server_del)),
     row("enable-debug-command", choice!(enable_debug_command: Permission)).immutable(),
     row("enable-protected-configs", choice!(enable_protected_configs: Permission)).immutable(),

@@ -66,11 +66,6 @@ pub(super) static ROWS: &[Directive] = &[
     )
     .file_only()
     .sensitive(),
-    // Eviction.
-    promise("maxmemory", MEMORY, "0", &["0"]),
-    later("maxmemory-samples", POSITIVE, "5"),
-    later("maxmemory-eviction-tenacity", int(0, 100), "10"),
-    later("lazyfree-lazy-eviction", BOOL, "no"),
     // Snapshots and the append-only file.
     Directive::new(
         "save",

@@ -55,6 +55,12 @@ impl MaxmemoryPolicy {
     pub fn is_lfu(self) -> bool {
         matches!(self, Self::VolatileLfu | Self::AllkeysLfu)
     }
+
+    /// Whether only keys that expire are evicted.
+    pub fn is_volatile(self) -> bool {
+        use MaxmemoryPolicy::{VolatileLfu, VolatileLru, VolatileRandom, VolatileTtl};
+        matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
+    }
 }
 
 choices! {
@@ -154,7 +160,13 @@ pub struct Settings {
     pub latency_tracking: bool,
     /// Per cent, 0 to 100.
     pub latency_tracking_info_percentiles: Vec<f64>,
+    /// Bytes; 0 is no limit.
+    pub maxmemory: u64,
     pub maxmemory_policy: MaxmemoryPolicy,
+    /// Keys that are compared for each that is evicted.
+    pub maxmemory_samples: u32,
+    /// How long one command may be held up by evictions, 0 to 100.
+    pub maxmemory_eviction_tenacity: u8,
     pub lfu_log_factor: u32,
     /// Minutes.
     pub lfu_decay_time: u32,
@@ -163,6 +175,7 @@ pub struct Settings {
     pub lazyfree_lazy_user_del: bool,
     pub lazyfree_lazy_user_flush: bool,
     pub lazyfree_lazy_expire: bool,
+    pub lazyfree_lazy_eviction: bool,
     pub lazyfree_lazy_server_del: bool,
     pub enable_debug_command: Permission,
     pub enable_protected_configs: Permission,
@@ -198,6 +211,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What the clients may hold together, bytes; `None` is no limit. A small limit is raised, so that the server can
+    /// still be told of a better one.
+    pub fn client_memory_limit(&self) -> Option<u64> {
+        const LEAST: u64 = 128 * 1024;
+        match self.maxmemory_clients {
+            ClientMemory::Bytes(0) | ClientMemory::Percent(0) => None,
+            ClientMemory::Bytes(bytes) => Some(bytes.max(LEAST)),
+            // A share of no limit is none.
+            ClientMemory::Percent(_) if self.maxmemory == 0 => None,
+            ClientMemory::Percent(percent) => {
+                let share = u128::from(self.maxmemory) * u128::from(percent) / 100;
+                Some((share as u64).max(LEAST))
+            }
+        }
+    }
+
     /// No snapshots, neither now and then nor at the end.
     pub fn set_unsaved(&mut self) {
         self.kept.insert("save", String::new());
@@ -240,13 +269,17 @@ impl Settings {
             latency_monitor_threshold: 0,
             latency_tracking: true,
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
+            maxmemory: 0,
             maxmemory_policy: MaxmemoryPolicy::NoEviction,
+            maxmemory_samples: 5,
+            maxmemory_eviction_tenacity: 10,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
             active_expire_effort: 1,
             lazyfree_lazy_user_del: false,
             lazyfree_lazy_user_flush: false,
             lazyfree_lazy_expire: false,
+            lazyfree_lazy_eviction: false,
             lazyfree_lazy_server_del: false,
             enable_debug_command: Permission::No,
             enable_protected_configs: Permission::No,

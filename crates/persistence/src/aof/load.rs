@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use respire_engine::{Engine, Session, Worker};
 use respire_keyspace::{Held, Mode};
-use respire_resp::{Args, Limits, OwnedArgs, Parsed, Parser};
+use respire_resp::{Args, OwnedArgs};
 
+use crate::aof::records::{self, Record};
 use crate::error::Failure;
 
 /// Bytes that are read at once.
@@ -33,7 +34,6 @@ pub(crate) struct Replay<'h, 'e> {
     engine: &'e Engine,
     worker: Worker,
     session: Session,
-    parser: Parser,
     held: All<'h, 'e>,
     /// The transaction that has begun.
     transaction: Option<Vec<OwnedArgs>>,
@@ -44,9 +44,8 @@ impl<'h, 'e> Replay<'h, 'e> {
     pub(crate) fn new(engine: &'e Engine, held: Option<&'h mut Held<'e>>) -> Self {
         let worker = Worker::replaying(engine, 0, fastrand::u64(..));
         let session = Session::local(engine, &worker);
-        let limits = Limits { max_bulk: i64::MAX, authenticated: true };
         let held = held.map_or(All::Own(None), All::Lent);
-        Self { engine, worker, session, parser: Parser { limits }, held, transaction: None }
+        Self { engine, worker, session, held, transaction: None }
     }
 
     /// Executes all of `source`, of which `rest` has been read already and is at `offset` in the file.
@@ -64,17 +63,15 @@ impl<'h, 'e> Replay<'h, 'e> {
         let mut at = 0;
         let mut spans = Vec::new();
         loop {
-            at = self.skip_comments(&buffer, at);
             spans.clear();
-            let parsed = self.parser.parse(&mut buffer, at, &mut spans);
             let place = start + at as u64;
-            match parsed {
-                Ok(Parsed::Request { end }) => {
+            match records::next(&buffer, at, &mut spans) {
+                Ok(Record::Request { end }) => {
                     self.execute(&Args::new(&buffer, &spans), path, place)?;
                     at = end;
                 }
-                Ok(Parsed::Nothing { end }) => at = end,
-                Ok(Parsed::Incomplete | Parsed::Large(_)) => {
+                Ok(Record::Comment { end }) => at = end,
+                Ok(Record::Incomplete) => {
                     buffer.drain(..at);
                     start += at as u64;
                     at = 0;
@@ -94,7 +91,7 @@ impl<'h, 'e> Replay<'h, 'e> {
                 }
                 Err(error) => {
                     return Err(Failure::new(format!(
-                        "Bad file format reading the append only file {}, offset {place}: {error:?}. Make a backup \
+                        "Bad file format reading the append only file {}, offset {place}: {error}. Make a backup \
                          of it, then look at it with: respire check FILE",
                         path.display()
                     )));
@@ -112,17 +109,14 @@ impl<'h, 'e> Replay<'h, 'e> {
         Ok(if whole { Extent::Whole } else { Extent::CutAt(good) })
     }
 
-    /// Comments tell the time, and stand between requests.
-    fn skip_comments(&self, buffer: &[u8], mut at: usize) -> usize {
-        while buffer.get(at) == Some(&b'#') {
-            let Some(end) = buffer[at..].iter().position(|b| *b == b'\n') else { break };
-            at += end + 1;
-        }
-        at
-    }
-
     fn execute(&mut self, args: &Args<'_>, path: &Path, place: u64) -> Result<(), Failure> {
         let is = |name: &[u8]| args.len() == 1 && args.get(0).eq_ignore_ascii_case(name);
+        if is(b"MULTI") && self.transaction.is_some() {
+            return Err(out_of_place(path, place, "a transaction inside of another"));
+        }
+        if is(b"EXEC") && self.transaction.is_none() {
+            return Err(out_of_place(path, place, "the end of a transaction that never began"));
+        }
         if is(b"MULTI") {
             self.transaction = Some(Vec::new());
             return Ok(());
@@ -173,4 +167,8 @@ impl<'h, 'e> Replay<'h, 'e> {
         self.held = All::Own(None);
         self.session.end(self.engine, &mut self.worker);
     }
+}
+
+fn out_of_place(path: &Path, place: u64, what: &str) -> Failure {
+    Failure::new(format!("{}, offset {place}: {what}", path.display()))
 }

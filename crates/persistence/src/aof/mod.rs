@@ -2,4 +2,5 @@
 
 pub(crate) mod load;
 pub(crate) mod manifest;
+pub(crate) mod records;
 pub(crate) mod writer;

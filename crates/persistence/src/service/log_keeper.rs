@@ -66,7 +66,15 @@ impl Persistence {
     /// Makes safe all that was appended so far.
     pub fn sync_log(&self) -> Option<io::Result<()>> {
         let writer = self.writer.load_full()?;
-        Some(writer.sync(writer.reader.end()))
+        let was_failing = writer.is_failing();
+        let synced = writer.sync(writer.reader.end());
+        if was_failing
+            && synced.is_ok()
+            && let Some(engine) = self.engine()
+        {
+            self.note_refusals(&engine, &engine.config.load());
+        }
+        Some(synced)
     }
 
     /// The work of the thread `respire-aof`: calls `told` whenever more is safe that somebody waits for, and `lost` if it

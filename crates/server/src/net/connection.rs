@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use respire_engine::config::{OutputLimit, Settings};
-use respire_engine::{ClientKind, Session};
+use respire_engine::{ClientKind, Clients, Session};
 use respire_resp::LargeRequest;
 
 use super::output::Output;
@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// Publishes what CLIENT LIST shows.
-    pub(crate) fn publish(&self, now_ms: i64) {
+    pub(crate) fn publish(&self, clients: &Clients, now_ms: i64) {
         let info = &self.session.info;
         let usage = &info.usage;
         let (query, output) = (self.query_bytes() as u64, self.output.len() as u64);
@@ -115,6 +115,6 @@ impl Connection {
         usage.output_list.store(self.output.piece_count() as u64, Ordering::Relaxed);
         usage.multi.store(transaction, Ordering::Relaxed);
         let own = (size_of::<Self>() + size_of_val(&**info)) as u64;
-        usage.total.store(own + query + output + transaction, Ordering::Relaxed);
+        clients.note_memory(info, own + query + output + transaction);
     }
 }

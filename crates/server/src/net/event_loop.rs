@@ -437,7 +437,8 @@ impl EventLoop {
             return; // stays marked readable; see `after_sending`
         }
         if connection.large.is_some() && !self.read_large(i) {
-            return;
+            // What has come of it so far counts as its client's.
+            return self.publish(i);
         }
         let start = self.filled;
         let connection = self.connections[i].as_mut().expect("still there");
@@ -681,6 +682,7 @@ impl EventLoop {
             self.buffer.truncate(READ_BUFFER);
             self.buffer.shrink_to_fit();
         }
+        self.engine.limit_clients(&mut self.worker);
         self.deliver();
         self.send_messages();
     }
@@ -780,8 +782,13 @@ impl EventLoop {
             connection.session.closing = true;
         }
         self.send(i);
+        self.publish(i);
+    }
+
+    /// Publishes what a connection holds, if it is still there.
+    fn publish(&self, i: usize) {
         if let Some(connection) = &self.connections[i] {
-            connection.publish(self.worker.now_ms);
+            connection.publish(&self.engine.clients, self.worker.now_ms);
         }
     }
 

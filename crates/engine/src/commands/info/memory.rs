@@ -77,7 +77,7 @@ pub(super) fn memory(report: &mut Report<'_, '_, '_>) {
     report.field("allocator_resident", resident);
     with_human(report, "total_system_memory", system_total);
     scripts(report);
-    with_human(report, "maxmemory", 0);
+    with_human(report, "maxmemory", settings.maxmemory);
     report.field("maxmemory_policy", settings.maxmemory_policy.name());
     report.field("allocator_frag_ratio", format_args!("{:.2}", ratio(active, allocated)));
     report.field("allocator_frag_bytes", difference(active, allocated));
@@ -87,7 +87,8 @@ pub(super) fn memory(report: &mut Report<'_, '_, '_>) {
     report.field("rss_overhead_bytes", difference(rss, resident));
     report.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(rss, used)));
     report.field("mem_fragmentation_bytes", difference(rss, used));
-    report.fields(&["mem_not_counted_for_evict", "mem_replication_backlog"], 0);
+    report.field("mem_not_counted_for_evict", report.ctx.engine.host.memory_apart());
+    report.field("mem_replication_backlog", 0);
     report.fields(&["mem_total_replication_buffers", "mem_clients_slaves"], 0);
     report.field("mem_clients_normal", clients);
     report.fields(&["mem_cluster_links", "mem_aof_buffer"], 0);

@@ -29,10 +29,12 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.field("expired_stale_perc", "0.00");
     report.field("expired_time_cap_reached_count", totals.expire_cycle_capped);
     report.field("expire_cycle_cpu_milliseconds", totals.expire_cycle_ns / 1_000_000);
-    report.field("evicted_keys", 0);
+    report.field("evicted_keys", totals.evicted_keys);
     report.field("evicted_clients", totals.evicted_clients);
     report.field("evicted_scripts", 0);
-    report.fields(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"], 0);
+    let (total, current) = engine.eviction.exceeded_ms(engine.clock.monotonic_ns());
+    report.field("total_eviction_exceeded_time", total);
+    report.field("current_eviction_exceeded_time", current);
     report.field("keyspace_hits", totals.hits);
     report.field("keyspace_misses", totals.misses);
     report.field("pubsub_channels", engine.pubsub.len(Topic::Channel));

@@ -1,0 +1,451 @@
+//! `respire check`: says what is in an RDB file, a file of the log, a manifest or a whole directory of a log, where the
+//! damage is, and what would be lost; mends what can be mended, if that is wanted.
+//!
+//! Nothing is changed but the length of the last file of a log, and that only where the user agreed. What can be read
+//! of a damaged RDB file goes to another file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use respire_datatypes::hash::Hasher;
+use respire_datatypes::hashes::HashLimits;
+use respire_datatypes::list::ListLimits;
+use respire_datatypes::set::SetLimits;
+use respire_datatypes::zset::ZSetLimits;
+use respire_rdb::write::{self, Options};
+use respire_rdb::{
+    Access, Batch, Checksum, DecodeOptions, Item, Loaded, RawEntry, RdbError, Scanner, ValueRef,
+    decode, format, needs_version,
+};
+
+use crate::aof::manifest::{Manifest, Part};
+use crate::aof::records::{self, Record};
+use crate::disk::{Disk, RealDisk, temporary, write_all};
+
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
+
+/// What was asked for, and who is told.
+pub struct Checking<'a> {
+    /// Mend what can be mended.
+    pub fix: bool,
+    /// Asks the user.
+    pub agree: &'a mut dyn FnMut(&str) -> bool,
+    /// Tells the user a line.
+    pub tell: &'a mut dyn FnMut(&str),
+}
+
+/// What an RDB file, or the part of a file that is one, holds.
+#[derive(Default)]
+struct Snapshot {
+    /// By database and type: keys, and of these the ones with an expiry.
+    keys: BTreeMap<(u64, &'static str), (u64, u64)>,
+    /// Entries whose values can't be read.
+    broken: u64,
+    /// The version that a file with these values needs.
+    version: u16,
+    damaged: bool,
+}
+
+/// How far the requests of a file of the log are good.
+struct Requests {
+    requests: u64,
+    transactions: u64,
+    /// Behind the last request that is whole, and in no transaction that is not; bytes.
+    good: u64,
+    size: u64,
+    /// What is wrong behind that.
+    wrong: Option<String>,
+}
+
+impl Checking<'_> {
+    /// Checks what is at `path`. Returns whether it is good, or was made so.
+    pub fn check(&mut self, path: &Path) -> io::Result<bool> {
+        if path.is_dir() {
+            return self.directory(path);
+        }
+        let mut head = Vec::new();
+        RealDisk.read(path)?.take(64).read_to_end(&mut head)?;
+        if path.extension().is_some_and(|extension| extension == "manifest")
+            || head.starts_with(b"file ")
+        {
+            return self.manifest(path);
+        }
+        if is_rdb(&head) && path.extension().is_none_or(|extension| extension != "aof") {
+            return self.rdb(path);
+        }
+        self.part(path, true)
+    }
+
+    fn say(&mut self, text: impl AsRef<str>) {
+        (self.tell)(text.as_ref());
+    }
+
+    /// All manifests of a directory.
+    fn directory(&mut self, dir: &Path) -> io::Result<bool> {
+        let mut names = RealDisk.list(dir)?;
+        names.retain(|name| name.ends_with(".manifest") && !name.starts_with("temp-"));
+        names.sort();
+        if names.is_empty() {
+            self.say(format!("{}: there is no manifest in it", dir.display()));
+            return Ok(false);
+        }
+        let mut good = true;
+        for name in names {
+            good &= self.manifest(&dir.join(name))?;
+        }
+        Ok(good)
+    }
+
+    fn manifest(&mut self, path: &Path) -> io::Result<bool> {
+        let shown = path.display().to_string();
+        let manifest = match Manifest::load(&RealDisk, path) {
+            Ok(manifest) => manifest.unwrap_or_default(),
+            Err(why) => {
+                self.say(format!("{why}: DAMAGED"));
+                return Ok(false);
+            }
+        };
+        self.say(format!("{shown}: manifest, {} files", manifest.parts.len()));
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let parts: Vec<&Part> = manifest.base().into_iter().chain(manifest.increments()).collect();
+        let (mut good, mut sizes) = (!parts.is_empty(), Vec::new());
+        for part in &parts {
+            let size = RealDisk.size(&dir.join(&part.name))?;
+            if size.is_none() {
+                self.say(format!("{}: MISSING, though the manifest names it", part.name));
+                good = false;
+            }
+            sizes.push(size.unwrap_or(0));
+        }
+        // Only the last one that holds anything may be cut.
+        let last = sizes.iter().rposition(|size| *size > 0).unwrap_or(0);
+        for (i, part) in parts.iter().enumerate() {
+            let file: PathBuf = dir.join(&part.name);
+            if RealDisk.size(&file)?.is_some() {
+                good &= self.part(&file, i >= last)?;
+            }
+        }
+        self.say(format!("{shown}: {}", verdict(good)));
+        Ok(good)
+    }
+
+    /// A file of the log: an RDB file, requests, or one behind the other.
+    fn part(&mut self, path: &Path, may_cut: bool) -> io::Result<bool> {
+        let shown = path.display().to_string();
+        let mut source = RealDisk.read(path)?;
+        let mut head = Vec::new();
+        source.by_ref().take(5).read_to_end(&mut head)?;
+        let (rest, offset): (Vec<u8>, u64) = if is_rdb(&head) {
+            let mut scanner = match Scanner::new(RealDisk.read(path)?, true) {
+                Ok(scanner) => scanner,
+                Err(error) => return Ok(self.unreadable(&shown, &error)),
+            };
+            let snapshot = self.scan(&shown, &mut scanner, |_| Ok(()))?;
+            if snapshot.damaged {
+                self.say(format!("{shown}: DAMAGED"));
+                return Ok(false);
+            }
+            let offset = scanner.offset();
+            let rest;
+            (source, rest) = scanner.into_rest();
+            (rest, offset)
+        } else {
+            (head, 0)
+        };
+        let found = scan_requests(&mut *source, rest, offset)?;
+        self.say(format!(
+            "{shown}: {} bytes, {} requests, {} transactions",
+            found.size, found.requests, found.transactions
+        ));
+        let Some(wrong) = &found.wrong else {
+            self.say(format!("{shown}: good"));
+            return Ok(true);
+        };
+        let lost = found.size - found.good;
+        self.say(format!("{shown}: {wrong}"));
+        self.say(format!("{shown}: good up to offset {}; {lost} bytes follow", found.good));
+        if !self.fix {
+            self.say(format!("{shown}: DAMAGED; --fix cuts it to {} bytes", found.good));
+            return Ok(false);
+        }
+        if !may_cut {
+            self.say(format!(
+                "{shown}: DAMAGED, and not cut: what later files of the log say builds on what would be lost"
+            ));
+            return Ok(false);
+        }
+        let question = format!(
+            "This cuts {shown} from {} to {} bytes; {lost} bytes are lost. Continue?",
+            found.size, found.good
+        );
+        if !(self.agree)(&question) {
+            self.say(format!("{shown}: DAMAGED, and left as it is"));
+            return Ok(false);
+        }
+        let mut file = RealDisk.append(path)?;
+        file.truncate(found.good)?;
+        file.syncer().sync()?;
+        self.say(format!("{shown}: cut to {} bytes, good", found.good));
+        Ok(true)
+    }
+
+    fn unreadable(&mut self, shown: &str, error: &RdbError) -> bool {
+        self.say(format!("{shown}: {error}"));
+        self.say(format!("{shown}: DAMAGED, nothing of it can be read"));
+        false
+    }
+
+    fn rdb(&mut self, path: &Path) -> io::Result<bool> {
+        let shown = path.display().to_string();
+        let mut scanner = match Scanner::new(RealDisk.read(path)?, true) {
+            Ok(scanner) => scanner,
+            Err(error) => return Ok(self.unreadable(&shown, &error)),
+        };
+        let mut found = self.scan(&shown, &mut scanner, |_| Ok(()))?;
+        let size = RealDisk.size(path)?.unwrap_or(0);
+        if !found.damaged {
+            let (mut source, rest) = scanner.into_rest();
+            let behind = rest.len() as u64 + io::copy(&mut source, &mut io::sink())?;
+            if behind > 0 {
+                self.say(format!("{shown}: {behind} bytes follow the end"));
+                found.damaged = true;
+            }
+        }
+        self.say(format!("{shown}: {size} bytes, {}", verdict(!found.damaged)));
+        if found.damaged && self.fix {
+            self.rescue(path, found.version)?;
+        }
+        Ok(!found.damaged)
+    }
+
+    /// Writes what can be read of a damaged file to another one beside it.
+    fn rescue(&mut self, path: &Path, version: u16) -> io::Result<()> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".fixed");
+        let target = PathBuf::from(name);
+        if target.exists() {
+            self.say(format!("{}: is there already, and not replaced", target.display()));
+            return Ok(());
+        }
+        let question = format!("This writes the keys that can be read to {}.", target.display());
+        if !(self.agree)(&(question + " Continue?")) {
+            return Ok(());
+        }
+        let Ok(mut scanner) = Scanner::new(RealDisk.read(path)?, false) else { return Ok(()) };
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let temp = temporary(dir, "rdb");
+        let written = (|| {
+            let mut out = RealDisk.create(&temp)?;
+            let mut sum = Checksum::new();
+            let mut put = |bytes: &[u8]| {
+                sum.update(bytes);
+                write_all(&mut *out, bytes)
+            };
+            let mut head = Vec::new();
+            write::header(&mut head, version);
+            put(&head)?;
+            let mut quiet = Checking { fix: false, agree: &mut |_| false, tell: &mut |_| {} };
+            quiet.scan("", &mut scanner, |bytes| put(bytes))?;
+            let mut end = Vec::new();
+            write::eof(&mut end, Some(sum));
+            write_all(&mut *out, &end)?;
+            out.syncer().sync()?;
+            RealDisk.rename(&temp, &target)?;
+            RealDisk.sync_dir(dir)
+        })();
+        match written {
+            Ok(()) => self.say(format!("{}: holds what can be read", target.display())),
+            Err(_) => drop(RealDisk.remove(&temp)),
+        }
+        written
+    }
+
+    /// Reads all that can be read, tells about it, and hands each item, as it is to be written again, to `keep`.
+    fn scan<R: Read>(
+        &mut self,
+        shown: &str,
+        scanner: &mut Scanner<R>,
+        mut keep: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<Snapshot> {
+        let mut found = Snapshot { version: format::VERSION, ..Snapshot::default() };
+        self.say(format!("{shown}: RDB version {}", scanner.version()));
+        let hasher = Hasher::new([1, 2, 3, 4]);
+        let mut batch = Batch::new();
+        let mut db = None;
+        loop {
+            match scanner.fill(&mut batch) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    self.say(format!("{shown}: {error}; nothing behind it can be read"));
+                    found.damaged = true;
+                    break;
+                }
+            }
+            for item in batch.items() {
+                let mut bytes = Vec::new();
+                match item {
+                    Ok(Item::Entry(raw)) => {
+                        if db.replace(raw.db) != Some(raw.db) {
+                            write::select_db(&mut bytes, raw.db);
+                        }
+                        let family = batch.family();
+                        let value = read_entry(&raw, family, &hasher, &mut found, &mut bytes);
+                        if let Err(error) = value {
+                            found.damaged = true;
+                            found.broken += 1;
+                            let key = raw.key().unwrap_or_default();
+                            let (key, offset) = (key.escape_ascii().to_string(), raw.offset);
+                            self.say(format!("{shown}: offset {offset}, key '{key}': {error}"));
+                        }
+                    }
+                    Ok(Item::Aux { name, value }) => {
+                        let (name, value) = (name.escape_ascii(), value.escape_ascii());
+                        self.say(format!("{shown}: {name} = {value}"));
+                    }
+                    Ok(Item::Function(code)) => {
+                        write::function(&mut bytes, &code, Options { compress: false });
+                        self.say(format!("{shown}: a library of functions"));
+                    }
+                    Ok(Item::ModuleAux { module }) => {
+                        self.say(format!("{shown}: data of module '{module}', which is left out"));
+                    }
+                    Ok(Item::Eof { checksum: Some((stored, computed)) }) if stored != computed => {
+                        found.damaged = true;
+                        self.say(format!("{shown}: {}", RdbError::Checksum { stored, computed }));
+                    }
+                    Ok(Item::Eof { checksum: Some(_) }) => {
+                        self.say(format!("{shown}: the checksum is right"));
+                    }
+                    Ok(Item::Eof { checksum: None }) => {
+                        self.say(format!("{shown}: there is no checksum"));
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        found.damaged = true;
+                        self.say(format!("{shown}: {error}"));
+                    }
+                }
+                keep(&bytes)?;
+            }
+        }
+        self.tell_keys(shown, &found);
+        Ok(found)
+    }
+
+    fn tell_keys(&mut self, shown: &str, found: &Snapshot) {
+        for ((db, kind), (keys, expiring)) in &found.keys {
+            let mut line = format!("{shown}: database {db}, {kind}: {keys} keys");
+            if *expiring > 0 {
+                let _ = write!(line, ", {expiring} of them with an expiry");
+            }
+            self.say(line);
+        }
+        if found.broken > 0 {
+            self.say(format!("{shown}: {} keys can't be read", found.broken));
+        }
+    }
+}
+
+fn verdict(good: bool) -> &'static str {
+    if good { "good" } else { "DAMAGED" }
+}
+
+fn is_rdb(head: &[u8]) -> bool {
+    head.starts_with(b"REDIS") || head.starts_with(b"VALKE")
+}
+
+/// Reads an entry, counts it and writes it again.
+fn read_entry(
+    raw: &RawEntry<'_>,
+    family: format::Family,
+    hasher: &Hasher,
+    found: &mut Snapshot,
+    out: &mut Vec<u8>,
+) -> Result<(), RdbError> {
+    let key = raw.key()?;
+    let value = decode(raw.kind, family, raw.payload, &options(hasher))?;
+    let (kind, value) = match &value {
+        Loaded::Int(value) => ("string", ValueRef::Int(*value)),
+        Loaded::Bytes(text) => ("string", ValueRef::Bytes(text)),
+        Loaded::Collection(collection) => {
+            (collection.type_name(), ValueRef::Collection(collection))
+        }
+    };
+    found.version = found.version.max(needs_version(value));
+    let counts = found.keys.entry((raw.db, kind)).or_default();
+    counts.0 += 1;
+    counts.1 += u64::from(raw.expire_ms.is_some());
+    let access = raw.idle.map(Access::Idle).or(raw.freq.map(Access::Freq));
+    write::entry(out, &key, value, raw.expire_ms, access, Options { compress: true });
+    Ok(())
+}
+
+/// Any limits do: values are written in a form that every server makes its own of.
+fn options(hasher: &Hasher) -> DecodeOptions<'_> {
+    DecodeOptions {
+        list: ListLimits::new(-2),
+        set: SetLimits { intset_entries: 512, listpack_entries: 128, listpack_value: 64, hasher },
+        hash: HashLimits { listpack_entries: 128, listpack_value: 64, hasher },
+        zset: ZSetLimits { listpack_entries: 128, listpack_value: 64, hasher },
+    }
+}
+
+/// Reads requests to the end, or to the first thing that is none. `buffer` has been read already, and is at `start`.
+fn scan_requests(
+    source: &mut dyn Read,
+    mut buffer: Vec<u8>,
+    mut start: u64,
+) -> io::Result<Requests> {
+    let mut found = Requests { requests: 0, transactions: 0, good: start, size: 0, wrong: None };
+    let (mut at, mut open, mut spans) = (0, false, Vec::new());
+    while found.wrong.is_none() {
+        spans.clear();
+        let place = start + at as u64;
+        match records::next(&buffer, at, &mut spans) {
+            Ok(Record::Request { end }) => {
+                let name = spans.first().map_or(&b""[..], |span| {
+                    &buffer[span.start as usize..(span.start + span.len) as usize]
+                });
+                let is = |text: &[u8]| spans.len() == 1 && name.eq_ignore_ascii_case(text);
+                let (begins, ends) = (is(b"MULTI"), is(b"EXEC"));
+                if begins && open || ends && !open {
+                    found.wrong = Some(format!("offset {place}: a transaction out of place"));
+                    break;
+                }
+                found.transactions += u64::from(ends);
+                found.requests += u64::from(!begins && !ends);
+                open = begins || open && !ends;
+                at = end;
+            }
+            Ok(Record::Comment { end }) => at = end,
+            Ok(Record::Incomplete) => {
+                buffer.drain(..at);
+                start += at as u64;
+                at = 0;
+                let before = buffer.len();
+                (&mut *source).take(PIECE.max(before as u64)).read_to_end(&mut buffer)?;
+                if buffer.len() > before {
+                    continue;
+                }
+                if before > 0 {
+                    found.wrong =
+                        Some(format!("offset {place}: it ends in the middle of a request"));
+                } else if open {
+                    found.wrong =
+                        Some(format!("offset {}: a transaction that does not end", found.good));
+                }
+                break;
+            }
+            Err(why) => found.wrong = Some(format!("offset {place}: {why}")),
+        }
+        if !open && found.wrong.is_none() {
+            found.good = start + at as u64;
+        }
+    }
+    found.size = start + buffer.len() as u64 + io::copy(source, &mut io::sink())?;
+    Ok(found)
+}
