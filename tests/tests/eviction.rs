@@ -191,8 +191,7 @@ fn hits_per_mille(kind: Kind, policy: &str, seed: u64) -> u64 {
         let mut bytes = Vec::new();
         keys.iter().for_each(|key| encode(&mut bytes, &["GET", key]));
         client.send_raw(&bytes).expect("sent");
-        let replies: Vec<Value> =
-            keys.iter().map(|_| client.read().expect("a reply")).collect();
+        let replies: Vec<Value> = keys.iter().map(|_| client.read().expect("a reply")).collect();
         bytes.clear();
         let mut missed = 0;
         for (key, reply) in keys.iter().zip(&replies) {
@@ -274,15 +273,14 @@ const SHAPES: &[Shape] = &[
     ("set", |key, n| parts("SADD", key, (0..n).map(|i| format!("member:{i}"))), &[5, 100, 1000]),
     (
         "hash",
-        |key, n| {
-            parts("HSET", key, (0..2 * n).map(|i| format!("{}:{}", ["f", "v"][i % 2], i / 2)))
-        },
+        |key, n| parts("HSET", key, (0..2 * n).map(|i| format!("{}:{}", ["f", "v"][i % 2], i / 2))),
         &[5, 100, 1000],
     ),
     (
         "sorted set",
         |key, n| {
-            let pair = |i: usize| if i.is_multiple_of(2) { i.to_string() } else { format!("m:{i}") };
+            let pair =
+                |i: usize| if i.is_multiple_of(2) { i.to_string() } else { format!("m:{i}") };
             parts("ZADD", key, (0..2 * n).map(pair))
         },
         &[5, 100, 1000],
@@ -315,7 +313,11 @@ fn memory_usage_agrees_with_the_allocator() {
                 told += number(&mut client, &["MEMORY", "USAGE", &key, "SAMPLES", "0"]) as u64;
             }
             told = told * count as u64 / asked as u64;
-            println!("{name} of {size}: {} bytes each, told {}", truth / count as u64, told / count as u64);
+            println!(
+                "{name} of {size}: {} bytes each, told {}",
+                truth / count as u64,
+                told / count as u64
+            );
             let off = told.abs_diff(truth) as f64 / truth as f64;
             assert!(off <= 0.1, "{name} of {size}, {count} keys: {truth} bytes, told {told}");
         }

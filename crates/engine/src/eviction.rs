@@ -273,11 +273,8 @@ impl Engine {
     fn any_candidate(&self, worker: &mut Worker, policy: MaxmemoryPolicy) -> Option<Candidate> {
         self.in_some_db(worker, policy, |worker, number, db| {
             let random = || worker.rng.u64(..);
-            let entry = if policy.is_volatile() {
-                db.sample_expiring(random)
-            } else {
-                db.sample(random)
-            };
+            let entry =
+                if policy.is_volatile() { db.sample_expiring(random) } else { db.sample(random) };
             entry.map(|entry| Candidate { score: 0, db: number, key: entry.key().into() })
         })
         .flatten()
@@ -355,8 +352,7 @@ impl Engine {
         self.seal(worker, &mut held);
         self.tell_gone(settings, db, &key, expired, evicted);
         // Freed here, so that what it gives back is known before another key goes for it.
-        let values =
-            if settings.lazyfree_lazy_eviction { Vec::new() } else { held.take_garbage() };
+        let values = if settings.lazyfree_lazy_eviction { Vec::new() } else { held.take_garbage() };
         let leftovers = held.has_leftovers();
         drop(held);
         drop(values);
@@ -442,8 +438,8 @@ fn may_need_memory(session: &Session, command: &Command) -> bool {
     if row.lock == Lock::Exec {
         return session.transaction.needs_memory();
     }
-    let queues = session.transaction.is_open()
-        && !matches!(command.full_name, "discard" | "reset" | "quit");
+    let queues =
+        session.transaction.is_open() && !matches!(command.full_name, "discard" | "reset" | "quit");
     queues || row.has(Flags::DENYOOM)
 }
 
