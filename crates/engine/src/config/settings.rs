@@ -220,8 +220,6 @@ pub struct Settings {
     pub(super) explicit: BTreeSet<&'static str>,
 }
 
-const MB: u64 = 1024 * 1024;
-
 impl Settings {
     /// What the clients may hold together, bytes; `None` is no limit. A small limit is raised, so that the server can
     /// still be told of a better one.
