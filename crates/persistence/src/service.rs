@@ -93,6 +93,8 @@ pub struct Persistence {
     total_keys: AtomicU64,
     /// Changes that the last snapshot holds.
     progress: Progress,
+    /// The position at which the last log that was switched off ended.
+    log_ended_at: AtomicU64,
     /// Somebody waits for what was appended to be safe.
     sync_asked: Mutex<bool>,
     sync_bell: Condvar,
@@ -133,6 +135,7 @@ impl Persistence {
             saved_keys: AtomicU64::new(0),
             total_keys: AtomicU64::new(0),
             progress: Progress::default(),
+            log_ended_at: AtomicU64::new(0),
             sync_asked: Mutex::default(),
             sync_bell: Condvar::new(),
             sync_failing: AtomicBool::new(false),

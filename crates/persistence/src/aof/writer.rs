@@ -42,6 +42,8 @@ struct File {
 
 pub(crate) struct Writer {
     pub(crate) reader: Reader,
+    /// What is added to positions where they are told, so that they go on from the log before.
+    pub(crate) first: u64,
     file: Mutex<File>,
     cuts: Mutex<VecDeque<Cut>>,
     /// Positions of the journal up to which all is written, and safe.
@@ -56,10 +58,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Goes on with a file of `size` bytes.
-    pub(crate) fn new(reader: Reader, out: Box<dyn Output>, size: u64) -> Self {
+    pub(crate) fn new(reader: Reader, out: Box<dyn Output>, size: u64, first: u64) -> Self {
         let file = File { out, size, position: 0, pending: Vec::new(), spare: Vec::new() };
         Self {
             reader,
+            first,
             file: Mutex::new(file),
             cuts: Mutex::default(),
             written: AtomicU64::new(0),

@@ -49,10 +49,10 @@ impl Persistence {
         let Some(writer) = &*self.writer.load() else { return Ok(None) };
         match writer.flush_or_ask() {
             Ok(None) => Ok(None),
-            Ok(asked) => {
+            Ok(Some(position)) => {
                 *self.sync_asked.lock() = true;
                 self.sync_bell.notify_one();
-                Ok(asked)
+                Ok(Some(writer.first + position))
             }
             Err(error) => self.after_failure(writer, error).map(|()| None),
         }
@@ -60,7 +60,7 @@ impl Persistence {
 
     /// The position up to which what was appended is safe. Without a log, nobody has to wait.
     pub fn safe_to(&self) -> u64 {
-        self.writer.load().as_ref().map_or(u64::MAX, |writer| writer.safe_to())
+        self.writer.load().as_ref().map_or(u64::MAX, |writer| writer.first + writer.safe_to())
     }
 
     /// Makes safe all that was appended so far.
@@ -211,7 +211,8 @@ impl Persistence {
                 None => {
                     let reader = engine.subscribe_held(held);
                     reader.stamp(files.timestamps());
-                    let writer = Writer::new(reader, out, 0);
+                    let writer =
+                        Writer::new(reader, out, 0, self.log_ended_at.load(Ordering::Relaxed));
                     writer.set_fsync(files.fsync());
                     self.writer.store(Some(Arc::new(writer)));
                 }
@@ -282,6 +283,8 @@ impl Persistence {
             let mut held = engine.keyspace.hold_all(Mode::Write);
             engine.unsubscribe_held(&mut held, &writer.reader);
         }
+        // Who waits for a position of this log must not be compared with the next one's.
+        self.log_ended_at.store(writer.first + writer.reader.end(), Ordering::Relaxed);
         if let Err(error) = writer.sync(writer.reader.end()) {
             log::error!("Fail to fsync the AOF file: {error}");
         }

@@ -263,7 +263,8 @@ impl Persistence {
         let reader = engine.subscribe_held(&mut held);
         drop(held);
         reader.stamp(files.timestamps());
-        let writer = Writer::new(reader, out, size_of(&path));
+        let writer =
+            Writer::new(reader, out, size_of(&path), self.log_ended_at.load(Ordering::Relaxed));
         writer.set_fsync(files.fsync());
         writer.set_grown(grown);
         let mut state = self.state.lock();
