@@ -288,6 +288,11 @@ pub(crate) struct CtxWorker<'a> {
 }
 
 impl<'a> Ctx<'a, '_> {
+    /// Counts a change of which the watchers of the key are not told, as those of consumer groups: it is one to be saved.
+    pub(crate) fn count_change(&mut self, key: &Key<'_>) {
+        self.data.held.shard_mut(key.shard).count_change();
+    }
+
     /// Argument `i` as a key.
     #[inline]
     pub(crate) fn key(&self, i: usize) -> Key<'a> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use respire_keyspace::Mode;
 use respire_resp::{Out, OwnedArgs};
 
 use crate::client::ClientInfo;
@@ -73,6 +74,12 @@ impl Harness {
         );
         self.sessions.push(Session::new(&self.engine, Arc::new(info)));
         index
+    }
+
+    /// Changes so far, in all shards.
+    pub(crate) fn changes(&self) -> u64 {
+        let held = self.engine.keyspace.hold_all(Mode::Read);
+        (0..self.engine.keyspace.shard_count() as u32).map(|i| held.shard(i).changes()).sum()
     }
 
     pub(crate) fn advance_ms(&mut self, ms: i64) {

@@ -114,6 +114,11 @@ impl Shard {
         self.expired
     }
 
+    /// Counts a change of which nobody else is told.
+    pub fn count_change(&mut self) {
+        self.changes += 1;
+    }
+
     /// Whether large values wait to be dropped.
     #[inline]
     pub fn has_garbage(&self) -> bool {

@@ -73,10 +73,12 @@ impl Checking<'_> {
         {
             return self.manifest(path);
         }
-        if is_rdb(&head) && path.extension().is_none_or(|extension| extension != "aof") {
-            return self.rdb(path);
+        // A log may begin with an RDB file, or be empty still.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.contains(".aof") || head.starts_with(b"*") || head.starts_with(b"#") {
+            return self.part(path, true);
         }
-        self.part(path, true)
+        self.rdb(path)
     }
 
     fn say(&mut self, text: impl AsRef<str>) {
@@ -317,11 +319,9 @@ impl Checking<'_> {
                         found.damaged = true;
                         self.say(format!("{shown}: {}", RdbError::Checksum { stored, computed }));
                     }
-                    Ok(Item::Eof { checksum: Some(_) }) => {
-                        self.say(format!("{shown}: the checksum is right"));
-                    }
-                    Ok(Item::Eof { checksum: None }) => {
-                        self.say(format!("{shown}: there is no checksum"));
+                    Ok(Item::Eof { checksum }) => {
+                        let which = if checksum.is_some() { "a right" } else { "no" };
+                        self.say(format!("{shown}: the file has {which} checksum"));
                     }
                     Ok(_) => {}
                     Err(error) => {

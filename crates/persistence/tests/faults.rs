@@ -3,6 +3,8 @@
 //!
 //! `FAULT_SEED` replays a failure.
 
+#[path = "faults/damage.rs"]
+mod damage;
 #[path = "faults/disk.rs"]
 mod disk;
 

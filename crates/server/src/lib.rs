@@ -1,6 +1,7 @@
 //! The server: a process around the engine. It owns the sockets, the threads, the files, the clock and the signals.
 
 mod banner;
+pub mod check;
 mod clock;
 mod host;
 mod logging;

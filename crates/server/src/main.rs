@@ -1,4 +1,4 @@
-//! The `respire` binary: the server, or its benchmark.
+//! The `respire` binary: the server, its benchmark, or the check of its files.
 
 mod allocator;
 
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     if args.first().is_some_and(|first| first == "bench") {
         return respire_bench::run(args.into_iter().skip(1), &start_embedded);
+    }
+    if args.first().is_some_and(|first| first == "check") {
+        return respire::check::run(args.into_iter().skip(1));
     }
     let args: Result<Vec<String>, OsString> = args.into_iter().map(OsString::into_string).collect();
     let args = match args {

@@ -80,13 +80,7 @@ impl Server {
             log_settings(&settings, config_file.as_deref());
         }
         fit_file_limit(&mut settings);
-        let listeners = match purpose {
-            Purpose::Service => Listeners::open(&settings),
-            Purpose::Embedded => Listeners::open_ephemeral(&settings),
-        };
-        let mut listeners = listeners.inspect_err(|_| {
-            log::warn!("Failed listening on port {} (tcp), aborting.", settings.port);
-        })?;
+        let mut listeners = open_listeners(&settings, purpose)?;
         let addresses = listeners.tcp_addresses();
         let (poll, waker) = poller()?;
         let stop = Arc::new(Stop::new(waker));
@@ -201,6 +195,16 @@ struct Accept {
     keepers: Vec<JoinHandle<()>>,
     files: Arc<Persistence>,
     stop: Arc<Stop>,
+}
+
+fn open_listeners(settings: &Settings, purpose: Purpose) -> Result<Listeners, String> {
+    let listeners = match purpose {
+        Purpose::Service => Listeners::open(settings),
+        Purpose::Embedded => Listeners::open_ephemeral(settings),
+    };
+    listeners.inspect_err(|_| {
+        log::warn!("Failed listening on port {} (tcp), aborting.", settings.port);
+    })
 }
 
 /// The mailboxes and pollers of the event loops.

@@ -107,6 +107,7 @@ fn help() -> String {
     "\
 Usage: respire [/path/to/redis.conf] [-] [--directive value ...]
        respire bench [options]
+       respire check [--fix] FILE...
        respire -v | --version
        respire -h | --help
 
@@ -119,7 +120,8 @@ Examples:
        respire --port 7777 --io-threads 4
        respire /etc/redis/redis.conf --loglevel verbose
        echo 'maxclients 128' | respire -
-       respire bench --help"
+       respire bench --help
+       respire check --help"
         .to_owned()
 }
 

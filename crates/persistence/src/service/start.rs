@@ -29,7 +29,8 @@ impl Persistence {
         let loaded = self.load_all(engine);
         engine.distrust_times();
         engine.note_saved(engine.changes());
-        engine.set_loading(false);
+        // Nobody is to see what was read of a damaged file, not even until the server has ended.
+        engine.set_loading(loaded.is_err());
         loaded
     }
 

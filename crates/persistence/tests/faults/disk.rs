@@ -120,6 +120,26 @@ impl MemoryDisk {
         self.0.lock().unwrap()
     }
 
+    /// Another disk with the same files.
+    pub fn copy(&self) -> Self {
+        let state = self.state();
+        let names = state.names.clone();
+        let copy = |content: &Content| Content {
+            bytes: content.bytes.clone(),
+            safe: content.bytes.clone(),
+        };
+        let contents = state.contents.iter().map(copy).collect();
+        let safe_names = names.clone();
+        Self(Arc::new(Mutex::new(State { names, safe_names, contents, ..State::default() })))
+    }
+
+    /// What is in a file, to be changed.
+    pub fn edit(&self, path: &str, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let file = state.names.files[Path::new(path)];
+        edit(&mut state.contents[file].bytes);
+    }
+
     /// Lets the fault happen at an operation, counted from now.
     pub fn fail_at(&self, operation: usize, fault: Fault) {
         let mut state = self.state();

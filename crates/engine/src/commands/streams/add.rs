@@ -289,6 +289,7 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_, '_>) -> Outcome {
         stream.set_max_deleted(max_deleted);
     }
     stream.finish(false);
+    ctx.count_change(&key);
     ctx.effect_as_asked();
     ctx.out.ok();
     ctx.notify(Classes::STREAM, "xsetid", &key);

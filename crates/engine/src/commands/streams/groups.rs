@@ -35,6 +35,7 @@ pub(super) fn heard_of(
     found.consumer_mut(consumer).seen_ms = now_ms;
     stream.finish(false);
     if new {
+        ctx.count_change(key);
         ctx.effect(&[b"XGROUP", b"CREATECONSUMER", key.bytes, group, name]);
         ctx.notify(Classes::STREAM, "xgroup-createconsumer", key);
     }
@@ -171,6 +172,7 @@ pub(super) fn set_id(ctx: &mut Ctx<'_, '_>) -> Outcome {
         group.entries_read = options.entries_read;
     }
     stream.finish(false);
+    ctx.count_change(&key);
     ctx.effect_as_asked();
     ctx.notify(Classes::STREAM, "xgroup-setid", &key);
     ctx.out.ok();
@@ -183,6 +185,7 @@ pub(super) fn destroy(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let removed = stream.remove_group(ctx.args.get(3));
     stream.finish(false);
     if removed {
+        ctx.count_change(&key);
         ctx.effect_as_asked();
         ctx.notify(Classes::STREAM, "xgroup-destroy", &key);
         // Those who wait for entries of the group wait for nothing now.
@@ -204,6 +207,7 @@ pub(super) fn create_consumer(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     stream.finish(false);
     if new {
+        ctx.count_change(&key);
         ctx.effect_as_asked();
         ctx.notify(Classes::STREAM, "xgroup-createconsumer", &key);
     }
@@ -218,6 +222,7 @@ pub(super) fn delete_consumer(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let pending = group.and_then(|group| group.remove_consumer(args.get(4)));
     stream.finish(false);
     if pending.is_some() {
+        ctx.count_change(&key);
         ctx.effect_as_asked();
         ctx.notify(Classes::STREAM, "xgroup-delconsumer", &key);
     }
@@ -245,6 +250,7 @@ pub(super) fn xack(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     stream.finish(false);
     if done > 0 {
+        ctx.count_change(&key);
         ctx.effect_as_asked();
     }
     ctx.out.int(done);

@@ -229,6 +229,9 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     reply_claimed(ctx.out, &stream, &claimed, claim.just_id);
     stream.finish(false);
+    if !claimed.is_empty() || !gone.is_empty() {
+        ctx.count_change(&key);
+    }
     tell_claimed(ctx, &key, consumer, &claimed, &gone);
     Ok(())
 }
@@ -302,6 +305,9 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
         reply_id(ctx.out, *id);
     }
     stream.finish(false);
+    if !claimed.is_empty() || !gone.is_empty() {
+        ctx.count_change(&key);
+    }
     tell_claimed(ctx, &key, consumer, &claimed, &gone);
     Ok(())
 }

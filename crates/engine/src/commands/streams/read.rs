@@ -307,6 +307,9 @@ fn deliver(
         group.consumer_mut(consumer).active_ms = Some(now_ms);
     }
     stream.finish(false);
+    if !ids.is_empty() {
+        ctx.count_change(key);
+    }
     tell_pending(ctx, key, name, consumer, &ids);
     Ok(())
 }

@@ -102,3 +102,34 @@ fn readers_wait_for_what_comes() {
     let replies = h.deliveries();
     assert!(replies[0].1.as_deref().unwrap_or_default().starts_with("-NOGROUP"), "{replies:?}");
 }
+
+/// Changes of groups wake no watcher, but are to be saved.
+#[test]
+fn changes_of_groups_are_counted() {
+    let mut h = Harness::new();
+    for line in ["XADD s 1-0 a b", "XADD s 2-0 a b", "XADD s 3-0 a b", "XGROUP CREATE s g 0"] {
+        h.line(line);
+    }
+    let mut changes = h.changes();
+    for (line, counted) in [
+        ("XGROUP CREATECONSUMER s g ann", 1),
+        ("XGROUP CREATECONSUMER s g ann", 0),
+        ("XREADGROUP GROUP g ann COUNT 2 STREAMS s >", 1),
+        ("XREADGROUP GROUP g ann NOACK STREAMS s >", 1),
+        ("XREADGROUP GROUP g ann STREAMS s >", 0),
+        ("XREADGROUP GROUP g ann STREAMS s 0", 0),
+        ("XREADGROUP GROUP g bob STREAMS s 0", 1),
+        ("XCLAIM s g bob 0 1-0", 1),
+        ("XCLAIM s g bob 0 9-0", 0),
+        ("XACK s g 1-0 9-0", 1),
+        ("XACK s g 1-0", 0),
+        ("XGROUP SETID s g 0", 1),
+        ("XGROUP DELCONSUMER s g bob", 1),
+        ("XSETID s 5-0", 1),
+        ("XGROUP DESTROY s g", 1),
+    ] {
+        h.line(line);
+        assert_eq!(h.changes() - changes, counted, "{line}");
+        changes = h.changes();
+    }
+}
