@@ -360,7 +360,8 @@ impl EventLoop {
         let now_ms = self.worker.now_ms;
         let connection = self.connections[i].as_mut().expect("the caller has it");
         match connection.excess(&self.worker.settings, now_ms) {
-            None => {}
+            // What a client leaves unread counts as its memory, whoever has sent it.
+            None => connection.publish(&self.engine.clients, now_ms),
             Some(excess) => self.close_for_excess(i, excess),
         }
     }
@@ -936,6 +937,7 @@ impl EventLoop {
             }
             shard += threads;
         }
+        self.engine.limit_clients(&mut self.worker);
         self.deliver();
         let rest = match self.upkeep_left_at {
             Some(_) => UPKEEP_REST_NS,
