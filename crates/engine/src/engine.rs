@@ -67,6 +67,8 @@ pub struct Engine {
     pub rejected_connections: AtomicU64,
     /// Keys that had expired when the statistics were last reset.
     pub(crate) expired_before: AtomicU64,
+    /// The same of elements of collections.
+    pub(crate) expired_elements_before: AtomicU64,
     /// Keys of databases that were flushed and left to be freed elsewhere.
     pub(crate) lazily_freed: AtomicU64,
     /// Clients that wait.
@@ -108,6 +110,7 @@ impl Engine {
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
             expired_before: AtomicU64::new(0),
+            expired_elements_before: AtomicU64::new(0),
             lazily_freed: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             samples: Samples::default(),

@@ -63,6 +63,7 @@ pub struct Shard {
     pub(crate) saving: bool,
     changes: u64,
     expired: u64,
+    expired_elements: u64,
     pub(crate) hasher: Hasher,
     pub(crate) expire_cursor: crate::expire::ExpireCursor,
     pub(crate) pruning: crate::prune::Pruning,
@@ -89,6 +90,7 @@ impl Shard {
             saving: false,
             changes: 0,
             expired: 0,
+            expired_elements: 0,
             hasher: hasher.clone(),
             expire_cursor: Default::default(),
             pruning: Default::default(),
@@ -112,6 +114,11 @@ impl Shard {
     /// Keys deleted since the start because their time had passed.
     pub fn expired(&self) -> u64 {
         self.expired
+    }
+
+    /// Elements of collections removed since the start because their time had passed.
+    pub fn expired_elements(&self) -> u64 {
+        self.expired_elements
     }
 
     /// Counts a change of which nobody else is told.
@@ -197,6 +204,7 @@ impl Shard {
 
     /// Notes that elements of a collection went because their time had passed.
     pub fn elements_gone(&mut self, db: usize, key: &[u8], elements: &[Vec<u8>]) {
+        self.expired_elements += elements.len() as u64;
         if self.notes_gone && !elements.is_empty() {
             let elements = elements.to_vec();
             self.gone.push(Gone::Elements { db, key: key.into(), elements });

@@ -124,6 +124,8 @@ fn reset_statistics(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let engine = ctx.engine;
     let expired = engine.sum_shards(ctx.data.held, |shard| shard.expired());
     engine.expired_before.store(expired, Ordering::Relaxed);
+    let elements = engine.sum_shards(ctx.data.held, |shard| shard.expired_elements());
+    engine.expired_elements_before.store(elements, Ordering::Relaxed);
     engine.rejected_connections.store(0, Ordering::Relaxed);
     engine.lazily_freed.store(0, Ordering::Relaxed);
     engine.stats.reset();

@@ -314,6 +314,22 @@ fn step(h: &mut Harness, model: &mut Model, rng: &mut fastrand::Rng, now: i64) {
 }
 
 #[test]
+fn expired_fields_are_counted() {
+    let mut h = Harness::new();
+    h.line("HSET h a 1 b 2 c 3");
+    h.line("HPEXPIRE h 10 FIELDS 2 a b");
+    h.advance_ms(20);
+    // One is met by a command, the other one by the upkeep.
+    assert_eq!(h.line("HSET h a 4"), ":1\r\n");
+    for shard in 0..h.engine.keyspace.shard_count() as u32 {
+        while h.engine.upkeep(&mut h.worker, shard, u64::MAX) {}
+    }
+    assert!(h.line("INFO stats").contains("expired_subkeys:2\r"));
+    h.line("CONFIG RESETSTAT");
+    assert!(h.line("INFO stats").contains("expired_subkeys:0\r"));
+}
+
+#[test]
 fn upkeep_finds_every_hash_with_expired_fields() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");

@@ -12,6 +12,8 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     let kilo = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let expired = engine.sum_shards(report.ctx.data.held, |shard| shard.expired());
     let expired = expired.saturating_sub(engine.expired_before.load(Ordering::Relaxed));
+    let elements = engine.sum_shards(report.ctx.data.held, |shard| shard.expired_elements());
+    let elements = elements.saturating_sub(engine.expired_elements_before.load(Ordering::Relaxed));
     report.field("total_connections_received", totals.connections);
     report.field("total_commands_processed", totals.commands);
     report.field("instantaneous_ops_per_sec", rates.commands);
@@ -23,7 +25,7 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.fields(&["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"], "0.00");
     report.field("rejected_connections", engine.rejected_connections.load(Ordering::Relaxed));
     report.fields(&["sync_full", "sync_partial_ok", "sync_partial_err"], 0);
-    report.field("expired_subkeys", 0);
+    report.field("expired_subkeys", elements);
     report.field("expired_keys", expired);
     // The cycle looks at every key that is due; none is left over to be estimated.
     report.field("expired_stale_perc", "0.00");
