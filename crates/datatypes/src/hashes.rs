@@ -496,6 +496,9 @@ impl Hash {
     }
 
     fn become_table(&mut self, limits: &HashLimits<'_>) {
+        if matches!(self.0, Repr::Table(_)) {
+            return;
+        }
         let mut fields =
             Fields { elements: Elements::of_pairs(limits.hasher), due: BTreeSet::new() };
         fields.elements.make_room(self.len());

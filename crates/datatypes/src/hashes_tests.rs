@@ -205,3 +205,18 @@ fn choices_are_fair() {
         assert!(counts.len() == 50 && chi < 110.0, "{}: {chi}", hash.encoding());
     }
 }
+
+/// A hash that was a table already was once made one again, for nothing, with every new field: the larger it was, the longer
+/// each took, so that this test did not come to its end.
+#[test]
+fn a_large_hash_takes_fields_as_quickly_as_a_small_one() {
+    const FIELDS: usize = 200_000;
+    let hasher = Hasher::new([1, 2, 3, 4]);
+    let limits = HashLimits { listpack_entries: 16, listpack_value: 64, hasher: &hasher };
+    let mut hash = Hash::new();
+    for i in 0..FIELDS {
+        let field = i.to_string();
+        assert!(hash.set(field.as_bytes(), b"value", FieldTtl::Clear, 0, &limits));
+    }
+    assert_eq!(hash.len(), FIELDS);
+}
