@@ -203,6 +203,7 @@ pub(crate) fn header(buf: &[u8], start: usize) -> Option<(&[u8], usize)> {
     let rest = buf.get(start..)?;
     // Lengths of one and two digits are nearly all there is, and looking for them is cheaper than a search.
     let at = match rest {
+        [b'\r', ..] => 0,
         [_, b'\r', ..] => 1,
         [_, _, b'\r', ..] => 2,
         _ => memchr::memchr(b'\r', rest)?,

@@ -310,6 +310,16 @@ fn a_request_is_the_same_byte_by_byte() {
 }
 
 /// Nonsense of every kind neither panics nor hangs, and means the same in pieces.
+/// An empty header line ends at its CR, whatever stands behind it. The shortcut for short lengths once looked past it.
+#[test]
+fn a_second_cr_does_not_lengthen_an_empty_header() {
+    for bytes in [&b"*\r$\r\n"[..], b"*\r\r\n", b"*1\r\n$\r3\r\n", b"*1\r\n$\r\r\n"] {
+        let want = whole(OPEN, bytes);
+        assert!(want.1.is_some(), "{bytes:?}");
+        assert_same(&want, &in_pieces(OPEN, false, bytes.chunks(1)), bytes, "byte by byte");
+    }
+}
+
 #[test]
 fn nonsense_is_the_same_in_pieces() {
     const ALPHABET: &[u8] = b"**$$$0123456789-+\r\r\n\n \"'\\xab\0!";
