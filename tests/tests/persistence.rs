@@ -225,6 +225,104 @@ fn the_log_brings_everything_back() {
     assert_eq!(digest(&server), last);
 }
 
+#[test]
+fn the_log_is_switched_off_and_on_inside_transactions() {
+    let directory = Directory::new("switched");
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    let mut client = server.client();
+    for (value, enabled) in [("no", "0"), ("yes", "1")] {
+        let switch = format!("CONFIG SET appendonly {value}");
+        for line in ["MULTI", "SET a 1", "KEYS *", &switch] {
+            ask(&mut client, line);
+        }
+        let Value::Array(replies) = ask(&mut client, "EXEC") else { panic!("no replies") };
+        assert_eq!(replies[2], Value::Simple(b"OK".to_vec()));
+        assert_eq!(field(&server, "aof_enabled"), enabled);
+        assert_eq!(text(&mut client, &format!("SET {value} 1")), "OK");
+    }
+    wait_until("the log", || {
+        field(&server, "aof_rewrite_in_progress") == "0"
+            && field(&server, "aof_rewrite_scheduled") == "0"
+    });
+    text(&mut client, "SET last 1");
+    let wanted = digest(&server);
+    server.crash();
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    assert_eq!(digest(&server), wanted);
+}
+
+/// Lets no file of the server grow beyond so many bytes: as good as a full disk.
+fn limit_files(server: &Server, bytes: &str) {
+    let status = std::process::Command::new("prlimit")
+        .args(["--pid", &server.pid().to_string(), &format!("--fsize={bytes}:")])
+        .status();
+    assert!(status.expect("prlimit is part of util-linux").success());
+}
+
+fn error(client: &mut Client, line: &str) -> String {
+    match ask(client, line) {
+        Value::Error(text) => String::from_utf8(text).unwrap(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room() {
+    let directory = Directory::new("full");
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    let mut client = server.client();
+    limit_files(&server, "20000");
+    let value = "x".repeat(1000);
+    // What was accepted before the log was found to be full waits for room, and is not lost.
+    let refused = (0..100).find(|i| ask(&mut client, &format!("SET key:{i} {value}")).is_error());
+    assert!(refused.is_some_and(|i| i >= 18), "{refused:?}");
+    for line in ["SET other 1", "DEL key:0", "PING"] {
+        assert_eq!(
+            error(&mut client, line),
+            "MISCONF Errors writing to the AOF file: File too large"
+        );
+    }
+    assert_eq!(text(&mut client, "GET key:0"), value);
+    assert_eq!(field(&server, "aof_last_write_status"), "err");
+    limit_files(&server, "unlimited");
+    wait_until("the log", || !ask(&mut client, "SET other 1").is_error());
+    assert_eq!(field(&server, "aof_last_write_status"), "ok");
+    let wanted = digest(&server);
+    server.crash();
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    assert_eq!(digest(&server), wanted);
+}
+
+#[test]
+fn a_snapshot_that_finds_no_room_refuses_writes_and_leaves_the_old_one() {
+    let directory = Directory::new("no-room");
+    let server = Server::start_in(Kind::Respire, &directory, &["--save", "3600 1000000"]);
+    let mut client = server.client();
+    text(&mut client, "SET kept 1");
+    text(&mut client, "SAVE");
+    let before = fs::read(directory.path().join("dump.rdb")).unwrap();
+    text(&mut client, "DEBUG POPULATE 10000 key 100");
+    limit_files(&server, "20000");
+    text(&mut client, "BGSAVE");
+    wait_until("the failure", || field(&server, "rdb_last_bgsave_status") == "err");
+    assert!(error(&mut client, "SET a 1").starts_with("MISCONF Redis is configured to save RDB"));
+    assert_eq!(text(&mut client, "GET kept"), "1");
+    let names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("rdb"))
+        .collect();
+    assert_eq!(names, ["dump.rdb"], "nothing half done stays");
+    assert_eq!(fs::read(directory.path().join("dump.rdb")).unwrap(), before);
+    text(&mut client, "CONFIG SET stop-writes-on-bgsave-error no");
+    wait_until("the setting", || !ask(&mut client, "SET a 1").is_error());
+    text(&mut client, "CONFIG SET stop-writes-on-bgsave-error yes");
+    limit_files(&server, "unlimited");
+    text(&mut client, "SAVE");
+    assert_eq!(text(&mut client, "SET a 2"), "OK");
+    assert_eq!(field(&server, "rdb_last_bgsave_status"), "ok");
+}
+
 /// Clients of several threads change the same few keys, with transactions, waiting clients and expiry in between; the order in
 /// the log has to be the order in memory.
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use respire_datatypes::table::mapped_bytes;
 use respire_journal::Journal;
 use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
@@ -59,6 +60,8 @@ pub struct Engine {
     pub(crate) skip_checksums: AtomicBool,
     /// Whether commands have to be refused: see `saving.rs`. 0 is the usual.
     pub(crate) condition: AtomicU8,
+    /// Why the append-only file can't be written, while that is so.
+    pub(crate) log_failure: Mutex<String>,
     /// DEBUG PAUSE-CRON.
     pub(crate) cron_paused: AtomicBool,
     /// Changes that had been made when the statistics were last reset, or a file was last saved.
@@ -106,6 +109,7 @@ impl Engine {
             list_apart: AtomicUsize::new(0),
             skip_checksums: AtomicBool::new(false),
             condition: AtomicU8::new(0),
+            log_failure: Mutex::default(),
             cron_paused: AtomicBool::new(false),
             clean_changes: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),

@@ -75,6 +75,14 @@ impl Engine {
         self.set_condition(LOADING, on);
     }
 
+    /// Notes why the append-only file can't be written, for those whose writes are refused.
+    pub fn note_log_failure(&self, why: &str) {
+        let mut noted = self.log_failure.lock();
+        if *noted != why {
+            *noted = why.to_owned();
+        }
+    }
+
     /// Whether writes are refused for this reason from now on.
     pub fn refuse_writes(&self, why: Refusal, on: bool) {
         self.set_condition(why.bit(), on);
@@ -97,7 +105,7 @@ impl Engine {
     ) -> Result<(), Error> {
         match self.condition.load(Ordering::Relaxed) {
             0 => Ok(()),
-            condition => refused(session, command, condition),
+            condition => self.refused(session, command, condition),
         }
     }
 
@@ -137,30 +145,29 @@ impl Engine {
             held.shard_mut(shard).distrust_times();
         }
     }
-}
 
-#[cold]
-fn refused(session: &Session, command: &Command, condition: u8) -> Result<(), Error> {
-    if condition & LOADING != 0 && !command.row.has(Flags::LOADING) {
-        return Err(Error::fixed("LOADING Redis is loading the dataset in memory"));
-    }
-    let writes = command.row.has(Flags::WRITE)
-        || (command.row.lock == Lock::Exec && session.transaction.writes())
-        || command.full_name == "ping";
-    if writes {
-        if condition & Refusal::Snapshot.bit() != 0 {
-            return Err(Error::fixed(
-                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+    #[cold]
+    fn refused(&self, session: &Session, command: &Command, condition: u8) -> Result<(), Error> {
+        if condition & LOADING != 0 && !command.row.has(Flags::LOADING) {
+            return Err(Error::fixed("LOADING Redis is loading the dataset in memory"));
+        }
+        let writes = command.row.has(Flags::WRITE)
+            || (command.row.lock == Lock::Exec && session.transaction.writes())
+            || command.full_name == "ping";
+        if writes {
+            if condition & Refusal::Snapshot.bit() != 0 {
+                return Err(Error::fixed(
+                    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
                  Commands that may modify the data set are disabled, because this instance is configured to report \
                  errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
                  the Redis logs for details about the RDB error.",
-            ));
+                ));
+            }
+            if condition & Refusal::Log.bit() != 0 {
+                let why = self.log_failure.lock();
+                return Err(Error::text(format!("MISCONF Errors writing to the AOF file: {why}")));
+            }
         }
-        if condition & Refusal::Log.bit() != 0 {
-            return Err(Error::fixed(
-                "MISCONF Errors writing to the AOF file: see the log of the server",
-            ));
-        }
+        Ok(())
     }
-    Ok(())
 }

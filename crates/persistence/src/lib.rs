@@ -19,5 +19,5 @@ mod settings;
 mod snapshot;
 
 pub use disk::{Disk, RealDisk};
-pub use error::Failure;
+pub use error::{Failure, reason};
 pub use service::Persistence;

@@ -11,7 +11,7 @@ mod start;
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use respire_keyspace::{Held, Mode};
 use crate::aof::writer::Writer;
 use crate::disk::{Disk, RealDisk};
 use crate::rdb_file::Writing;
-use crate::settings::{Files, Fsync};
+use crate::settings::Files;
 use crate::snapshot::{Shards, Snapshot};
 
 /// How often the threads look whether there is something to do.
@@ -46,8 +46,6 @@ struct Jobs {
     fresh: bool,
     save_wanted: bool,
     rewrite_wanted: bool,
-    /// Somebody waits for the end of a job: the number of those that have ended.
-    ended: u64,
     stopping: bool,
 }
 
@@ -91,15 +89,14 @@ pub struct Persistence {
     functions: Mutex<Vec<Vec<u8>>>,
     saved_keys: AtomicU64,
     total_keys: AtomicU64,
-    /// Changes that the last snapshot holds.
     progress: Progress,
     /// The position at which the last log that was switched off ended.
     log_ended_at: AtomicU64,
     /// Somebody waits for what was appended to be safe.
     sync_asked: Mutex<bool>,
     sync_bell: Condvar,
-    /// Making the log safe failed.
-    sync_failing: AtomicBool,
+    /// Why making the log safe failed the last time, if it did.
+    sync_failure: Mutex<Option<String>>,
 }
 
 impl Default for Persistence {
@@ -138,7 +135,7 @@ impl Persistence {
             log_ended_at: AtomicU64::new(0),
             sync_asked: Mutex::default(),
             sync_bell: Condvar::new(),
-            sync_failing: AtomicBool::new(false),
+            sync_failure: Mutex::default(),
         }
     }
 
@@ -192,7 +189,6 @@ impl Persistence {
     fn end_job(&self) {
         let mut jobs = self.jobs.lock();
         jobs.running = None;
-        jobs.ended += 1;
         self.bell.notify_all();
     }
 
@@ -272,18 +268,22 @@ impl Persistence {
 
     /// SAVE: writes a snapshot before it returns. The calling thread holds no shard, or all of them.
     pub fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String> {
+        match self.jobs.lock().running {
+            Some(Job::Save) => return Err("Background save already in progress".into()),
+            // A rewrite may need the shards to come to its end.
+            Some(Job::Rewrite) if held.is_some() => {
+                return Err("Another child process is active (AOF?): can't SAVE right now".into());
+            }
+            _ => {}
+        }
+        self.save_in_turn(engine, held)
+    }
+
+    /// Writes a snapshot when what is under way has ended: two at once there are not.
+    fn save_in_turn(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String> {
         {
             let mut jobs = self.jobs.lock();
-            if jobs.running == Some(Job::Save) {
-                return Err("Background save already in progress".into());
-            }
-            // A rewrite ends soon, and two snapshots at once there are not.
             while jobs.running.is_some() {
-                if held.is_some() {
-                    return Err(
-                        "Another child process is active (AOF?): can't SAVE right now".into()
-                    );
-                }
                 self.bell.wait(&mut jobs);
             }
             (jobs.running, jobs.fresh) = (Some(Job::Save), false);
@@ -293,12 +293,14 @@ impl Persistence {
         saved.map_err(|error| error.to_string())
     }
 
+    fn note_begun(&self, began: Instant) {
+        let mut state = self.state.lock();
+        (state.began, state.last_try) = (Some(began), Some(began));
+    }
+
     fn run_save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> io::Result<()> {
         let began = Instant::now();
-        {
-            let mut state = self.state.lock();
-            (state.began, state.last_try) = (Some(began), Some(began));
-        }
+        self.note_begun(began);
         let settings = engine.config.load();
         let path = Files(&settings).rdb_path();
         let mut changes = 0;
@@ -368,22 +370,29 @@ impl Persistence {
         let files = Files(settings);
         let no_snapshot =
             files.stop_writes() && !files.save_points().is_empty() && self.state.lock().save_failed;
-        let no_log = self.writer.load().as_ref().is_some_and(|writer| writer.is_failing())
-            || self.sync_failing.load(Ordering::Relaxed);
         engine.refuse_writes(Refusal::Snapshot, no_snapshot);
-        engine.refuse_writes(Refusal::Log, no_log);
+        match self.log_failure() {
+            Some(why) => {
+                engine.note_log_failure(&why);
+                engine.refuse_writes(Refusal::Log, true);
+            }
+            None => engine.refuse_writes(Refusal::Log, false),
+        }
     }
 
-    /// Takes over changed settings. An error names the directive and the reason.
-    pub fn settings_changed(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)> {
+    /// Why the log can't be written, or can't be made safe, if that is so.
+    fn log_failure(&self) -> Option<String> {
+        let unwritten = self.writer.load().as_ref().and_then(|writer| writer.failure());
+        unwritten.or_else(|| self.sync_failure.lock().clone())
+    }
+
+    /// Takes over changed settings. The threads do by themselves what begins or ends with them: see [`Self::save_loop`] and
+    /// [`Self::sync_loop`]. May be called under shards.
+    pub fn settings_changed(&self, new: &Settings) {
         if let Some(writer) = &*self.writer.load() {
             writer.set_fsync(Files(new).fsync());
             writer.reader.stamp(Files(new).timestamps());
         }
-        if Files(old).append_only() != Files(new).append_only() {
-            self.switch_log(Files(new).append_only());
-        }
-        Ok(())
     }
 
     /// Saves before the end, if the settings or the user ask for it. Nothing may be executed any more.
@@ -399,7 +408,7 @@ impl Persistence {
         let wanted = save.unwrap_or(!Files(&settings).save_points().is_empty());
         if wanted && !engine.is_loading() {
             log::info!("Saving the final RDB snapshot before exiting.");
-            self.save(engine, None)?;
+            self.save_in_turn(engine, None)?;
         }
         Ok(())
     }
@@ -427,8 +436,9 @@ impl Persistence {
         let jobs = self.jobs.lock();
         let (saving, rewriting) =
             (jobs.running == Some(Job::Save), jobs.running == Some(Job::Rewrite));
-        let scheduled = jobs.rewrite_wanted;
+        let wanted = jobs.rewrite_wanted;
         drop(jobs);
+        let enabled = self.engine().is_some_and(|e| Files(&e.config.load()).append_only());
         let state = self.state.lock();
         let writer = self.writer.load();
         let running = state.began.map_or(-1, |at| at.elapsed().as_secs() as i64);
@@ -447,29 +457,20 @@ impl Persistence {
             load_began_s: self.progress.began_s.load(Ordering::Relaxed),
             load_total_bytes: self.progress.total.load(Ordering::Relaxed),
             load_bytes: self.progress.bytes.load(Ordering::Relaxed),
-            log_enabled: writer.is_some(),
+            log_enabled: enabled,
             rewriting,
-            rewrite_scheduled: scheduled,
+            // The rewrite that begins a log is due as soon as the log is switched on.
+            rewrite_scheduled: wanted || (enabled && writer.is_none() && !rewriting),
             rewrite_failed: state.rewrite_failed,
             last_rewrite_took_s: state.last_rewrite_took_s,
             rewriting_for_s: if rewriting { running.max(0) } else { -1 },
             rewrites: state.rewrites,
             rewrite_failures: state.rewrite_failures,
-            log_failed: writer.as_ref().is_some_and(|writer| writer.is_failing())
-                || self.sync_failing.load(Ordering::Relaxed),
+            log_failed: self.log_failure().is_some(),
             log_size: writer.as_ref().map_or(0, |writer| state.base_size + writer.grown()),
             log_base_size: state.size_at_rewrite,
             log_waiting: writer.as_ref().map_or(0, |writer| writer.waiting()),
         }
-    }
-
-    /// The Unix time of the last snapshot, seconds.
-    pub fn last_save_s(&self) -> i64 {
-        self.state.lock().last_save_s
-    }
-
-    fn fsync_of(settings: &Settings) -> Fsync {
-        Files(settings).fsync()
     }
 }
 

@@ -164,7 +164,8 @@ impl Host for ServerHost {
         if new.loglevel != old.loglevel {
             logging::set_level(new.loglevel);
         }
-        self.files.settings_changed(old, new)
+        self.files.settings_changed(new);
+        Ok(())
     }
 
     fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError> {

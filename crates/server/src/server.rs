@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use respire_engine::config::{Config, NotActing, Settings, not_acting};
 use respire_engine::{Engine, Garbage, PauseKind, Worker};
 use respire_persistence::Persistence;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::clock::SystemClock;
@@ -147,10 +147,11 @@ impl Server {
     /// Waits until a signal or SHUTDOWN ends the server.
     pub fn run_until_signal(self) -> ExitCode {
         let stop = Arc::clone(&self.stop);
-        let signals = Signals::new([SIGINT, SIGTERM]);
+        // A file that may not grow any more is a full disk: writing to it fails, and that must not end the process.
+        let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ]);
         let watched = signals.map_err(|e| e.to_string()).and_then(|mut signals| {
             spawn("respire-signal", move || {
-                for signal in signals.forever() {
+                for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
                     if signal == SIGINT && stop.is_requested() {
                         log::warn!("You insist... exiting now.");
                         std::process::exit(1);

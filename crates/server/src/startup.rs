@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use respire_engine::config::{Settings, parse_args, parse_file};
+pub(crate) use respire_persistence::reason;
 
 use crate::Options;
 
@@ -83,14 +84,6 @@ fn include(pattern: &str) -> Result<Vec<(String, String)>, String> {
         }
     };
     paths.into_iter().map(read).collect()
-}
-
-/// What an error says, in the words of the system where it has any.
-pub(crate) fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
-    }
 }
 
 fn version() -> String {

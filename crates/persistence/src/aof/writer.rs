@@ -6,7 +6,7 @@
 //! all that has come meanwhile.
 //! Otherwise it hands the bytes to the system, and a thread of its own makes them safe every second.
 //!
-//! Locks: `file`, then `cuts`; no shard is locked under either. `cuts` alone is taken under shards.
+//! Locks: `file`, then `cuts` or `why`; no shard is locked under either. `cuts` alone is taken under shards.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use respire_journal::Reader;
 
 use crate::disk::{Output, Sync};
+use crate::error::reason;
 use crate::settings::Fsync;
 
 /// Bytes of a buffer that are kept for the next time.
@@ -52,6 +53,8 @@ pub(crate) struct Writer {
     fsync: AtomicU8,
     syncing: AtomicBool,
     failing: AtomicBool,
+    /// Why, while that is set.
+    why: Mutex<Option<String>>,
     /// Bytes written since the base was.
     grown: AtomicU64,
 }
@@ -70,6 +73,7 @@ impl Writer {
             fsync: AtomicU8::new(Fsync::EverySecond as u8),
             syncing: AtomicBool::new(false),
             failing: AtomicBool::new(false),
+            why: Mutex::default(),
             grown: AtomicU64::new(size),
         }
     }
@@ -82,9 +86,13 @@ impl Writer {
         self.fsync.load(Ordering::Relaxed) == Fsync::Always as u8
     }
 
-    /// Whether the last attempt to write failed.
-    pub(crate) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+    /// Why the last attempt to write failed, if it did.
+    pub(crate) fn failure(&self) -> Option<String> {
+        if self.is_failing() { self.why.lock().clone() } else { None }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
     }
 
     /// Bytes in the file that is appended to.
@@ -206,7 +214,10 @@ impl Writer {
             file.pending.append(&mut more);
         }
         let written = self.write_pending(file);
-        self.failing.store(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = &written {
+            *self.why.lock() = Some(reason(error));
+        }
+        self.failing.store(written.is_err(), Ordering::Release);
         self.written.fetch_max(file.position, Ordering::Release);
         written
     }

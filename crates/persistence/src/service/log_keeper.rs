@@ -10,9 +10,10 @@ use respire_engine::Engine;
 use respire_engine::config::Settings;
 use respire_keyspace::Mode;
 
-use super::{Persistence, TICK};
+use super::{Persistence, RETRY, TICK};
 use crate::aof::manifest::{Kind, Manifest};
 use crate::aof::writer::Writer;
+use crate::error::reason;
 use crate::settings::{Files, Fsync};
 
 /// How often what was appended is made safe.
@@ -66,7 +67,7 @@ impl Persistence {
     /// Makes safe all that was appended so far.
     pub fn sync_log(&self) -> Option<io::Result<()>> {
         let writer = self.writer.load_full()?;
-        let was_failing = writer.is_failing();
+        let was_failing = writer.failure().is_some();
         let synced = writer.sync(writer.reader.end());
         if was_failing
             && synced.is_ok()
@@ -90,7 +91,7 @@ impl Persistence {
                 *asked = false;
             }
             let Some(engine) = self.engine() else { return };
-            let Some(writer) = self.writer.load_full() else {
+            let Some(writer) = self.log_in_use(&engine) else {
                 // The log may have been switched off while somebody waited for it.
                 told();
                 continue;
@@ -108,48 +109,52 @@ impl Persistence {
         }
     }
 
+    /// What is appended to. A log that has been switched off is ended here, where nothing is locked.
+    fn log_in_use(&self, engine: &Engine) -> Option<Arc<Writer>> {
+        let writer = self.writer.load_full()?;
+        if Files(&engine.config.load()).append_only() {
+            return Some(writer);
+        }
+        self.close_log(engine);
+        None
+    }
+
     fn care_for(&self, engine: &Engine, writer: &Writer) {
         let settings = engine.config.load();
-        let fsync = Self::fsync_of(&settings);
-        let rests = Files(&settings).no_fsync_on_rewrite() && self.jobs.lock().running.is_some();
-        let done = match fsync {
+        let files = Files(&settings);
+        let rests = files.no_fsync_on_rewrite() && self.jobs.lock().running.is_some();
+        let done = match files.fsync() {
             Fsync::EverySecond if !rests => writer.sync_in_background(),
             _ => writer.write(writer.reader.end()),
         };
-        if let Err(error) = &done
-            && !self.sync_failing.load(Ordering::Relaxed)
-        {
-            log::error!("Fail to keep the AOF file: {error}");
+        let failure = done.err().map(|error| reason(&error));
+        let before = std::mem::replace(&mut *self.sync_failure.lock(), failure.clone());
+        if let (Some(why), None) = (failure, before) {
+            log::error!("Fail to keep the AOF file: {why}");
         }
-        self.sync_failing.store(done.is_err(), Ordering::Relaxed);
         self.note_refusals(engine, &settings);
     }
 
     pub(super) fn is_rewrite_due(&self, settings: &Settings) -> bool {
+        let state = self.state.lock();
+        if state.rewrite_failed && state.last_try.is_some_and(|at| at.elapsed() < RETRY) {
+            return false;
+        }
         let Some(writer) = self.writer.load_full() else {
-            // It was to be switched on, and could not be.
-            let state = self.state.lock();
-            return Files(settings).append_only()
-                && state.last_try.is_none_or(|at| at.elapsed() > super::RETRY);
+            // The log was switched on, and begins with a base.
+            return Files(settings).append_only();
         };
         let (percentage, least) = Files(settings).rewrite_from();
-        let state = self.state.lock();
         let size = state.base_size + writer.grown();
         let before = state.size_at_rewrite.max(1);
-        let failed_lately =
-            state.rewrite_failed && state.last_try.is_some_and(|at| at.elapsed() < super::RETRY);
         percentage > 0
-            && !failed_lately
             && size >= least
             && size.saturating_sub(before).saturating_mul(100) / before >= percentage
     }
 
     pub(super) fn run_rewrite(&self, engine: &Engine) {
         let began = Instant::now();
-        {
-            let mut state = self.state.lock();
-            (state.began, state.last_try) = (Some(began), Some(began));
-        }
+        self.note_begun(began);
         let rewritten = self.rewrite(engine);
         let mut state = self.state.lock();
         state.began = None;
@@ -262,18 +267,6 @@ impl Persistence {
         let mut state = self.state.lock();
         state.base_size = size;
         state.size_at_rewrite = size + grown;
-    }
-
-    /// CONFIG SET appendonly. Called under the lock of the settings.
-    pub(super) fn switch_log(&self, on: bool) {
-        let Some(engine) = self.engine() else { return };
-        if on {
-            // Whatever is under way, the rewrite that begins the log comes after it.
-            self.jobs.lock().rewrite_wanted = true;
-            self.bell.notify_all();
-        } else {
-            self.close_log(&engine);
-        }
     }
 
     /// Ends the log, as far as it got.
