@@ -166,3 +166,43 @@ fn a_manifest_must_make_sense_and_its_files_must_be_there() {
     assert!(!check(&[], &logs).0);
     assert!(!check(&["--mend"], &logs).0);
 }
+
+/// What was written up to a moment is there again, and nothing later.
+#[test]
+fn a_log_with_times_goes_back_to_a_moment() {
+    let directory = Directory::new("moment");
+    let options = ["--appendonly", "yes", "--aof-timestamp-enabled", "yes"];
+    let server = Server::start_in(Kind::Respire, &directory, &options);
+    let mut client = server.client();
+    for i in 0..3 {
+        ask(&mut client, "MULTI");
+        ask(&mut client, &format!("SET first{i} 1"));
+        ask(&mut client, &format!("SET second{i} 1"));
+        ask(&mut client, "EXEC");
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    server.crash();
+    let dir = directory.path().join("appendonlydir");
+    let log = fs::read_to_string(dir.join("appendonly.aof.1.incr.aof")).unwrap();
+    let times: Vec<i64> =
+        log.lines().filter_map(|line| line.strip_prefix("#TS:")?.parse().ok()).collect();
+    assert!(times.len() >= 3, "{log}");
+    let check = |options: &[&str]| check(options, &dir);
+    let (good, text) = check(&["--yes", "--truncate-to-timestamp", &times[2].to_string()]);
+    assert!(good && text.contains(&format!("nothing in it is later than {}", times[2])), "{text}");
+    let (good, text) = check(&["--truncate-to-timestamp", &times[1].to_string()]);
+    assert!(!good && text.contains("Nobody is there to be asked"), "{text}");
+    let (good, text) = check(&["--yes", "--truncate-to-timestamp", &times[1].to_string()]);
+    assert!(good && text.contains(": cut to "), "{text}");
+    assert_eq!(count_keys(&directory, &options), Value::Integer(4));
+    // A log without times can't tell.
+    let plain = Directory::new("timeless");
+    let server = Server::start_in(Kind::Respire, &plain, &options[..2]);
+    ask(&mut server.client(), "SET a 1");
+    server.crash();
+    let (good, text) = self::check(
+        &["--yes", "--truncate-to-timestamp", "1"],
+        &plain.path().join("appendonlydir/appendonly.aof.1.incr.aof"),
+    );
+    assert!(!good && text.contains("does not tell when"), "{text}");
+}

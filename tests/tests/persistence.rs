@@ -225,6 +225,87 @@ fn the_log_brings_everything_back() {
     assert_eq!(digest(&server), last);
 }
 
+/// Bases of the log as requests, which say everything that a snapshot does but the use of keys.
+#[test]
+fn a_base_may_consist_of_requests() {
+    let options = [APPEND, &["--aof-use-rdb-preamble", "no"]].concat();
+    let (directory, copy) = (Directory::new("requests"), Directory::new("copy"));
+    let server = Server::start_in(Kind::Respire, &directory, &options);
+    let mut client = server.client();
+    stir(&server, 8, 3000);
+    fill(&mut client);
+    // A group that waits for an entry that is gone, one that waits for entries, and an empty stream.
+    for line in [
+        "SELECT 7",
+        "XGROUP CREATE stream:large other 0",
+        "XREADGROUP GROUP other you COUNT 2 STREAMS stream:large >",
+        "XADD gone 1-1 a b",
+        "XGROUP CREATE gone group 0",
+        "XREADGROUP GROUP group me STREAMS gone >",
+        "XDEL gone 1-1",
+        "HSET timed a 1 b 2",
+        "HPEXPIREAT timed 99999999999999 FIELDS 1 a",
+    ] {
+        ask(&mut client, line);
+    }
+    let before = field(&server, "aof_rewrites");
+    text(&mut client, "BGREWRITEAOF");
+    wait_until("the rewrite", || field(&server, "aof_rewrites") != before);
+    text(&mut client, "SET behind 1");
+    let wanted = digest(&server);
+    let details = |server: &Server| {
+        let mut client = server.client();
+        ask(&mut client, "SELECT 7");
+        [
+            "XINFO STREAM stream:small FULL COUNT 0",
+            "XPENDING stream:large other",
+            "XPENDING gone group",
+            "HPEXPIRETIME timed FIELDS 2 a b",
+            "PEXPIRETIME expiring",
+        ]
+        .map(|line| {
+            let reply = ask(&mut client, line);
+            assert!(!reply.is_error(), "{line}: {reply:?}");
+            without_consumers(reply)
+        })
+    };
+    let told = details(&server);
+    server.crash();
+    let base = directory.path().join("appendonlydir/appendonly.aof.2.base.aof");
+    assert!(fs::read(&base).unwrap().starts_with(b"*2\r\n$6\r\nSELECT\r\n"));
+    copy_dir(&directory.path().join("appendonlydir"), &copy.path().join("appendonlydir"));
+    let server = Server::start_in(Kind::Respire, &directory, &options);
+    assert_eq!(digest(&server), wanted);
+    assert_eq!(details(&server), told);
+    // No server of that time has fields that expire.
+    ask(&mut server.client(), "FLUSHALL");
+    fill(&mut server.client());
+    text(&mut server.client(), "BGREWRITEAOF");
+    wait_until("the second rewrite", || field(&server, "aof_rewrites") == "1");
+    let wanted = digest(&server);
+    server.crash();
+    if redis_path("the append-only file is not exchanged with redis-server").is_none() {
+        return;
+    }
+    let log = copy.path().join("appendonlydir");
+    fs::remove_dir_all(&log).unwrap();
+    copy_dir(&directory.path().join("appendonlydir"), &log);
+    let other = Server::start_in(Kind::Redis, &copy, APPEND);
+    assert_eq!(digest(&other), wanted);
+}
+
+/// A reply without the part about consumers of XINFO's, which says when they were last heard of.
+fn without_consumers(reply: Value) -> Value {
+    match reply {
+        Value::Array(items) => {
+            let at = items.iter().position(|item| item.text() == Some(b"consumers"));
+            let cut = at.map_or(items.len(), |at| at);
+            Value::Array(items.into_iter().take(cut).map(without_consumers).collect())
+        }
+        other => other,
+    }
+}
+
 #[test]
 fn the_log_is_switched_off_and_on_inside_transactions() {
     let directory = Directory::new("switched");

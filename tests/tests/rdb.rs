@@ -3,14 +3,8 @@
 use std::fs::{self, File};
 
 use respire_datatypes::hash::Hasher;
-use respire_datatypes::hashes::HashLimits;
-use respire_datatypes::list::ListLimits;
-use respire_datatypes::set::SetLimits;
-use respire_datatypes::zset::ZSetLimits;
 use respire_rdb::write::{self, Options};
-use respire_rdb::{
-    Access, Batch, Checksum, DecodeOptions, Item, Loaded, Scanner, ValueRef, decode, dump,
-};
+use respire_rdb::{Access, Batch, Checksum, DecodeOptions, Item, Scanner, ValueRef, decode, dump};
 use respire_tests::server::redis_path;
 use respire_tests::{Client, Kind, Server, Value};
 
@@ -161,23 +155,6 @@ fn values_go_both_ways() {
     }
 }
 
-fn options(hasher: &Hasher) -> DecodeOptions<'_> {
-    DecodeOptions {
-        list: ListLimits::new(-2),
-        set: SetLimits { intset_entries: 512, listpack_entries: 128, listpack_value: 64, hasher },
-        hash: HashLimits { listpack_entries: 128, listpack_value: 64, hasher },
-        zset: ZSetLimits { listpack_entries: 128, listpack_value: 64, hasher },
-    }
-}
-
-fn as_ref<'a>(loaded: &'a Loaded<'_>) -> ValueRef<'a> {
-    match loaded {
-        Loaded::Int(value) => ValueRef::Int(*value),
-        Loaded::Bytes(text) => ValueRef::Bytes(text),
-        Loaded::Collection(collection) => ValueRef::Collection(collection),
-    }
-}
-
 /// redis-server writes a file; the codec reads it, compares each value with the server's, and writes a file of them;
 /// another redis-server loads that and has the same data.
 #[test]
@@ -235,12 +212,13 @@ fn rewrite(file: File, client: &mut Client) -> Vec<u8> {
                 Item::ResizeDb { keys, expires } => write::resize_db(&mut out, keys, expires),
                 Item::Function(code) => write::function(&mut out, &code, COMPRESSED),
                 Item::Entry(entry) => {
-                    let (key, options) = (entry.key().unwrap(), options(&hasher));
+                    let (key, options) =
+                        (entry.key().unwrap(), DecodeOptions::with_default_limits(&hasher));
                     let value = decode(entry.kind, batch.family(), entry.payload, &options);
                     let value = value.unwrap();
-                    compare(client, entry.db, &key, entry.expire_ms, as_ref(&value));
+                    compare(client, entry.db, &key, entry.expire_ms, value.as_ref());
                     let (at, access) = (entry.expire_ms, entry.idle.map(Access::Idle));
-                    write::entry(&mut out, &key, as_ref(&value), at, access, COMPRESSED);
+                    write::entry(&mut out, &key, value.as_ref(), at, access, COMPRESSED);
                     keys += 1;
                 }
                 Item::Eof { checksum } => {

@@ -36,7 +36,7 @@ pub const REDIS_VERSION: &str = "7.4.0";
 
 pub use client::{ClientInfo, ClientKind, Clients, Usage};
 pub use command::{Command, Flags, Row, lookup, registry};
-pub use commands::{decode_options, value_of};
+pub use commands::{decode_options, value_of, with_new_value};
 pub use dispatch::{Batch, Element, Flow, Prepared};
 pub use engine::Engine;
 pub use error::Error;

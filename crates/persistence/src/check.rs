@@ -10,27 +10,22 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use respire_datatypes::hash::Hasher;
-use respire_datatypes::hashes::HashLimits;
-use respire_datatypes::list::ListLimits;
-use respire_datatypes::set::SetLimits;
-use respire_datatypes::zset::ZSetLimits;
 use respire_rdb::write::{self, Options};
 use respire_rdb::{
-    Access, Batch, Checksum, DecodeOptions, Item, Loaded, RawEntry, RdbError, Scanner, ValueRef,
-    decode, format, needs_version,
+    Access, Batch, Checksum, DecodeOptions, Item, Loaded, RawEntry, RdbError, Scanner, decode,
+    format, needs_version,
 };
 
 use crate::aof::manifest::{Manifest, Part};
-use crate::aof::records::{self, Record};
+use crate::aof::records::{Records, Step};
 use crate::disk::{Disk, RealDisk, temporary, write_all};
-
-/// Bytes that are read at once.
-const PIECE: u64 = 1 << 20;
 
 /// What was asked for, and who is told.
 pub struct Checking<'a> {
     /// Mend what can be mended.
     pub fix: bool,
+    /// Cut the log behind what was written up to this Unix time, seconds.
+    pub until: Option<i64>,
     /// Asks the user.
     pub agree: &'a mut dyn FnMut(&str) -> bool,
     /// Tells the user a line.
@@ -50,6 +45,7 @@ struct Snapshot {
 }
 
 /// How far the requests of a file of the log are good.
+#[derive(Default)]
 struct Requests {
     requests: u64,
     transactions: u64,
@@ -58,6 +54,10 @@ struct Requests {
     size: u64,
     /// What is wrong behind that.
     wrong: Option<String>,
+    /// It tells when requests were written.
+    is_stamped: bool,
+    /// Where what was written later than the moment that was asked for begins.
+    later: Option<u64>,
 }
 
 impl Checking<'_> {
@@ -139,8 +139,8 @@ impl Checking<'_> {
         let shown = path.display().to_string();
         let mut source = RealDisk.read(path)?;
         let mut head = Vec::new();
-        source.by_ref().take(5).read_to_end(&mut head)?;
-        let (rest, offset): (Vec<u8>, u64) = if is_rdb(&head) {
+        source.by_ref().take(respire_rdb::MAGIC_LEN).read_to_end(&mut head)?;
+        let (rest, offset): (Vec<u8>, u64) = if respire_rdb::is_rdb(&head) {
             let mut scanner = match Scanner::new(RealDisk.read(path)?, true) {
                 Ok(scanner) => scanner,
                 Err(error) => return Ok(self.unreadable(&shown, &error)),
@@ -157,14 +157,14 @@ impl Checking<'_> {
         } else {
             (head, 0)
         };
-        let found = scan_requests(&mut *source, rest, offset)?;
+        let found = scan_requests(&mut *source, rest, offset, self.until)?;
         self.say(format!(
             "{shown}: {} bytes, {} requests, {} transactions",
             found.size, found.requests, found.transactions
         ));
         let Some(wrong) = &found.wrong else {
             self.say(format!("{shown}: good"));
-            return Ok(true);
+            return self.go_back(path, &found, may_cut);
         };
         let lost = found.size - found.good;
         self.say(format!("{shown}: {wrong}"));
@@ -179,18 +179,52 @@ impl Checking<'_> {
             ));
             return Ok(false);
         }
-        let question = format!(
-            "This cuts {shown} from {} to {} bytes; {lost} bytes are lost. Continue?",
-            found.size, found.good
-        );
-        if !(self.agree)(&question) {
+        if !self.cut(path, found.size, found.good)? {
             self.say(format!("{shown}: DAMAGED, and left as it is"));
             return Ok(false);
         }
+        self.say(format!("{shown}: good"));
+        Ok(true)
+    }
+
+    /// Cuts a good file of the log behind what was written up to the moment that was asked for, if any was.
+    fn go_back(&mut self, path: &Path, found: &Requests, may_cut: bool) -> io::Result<bool> {
+        let shown = path.display();
+        let Some(until) = self.until else { return Ok(true) };
+        match found.later {
+            None if !found.is_stamped && found.requests > 0 => {
+                self.say(format!(
+                    "{shown}: it does not tell when requests were written; aof-timestamp-enabled makes it"
+                ));
+                Ok(false)
+            }
+            None => {
+                self.say(format!("{shown}: nothing in it is later than {until}"));
+                Ok(true)
+            }
+            Some(_) if !may_cut => {
+                self.say(format!(
+                    "{shown}: not cut: later files of the log go on where it ends. Take them out of the manifest first"
+                ));
+                Ok(false)
+            }
+            Some(later) => self.cut(path, found.size, later),
+        }
+    }
+
+    /// Cuts a file if the user agrees. Returns whether it is cut.
+    fn cut(&mut self, path: &Path, from: u64, to: u64) -> io::Result<bool> {
+        let (shown, lost) = (path.display(), from - to);
+        let question = format!(
+            "This cuts {shown} from {from} to {to} bytes; {lost} bytes are lost. Continue?"
+        );
+        if !(self.agree)(&question) {
+            return Ok(false);
+        }
         let mut file = RealDisk.append(path)?;
-        file.truncate(found.good)?;
+        file.truncate(to)?;
         file.syncer().sync()?;
-        self.say(format!("{shown}: cut to {} bytes, good", found.good));
+        self.say(format!("{shown}: cut to {to} bytes"));
         Ok(true)
     }
 
@@ -249,7 +283,8 @@ impl Checking<'_> {
             let mut head = Vec::new();
             write::header(&mut head, version);
             put(&head)?;
-            let mut quiet = Checking { fix: false, agree: &mut |_| false, tell: &mut |_| {} };
+            let mut quiet =
+                Checking { fix: false, until: None, agree: &mut |_| false, tell: &mut |_| {} };
             quiet.scan("", &mut scanner, |bytes| put(bytes))?;
             let mut end = Vec::new();
             write::eof(&mut end, Some(sum));
@@ -354,10 +389,6 @@ fn verdict(good: bool) -> &'static str {
     if good { "good" } else { "DAMAGED" }
 }
 
-fn is_rdb(head: &[u8]) -> bool {
-    head.starts_with(b"REDIS") || head.starts_with(b"VALKE")
-}
-
 /// Reads an entry, counts it and writes it again.
 fn read_entry(
     raw: &RawEntry<'_>,
@@ -367,14 +398,14 @@ fn read_entry(
     out: &mut Vec<u8>,
 ) -> Result<(), RdbError> {
     let key = raw.key()?;
-    let value = decode(raw.kind, family, raw.payload, &options(hasher))?;
-    let (kind, value) = match &value {
-        Loaded::Int(value) => ("string", ValueRef::Int(*value)),
-        Loaded::Bytes(text) => ("string", ValueRef::Bytes(text)),
-        Loaded::Collection(collection) => {
-            (collection.type_name(), ValueRef::Collection(collection))
-        }
+    // Any limits do: values are written in a form that every server makes its own of.
+    let options = DecodeOptions::with_default_limits(hasher);
+    let loaded = decode(raw.kind, family, raw.payload, &options)?;
+    let kind = match &loaded {
+        Loaded::Int(_) | Loaded::Bytes(_) => "string",
+        Loaded::Collection(collection) => collection.type_name(),
     };
+    let value = loaded.as_ref();
     found.version = found.version.max(needs_version(value));
     let counts = found.keys.entry((raw.db, kind)).or_default();
     counts.0 += 1;
@@ -384,33 +415,22 @@ fn read_entry(
     Ok(())
 }
 
-/// Any limits do: values are written in a form that every server makes its own of.
-fn options(hasher: &Hasher) -> DecodeOptions<'_> {
-    DecodeOptions {
-        list: ListLimits::new(-2),
-        set: SetLimits { intset_entries: 512, listpack_entries: 128, listpack_value: 64, hasher },
-        hash: HashLimits { listpack_entries: 128, listpack_value: 64, hasher },
-        zset: ZSetLimits { listpack_entries: 128, listpack_value: 64, hasher },
-    }
-}
-
 /// Reads requests to the end, or to the first thing that is none. `buffer` has been read already, and is at `start`.
 fn scan_requests(
     source: &mut dyn Read,
-    mut buffer: Vec<u8>,
-    mut start: u64,
+    buffer: Vec<u8>,
+    start: u64,
+    until: Option<i64>,
 ) -> io::Result<Requests> {
-    let mut found = Requests { requests: 0, transactions: 0, good: start, size: 0, wrong: None };
-    let (mut at, mut open, mut spans) = (0, false, Vec::new());
+    let mut found = Requests { good: start, ..Requests::default() };
+    let mut records = Records::new(source, buffer, start);
+    let mut open = false;
     while found.wrong.is_none() {
-        spans.clear();
-        let place = start + at as u64;
-        match records::next(&buffer, at, &mut spans) {
-            Ok(Record::Request { end }) => {
-                let name = spans.first().map_or(&b""[..], |span| {
-                    &buffer[span.start as usize..(span.start + span.len) as usize]
-                });
-                let is = |text: &[u8]| spans.len() == 1 && name.eq_ignore_ascii_case(text);
+        match records.step() {
+            Ok(Step::Request) => {
+                let place = records.place();
+                let args = records.args();
+                let is = |text| args.len() == 1 && args.get(0).eq_ignore_ascii_case(text);
                 let (begins, ends) = (is(b"MULTI"), is(b"EXEC"));
                 if begins && open || ends && !open {
                     found.wrong = Some(format!("offset {place}: a transaction out of place"));
@@ -419,33 +439,34 @@ fn scan_requests(
                 found.transactions += u64::from(ends);
                 found.requests += u64::from(!begins && !ends);
                 open = begins || open && !ends;
-                at = end;
             }
-            Ok(Record::Comment { end }) => at = end,
-            Ok(Record::Incomplete) => {
-                buffer.drain(..at);
-                start += at as u64;
-                at = 0;
-                let before = buffer.len();
-                (&mut *source).take(PIECE.max(before as u64)).read_to_end(&mut buffer)?;
-                if buffer.len() > before {
+            Ok(Step::Comment) => {
+                let time = records.timestamp();
+                found.is_stamped |= time.is_some();
+                if !open && found.later.is_none() && time > until {
+                    found.later = until.map(|_| records.place());
+                }
+            }
+            Ok(Step::Used) => {
+                if records.refill()? {
                     continue;
                 }
-                if before > 0 {
+                if records.unfinished() > 0 {
+                    let place = records.position();
                     found.wrong =
                         Some(format!("offset {place}: it ends in the middle of a request"));
                 } else if open {
-                    found.wrong =
-                        Some(format!("offset {}: a transaction that does not end", found.good));
+                    let place = found.good;
+                    found.wrong = Some(format!("offset {place}: a transaction that does not end"));
                 }
                 break;
             }
-            Err(why) => found.wrong = Some(format!("offset {place}: {why}")),
+            Err(why) => found.wrong = Some(format!("offset {}: {why}", records.place())),
         }
         if !open && found.wrong.is_none() {
-            found.good = start + at as u64;
+            found.good = records.position();
         }
     }
-    found.size = start + buffer.len() as u64 + io::copy(source, &mut io::sink())?;
+    found.size = records.size()?;
     Ok(found)
 }

@@ -9,26 +9,43 @@ use std::thread;
 use parking_lot::Mutex;
 use respire_datatypes::access;
 use respire_engine::config::Settings;
-use respire_engine::{Engine, REDIS_VERSION, decode_options};
-use respire_keyspace::{Found, Held, Mode, NewValue, Shard, Ttl};
+use respire_engine::{Engine, REDIS_VERSION, decode_options, with_new_value};
+use respire_keyspace::{Found, Held, Mode, Shard, Ttl};
 use respire_rdb::{Batch, Checksum, Item, Loaded, RdbError, Scanner, decode, format, write};
 
+use crate::aof::restate;
 use crate::disk::{Disk, Output, temporary, write_all};
 use crate::error::Failure;
 use crate::settings::Files;
-use crate::snapshot::{Shards, Snapshot};
+use crate::snapshot::{Form, Shards, Snapshot};
 
 /// Bytes after which what is written is made safe, so that the end has little left to do.
 const SYNC_EVERY: usize = 4 << 20;
 /// Batches that wait for each loading thread.
 const AHEAD: usize = 2;
 
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Snapshot,
+    /// The base of an append-only file.
+    Base(Form),
+}
+
+impl Purpose {
+    pub(crate) fn form(self) -> Form {
+        match self {
+            Self::Snapshot => Form::Rdb,
+            Self::Base(form) => form,
+        }
+    }
+}
+
 /// How a file is to be written.
 pub(crate) struct Writing<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) settings: &'a Settings,
-    /// It is the base of an append-only file.
-    pub(crate) base: bool,
+    pub(crate) purpose: Purpose,
     /// Libraries of functions, as they were loaded.
     pub(crate) functions: &'a [Vec<u8>],
     /// Bytes that are in use.
@@ -77,14 +94,16 @@ impl Writing<'_> {
                 return Err(error);
             }
         };
+        let is_rdb = self.purpose.form() == Form::Rdb;
         let mut file = Sums {
             out: &mut *out,
-            checksum: Files(self.settings).checksum().then(Checksum::new),
+            checksum: (is_rdb && Files(self.settings).checksum()).then(Checksum::new),
             size: 0,
             unsynced: 0,
-            sync: Files(self.settings).sync_as_written(self.base),
+            sync: Files(self.settings).sync_as_written(self.purpose != Purpose::Snapshot),
         };
-        let mut head = self.head(engine, &snapshot);
+        let mut head =
+            if is_rdb { self.head(engine, &snapshot) } else { self.head_of_requests(engine) };
         snapshot.write(engine, shards, |bytes, keys| {
             file.put(&std::mem::take(&mut head))?;
             self.progress.store(keys, Ordering::Relaxed);
@@ -92,15 +111,27 @@ impl Writing<'_> {
         })?;
         // Nothing was there to be written.
         file.put(&head)?;
-        let mut end = Vec::new();
-        write::eof(&mut end, file.checksum.take());
-        file.put(&end)?;
+        if is_rdb {
+            let mut end = Vec::new();
+            write::eof(&mut end, file.checksum.take());
+            file.put(&end)?;
+        }
         let size = file.size;
         out.syncer().sync()?;
         Ok(size)
     }
 
-    /// What stands in front of the entries.
+    /// What stands in front of entries that are requests.
+    fn head_of_requests(&self, engine: &Engine) -> Vec<u8> {
+        let mut head = Vec::new();
+        if Files(self.settings).timestamps() {
+            head = format!("#TS:{}\r\n", engine.clock.unix_us() / 1_000_000).into_bytes();
+        }
+        self.functions.iter().for_each(|code| restate::function(&mut head, code));
+        head
+    }
+
+    /// What stands in front of the entries of an RDB file.
     fn head(&self, engine: &Engine, snapshot: &Snapshot) -> Vec<u8> {
         let mut head = Vec::new();
         let version = if snapshot.has_timed_fields {
@@ -119,7 +150,7 @@ impl Writing<'_> {
         aux(&mut head, "redis-bits", usize::BITS.to_string());
         aux(&mut head, "ctime", (engine.clock.unix_us() / 1_000_000).to_string());
         aux(&mut head, "used-mem", self.used_memory.to_string());
-        aux(&mut head, "aof-base", u8::from(self.base).to_string());
+        aux(&mut head, "aof-base", u8::from(self.purpose != Purpose::Snapshot).to_string());
         for code in self.functions {
             write::function(&mut head, code, write::Options { compress: false });
         }
@@ -165,7 +196,8 @@ pub(crate) struct LoadedFile {
     /// Keys that were left out because their time had passed.
     pub(crate) expired: u64,
     pub(crate) functions: Vec<Vec<u8>>,
-    /// What follows the end of the RDB part.
+    /// Where the RDB part ends, and what of that which follows it was read already.
+    pub(crate) end: u64,
     pub(crate) rest: Vec<u8>,
 }
 
@@ -203,8 +235,9 @@ impl Loading<'_> {
             None => self.load_in_parallel(&mut scanner, &settings, &sum),
         };
         scanned.map_err(|error| failed(&error))?;
+        let end = scanner.offset();
         let (source, rest) = scanner.into_rest();
-        Ok((LoadedFile { rest, ..sum.into_inner() }, source))
+        Ok((LoadedFile { end, rest, ..sum.into_inner() }, source))
     }
 
     fn load_in_parallel<R: Read>(
@@ -315,9 +348,9 @@ impl Loading<'_> {
             match target {
                 Target::InTurn => {
                     let mut held = keyspace.hold_one(number as u32, Mode::Write);
-                    self.insert(held.shard_mut(number as u32), ready)?;
+                    self.insert(held.shard_mut(number as u32), ready, now_ms)?;
                 }
-                Target::Held(held) => self.insert(held.shard_mut(number as u32), ready)?,
+                Target::Held(held) => self.insert(held.shard_mut(number as u32), ready, now_ms)?,
             }
         }
         self.loaded_keys.fetch_add(keys, Ordering::Relaxed);
@@ -327,22 +360,23 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn insert(&self, shard: &mut Shard, ready: Vec<Ready<'_>>) -> Result<(), RdbError> {
+    fn insert(
+        &self,
+        shard: &mut Shard,
+        ready: Vec<Ready<'_>>,
+        now_ms: i64,
+    ) -> Result<(), RdbError> {
         // No key is past its time while it is loaded.
         const NEVER: i64 = i64::MIN;
-        let now_ms = self.engine.clock.unix_us() / 1000;
         for Ready { db, key, value, expire, access } in ready {
             let key = self.engine.keyspace.key(&key);
             if !matches!(shard.db(db).find(&key, NEVER), Found::Missing) {
                 return Err(RdbError::Corrupt("a key is in it twice"));
             }
             let ttl = expire.map_or(Ttl::Clear, Ttl::At);
-            let value = match value {
-                Loaded::Int(value) => NewValue::Int(value),
-                Loaded::Bytes(ref text) => NewValue::Bytes(text),
-                Loaded::Collection(collection) => NewValue::Collection(Box::new(collection)),
-            };
-            shard.insert_new(db, &key, value, ttl, access, now_ms);
+            with_new_value(value, |value| {
+                shard.insert_new(db, &key, value, ttl, access, now_ms);
+            });
         }
         Ok(())
     }

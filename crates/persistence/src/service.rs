@@ -23,7 +23,7 @@ use respire_keyspace::{Held, Mode};
 
 use crate::aof::writer::Writer;
 use crate::disk::{Disk, RealDisk};
-use crate::rdb_file::Writing;
+use crate::rdb_file::{Purpose, Writing};
 use crate::settings::Files;
 use crate::snapshot::{Shards, Snapshot};
 
@@ -304,9 +304,10 @@ impl Persistence {
         let settings = engine.config.load();
         let path = Files(&settings).rdb_path();
         let mut changes = 0;
-        let saved = self.write_snapshot(engine, &settings, held, &path, false, |held| {
-            changes = engine.changes_held(held);
-        });
+        let saved =
+            self.write_snapshot(engine, &settings, held, &path, Purpose::Snapshot, |held| {
+                changes = engine.changes_held(held);
+            });
         let mut state = self.state.lock();
         state.began = None;
         state.save_failed = saved.is_err();
@@ -334,14 +335,14 @@ impl Persistence {
         settings: &Settings,
         held: Option<&mut Held<'_>>,
         path: &Path,
-        base: bool,
+        purpose: Purpose,
         at_once: impl FnOnce(&mut Held<'_>),
     ) -> io::Result<u64> {
         let functions = self.functions.lock().clone();
         let writing = Writing {
             disk: &*self.disk,
             settings,
-            base,
+            purpose,
             functions: &functions,
             used_memory: engine.host.memory().allocated,
             progress: &self.saved_keys,
@@ -349,14 +350,14 @@ impl Persistence {
         self.saved_keys.store(0, Ordering::Relaxed);
         match held {
             Some(held) => {
-                let snapshot = Snapshot::begin(engine, held);
+                let snapshot = Snapshot::begin(engine, held, purpose.form());
                 at_once(held);
                 self.total_keys.store(snapshot.keys(), Ordering::Relaxed);
                 writing.write(engine, snapshot, Shards::Held(held), path)
             }
             None => {
                 let mut all = engine.keyspace.hold_all(Mode::Write);
-                let snapshot = Snapshot::begin(engine, &mut all);
+                let snapshot = Snapshot::begin(engine, &mut all, purpose.form());
                 at_once(&mut all);
                 drop(all);
                 self.total_keys.store(snapshot.keys(), Ordering::Relaxed);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use respire_engine::config::{Settings, find};
 
+use crate::snapshot::Form;
+
 /// How soon what is appended is safe on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fsync {
@@ -89,6 +91,11 @@ impl Files<'_> {
 
     pub(crate) fn load_truncated(&self) -> bool {
         self.flag("aof-load-truncated")
+    }
+
+    /// What the base of the log is written as.
+    pub(crate) fn base_form(&self) -> Form {
+        if self.flag("aof-use-rdb-preamble") { Form::Rdb } else { Form::Requests }
     }
 
     pub(crate) fn timestamps(&self) -> bool {

@@ -14,6 +14,7 @@ use respire_keyspace::{EntryRef, Held, Keeper, Mode, Pinned, Unsaved};
 use respire_rdb::write::{self, Options};
 use respire_rdb::{Access, ValueRef};
 
+use crate::aof::restate;
 use crate::settings::Files;
 
 /// Entries that are saved while a shard is locked.
@@ -38,9 +39,19 @@ struct Encoder {
     db: Option<usize>,
     later: Vec<Later>,
     keys: u64,
+    form: Form,
     options: Options,
     /// What is written of the use of a key.
     uses: Uses,
+}
+
+/// What entries are written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Parts of an RDB file.
+    Rdb,
+    /// Requests that make them.
+    Requests,
 }
 
 #[derive(Clone, Copy)]
@@ -52,7 +63,7 @@ enum Uses {
 }
 
 impl Encoder {
-    fn new(settings: &Settings, unix_s: u64) -> Self {
+    fn new(settings: &Settings, form: Form, unix_s: u64) -> Self {
         let policy = settings.maxmemory_policy;
         let uses = if policy.is_lfu() {
             Uses::Freq
@@ -62,13 +73,34 @@ impl Encoder {
             Uses::Nothing
         };
         let options = Options { compress: Files(settings).compress() };
-        Self { bytes: Vec::new(), db: None, later: Vec::new(), keys: 0, options, uses }
+        Self { bytes: Vec::new(), db: None, later: Vec::new(), keys: 0, form, options, uses }
+    }
+
+    /// One of the same kind that holds nothing yet.
+    fn emptied(&self) -> Self {
+        Self { bytes: Vec::new(), later: Vec::new(), db: None, keys: 0, ..*self }
     }
 
     fn select(&mut self, db: usize) {
         if self.db != Some(db) {
-            write::select_db(&mut self.bytes, db as u64);
+            match self.form {
+                Form::Rdb => write::select_db(&mut self.bytes, db as u64),
+                Form::Requests => restate::select(&mut self.bytes, db),
+            }
             self.db = Some(db);
+        }
+    }
+
+    fn put(
+        &mut self,
+        key: &[u8],
+        value: ValueRef<'_>,
+        expire: Option<i64>,
+        access: Option<Access>,
+    ) {
+        match self.form {
+            Form::Rdb => write::entry(&mut self.bytes, key, value, expire, access, self.options),
+            Form::Requests => restate::entry(&mut self.bytes, key, value, expire),
         }
     }
 
@@ -80,8 +112,7 @@ impl Encoder {
             return self.later.push(Later { db, key, value, expire, access });
         }
         self.select(db);
-        let (key, value) = (entry.key(), value_of(entry));
-        write::entry(&mut self.bytes, key, value, entry.expire(), access, self.options);
+        self.put(entry.key(), value_of(entry), entry.expire(), access);
     }
 
     /// What is written of access data.
@@ -102,14 +133,13 @@ impl Encoder {
         self.keys += 1;
         let (value, access) =
             (ValueRef::Collection(pinned.collection()), self.access(pinned.access));
-        write::entry(&mut self.bytes, &pinned.key, value, pinned.expire, access, self.options);
+        self.put(&pinned.key, value, pinned.expire, access);
     }
 
     /// Writes a long string.
     fn add_late(&mut self, late: &Later) {
         self.select(late.db);
-        let value = ValueRef::Bytes(&late.value);
-        write::entry(&mut self.bytes, &late.key, value, late.expire, late.access, self.options);
+        self.put(&late.key, ValueRef::Bytes(&late.value), late.expire, late.access);
     }
 }
 
@@ -150,11 +180,11 @@ pub(crate) enum Shards<'a, 'e> {
 
 impl Snapshot {
     /// Begins a snapshot of what there is now. All shards are held for writing.
-    pub(crate) fn begin(engine: &Engine, held: &mut Held<'_>) -> Self {
+    pub(crate) fn begin(engine: &Engine, held: &mut Held<'_>, form: Form) -> Self {
         let settings = engine.config.load();
         let unix_s = (engine.clock.unix_us() / 1_000_000) as u64;
         let kept = Arc::new(Kept {
-            encoder: Mutex::new(Encoder::new(&settings, unix_s)),
+            encoder: Mutex::new(Encoder::new(&settings, form, unix_s)),
             rest: Mutex::new(Vec::new()),
         });
         let keeper: Arc<dyn Keeper> = Arc::clone(&kept) as _;
@@ -170,7 +200,7 @@ impl Snapshot {
             }
             shard.begin_snapshot(&keeper);
         }
-        let encoder = Encoder::new(&settings, unix_s);
+        let encoder = Encoder::new(&settings, form, unix_s);
         Self { kept, encoder, sizes, has_timed_fields, shards }
     }
 
@@ -238,9 +268,7 @@ impl Snapshot {
             if kept.keys == 0 {
                 return;
             }
-            let (options, uses) = (kept.options, kept.uses);
-            let empty =
-                Encoder { bytes: Vec::new(), db: None, later: Vec::new(), keys: 0, options, uses };
+            let empty = kept.emptied();
             std::mem::replace(&mut *kept, empty)
         };
         // Each of the two has its own database selected.

@@ -7,27 +7,17 @@ use std::time::Instant;
 
 use respire_datatypes::collection::Collection;
 use respire_datatypes::hash::Hasher;
-use respire_datatypes::hashes::{FieldTtl, Hash, HashLimits};
-use respire_datatypes::list::{End, List, ListLimits, NewElement};
-use respire_datatypes::set::{Set, SetLimits};
-use respire_datatypes::zset::{ZSet, ZSetLimits};
+use respire_datatypes::hashes::{FieldTtl, Hash};
+use respire_datatypes::list::{End, List, NewElement};
+use respire_datatypes::set::Set;
+use respire_datatypes::zset::ZSet;
 use respire_rdb::write::{self, Options};
 use respire_rdb::{Batch, Checksum, DecodeOptions, Item, Loaded, Scanner, ValueRef, decode};
 
 fn main() {
     let keys: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let hasher = Hasher::new([1, 2, 3, 4]);
-    let options = DecodeOptions {
-        list: ListLimits::new(-2),
-        set: SetLimits {
-            intset_entries: 512,
-            listpack_entries: 128,
-            listpack_value: 64,
-            hasher: &hasher,
-        },
-        hash: HashLimits { listpack_entries: 128, listpack_value: 64, hasher: &hasher },
-        zset: ZSetLimits { listpack_entries: 128, listpack_value: 64, hasher: &hasher },
-    };
+    let options = DecodeOptions::with_default_limits(&hasher);
     let mut rng = fastrand::Rng::with_seed(1);
     let texts: Vec<Vec<u8>> =
         (0..1000).map(|_| (0..32).map(|_| rng.alphanumeric() as u8).collect()).collect();

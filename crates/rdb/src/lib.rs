@@ -33,7 +33,7 @@ pub use decode::{DecodeOptions, decode};
 pub use dump::{dump, restore};
 pub use error::RdbError;
 pub use format::Family;
-pub use scan::{Batch, Item, RawEntry, Scanner};
+pub use scan::{Batch, Item, MAGIC_LEN, RawEntry, Scanner, is_rdb};
 pub use value::needs_version;
 
 /// A value to be written.
@@ -51,6 +51,17 @@ pub enum Loaded<'a> {
     /// Never the canonical spelling of an `i64`.
     Bytes(Cow<'a, [u8]>),
     Collection(Collection),
+}
+
+impl Loaded<'_> {
+    /// The value, to be written again.
+    pub fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Self::Int(value) => ValueRef::Int(*value),
+            Self::Bytes(text) => ValueRef::Bytes(text),
+            Self::Collection(collection) => ValueRef::Collection(collection),
+        }
+    }
 }
 
 /// When or how often a value was last used, as an eviction policy wants to know it.

@@ -170,6 +170,14 @@ pub struct Scanner<R> {
     done: bool,
 }
 
+/// Bytes that tell a file of the format.
+pub const MAGIC_LEN: u64 = 5;
+
+/// Whether a file that begins with these bytes is one of the format.
+pub fn is_rdb(head: &[u8]) -> bool {
+    head.starts_with(b"REDIS") || head.starts_with(b"VALKE")
+}
+
 impl<R: Read> Scanner<R> {
     /// Reads the head of a file. Without `verify` no checksum is computed.
     pub fn new(mut source: R, verify: bool) -> Result<Self, RdbError> {

@@ -11,7 +11,7 @@ use std::cell::Cell;
 
 use respire_datatypes::hash::Hasher;
 use respire_rdb::write::{self, Options};
-use respire_rdb::{Batch, Checksum, Family, Item, Scanner, decode, dump, restore};
+use respire_rdb::{Batch, Checksum, DecodeOptions, Family, Item, Scanner, decode, dump, restore};
 use samples::*;
 
 thread_local! {
@@ -69,7 +69,12 @@ fn read(bytes: &[u8], hasher: &Hasher) -> usize {
         for item in batch.items() {
             if let Ok(Item::Entry(entry)) = item {
                 let _ = entry.key();
-                let value = decode(entry.kind, batch.family(), entry.payload, &options(hasher));
+                let value = decode(
+                    entry.kind,
+                    batch.family(),
+                    entry.payload,
+                    &DecodeOptions::with_default_limits(hasher),
+                );
                 if let Ok(value) = value {
                     examine(&value, hasher);
                     values += 1;
@@ -82,10 +87,11 @@ fn read(bytes: &[u8], hasher: &Hasher) -> usize {
 
 /// A value that was accepted can be seen, written and read again.
 fn examine(value: &respire_rdb::Loaded<'_>, hasher: &Hasher) {
-    let seen = describe(as_ref(value));
-    let payload = dump(as_ref(value), Options { compress: true });
-    let again = restore(&payload, true, &options(hasher)).expect("what is written can be read");
-    assert_eq!(describe(as_ref(&again)), seen);
+    let seen = describe(value.as_ref());
+    let payload = dump(value.as_ref(), Options { compress: true });
+    let again = restore(&payload, true, &DecodeOptions::with_default_limits(hasher))
+        .expect("what is written can be read");
+    assert_eq!(describe(again.as_ref()), seen);
     if let respire_rdb::Loaded::Collection(collection) = value {
         let _ = (collection.memory(), collection.effort());
     }
@@ -105,7 +111,7 @@ fn corpus(rng: &mut fastrand::Rng, hasher: &Hasher) -> Vec<Vec<u8>> {
             let value = value(rng, hasher);
             let expire = rng.bool().then_some(1_700_000_000_000);
             let options = Options { compress };
-            write::entry(&mut bytes, key.as_bytes(), as_ref(&value), expire, None, options);
+            write::entry(&mut bytes, key.as_bytes(), value.as_ref(), expire, None, options);
         }
         let mut checksum = Checksum::new();
         checksum.update(&bytes);
@@ -238,7 +244,7 @@ fn damaged_dumps_do_no_harm() {
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..200 * effort() {
         let value = value(&mut rng, &hasher);
-        let sound = dump(as_ref(&value), Options { compress: rng.u8(..4) == 0 });
+        let sound = dump(value.as_ref(), Options { compress: rng.u8(..4) == 0 });
         if sound.len() > 20_000 {
             continue;
         }
@@ -246,7 +252,9 @@ fn damaged_dumps_do_no_harm() {
             let mut bytes = sound.clone();
             damage(&mut rng, &mut bytes);
             // With a checksum almost all damage would be found by that alone.
-            let restored = bounded(bytes.len(), || restore(&bytes, false, &options(&hasher)));
+            let restored = bounded(bytes.len(), || {
+                restore(&bytes, false, &DecodeOptions::with_default_limits(&hasher))
+            });
             match restored {
                 Ok(value) => {
                     examine(&value, &hasher);
@@ -254,7 +262,10 @@ fn damaged_dumps_do_no_harm() {
                 }
                 Err(_) => refused += 1,
             }
-            assert!(bytes == sound || restore(&bytes, true, &options(&hasher)).is_err());
+            assert!(
+                bytes == sound
+                    || restore(&bytes, true, &DecodeOptions::with_default_limits(&hasher)).is_err()
+            );
         }
     }
     assert!(accepted > 100 && refused > 100, "{accepted} accepted, {refused} refused");

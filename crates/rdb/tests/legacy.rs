@@ -2,7 +2,7 @@
 
 mod samples;
 
-use respire_rdb::{Batch, Family, Item, RdbError, Scanner, decode};
+use respire_rdb::{Batch, DecodeOptions, Family, Item, RdbError, Scanner, decode};
 use samples::*;
 
 const PAIRS: &[&str] = &["a", "1", "b", "-5", "long", "some longer text"];
@@ -199,9 +199,14 @@ fn samples() -> Vec<Sample> {
 fn all_kinds_are_understood() {
     let hasher = hasher();
     for sample in samples() {
-        let loaded = decode(sample.kind, sample.family, &sample.payload, &options(&hasher));
+        let loaded = decode(
+            sample.kind,
+            sample.family,
+            &sample.payload,
+            &DecodeOptions::with_default_limits(&hasher),
+        );
         let loaded = loaded.unwrap_or_else(|error| panic!("kind {}: {error}", sample.kind));
-        assert_eq!(describe(as_ref(&loaded)), sample.expected, "kind {}", sample.kind);
+        assert_eq!(describe(loaded.as_ref()), sample.expected, "kind {}", sample.kind);
         if let respire_rdb::Loaded::Collection(collection) = &loaded {
             assert_eq!(collection.encoding(), sample.encoding, "kind {}", sample.kind);
         }
@@ -216,12 +221,13 @@ fn long_texts_in_old_layouts() {
     let texts: Vec<String> = lengths.map(|len| "y".repeat(len)).into();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let payload = ziplist(&texts);
-    let list = decode(10, Family::Redis, &payload, &options(&hasher)).unwrap();
-    assert_eq!(describe(as_ref(&list)), quoted(&texts));
+    let list =
+        decode(10, Family::Redis, &payload, &DecodeOptions::with_default_limits(&hasher)).unwrap();
+    assert_eq!(describe(list.as_ref()), quoted(&texts));
     for (i, text) in texts.iter().enumerate() {
         let payload = zipmap(&["k", text, text, "v"]);
-        let map = decode(9, Family::Redis, &payload, &options(&hasher));
-        assert_eq!(describe(as_ref(&map.unwrap())).len(), 2, "{i}");
+        let map = decode(9, Family::Redis, &payload, &DecodeOptions::with_default_limits(&hasher));
+        assert_eq!(describe(map.unwrap().as_ref()).len(), 2, "{i}");
     }
 }
 
@@ -245,7 +251,9 @@ fn large_ones_get_the_large_encoding() {
         (20, listpack(&texts), "hashtable", 400),
         (11, intset(&numbers, 2), "hashtable", 600),
     ] {
-        let loaded = decode(kind, Family::Redis, &payload, &options(&hasher)).unwrap();
+        let loaded =
+            decode(kind, Family::Redis, &payload, &DecodeOptions::with_default_limits(&hasher))
+                .unwrap();
         let respire_rdb::Loaded::Collection(collection) = loaded else { panic!("{kind}") };
         assert_eq!((collection.encoding(), collection.len()), (encoding, len), "kind {kind}");
     }
@@ -278,8 +286,14 @@ fn whole_files_of_each_version() {
             match item.unwrap() {
                 Item::Entry(raw) => {
                     assert_eq!(*raw.key().unwrap(), *format!("key{seen}").as_bytes());
-                    let loaded = decode(raw.kind, family, raw.payload, &options(&hasher)).unwrap();
-                    assert_eq!(describe(as_ref(&loaded)), samples[seen].expected, "{head}");
+                    let loaded = decode(
+                        raw.kind,
+                        family,
+                        raw.payload,
+                        &DecodeOptions::with_default_limits(&hasher),
+                    )
+                    .unwrap();
+                    assert_eq!(describe(loaded.as_ref()), samples[seen].expected, "{head}");
                     seen += 1;
                 }
                 Item::SelectDb(0) => {}
@@ -348,7 +362,12 @@ fn the_framing_of_all_versions() {
         .items()
         .map(|item| match item.unwrap() {
             Item::Entry(raw) => {
-                let kept = match decode(raw.kind, Family::Redis, raw.payload, &options(&hasher)) {
+                let kept = match decode(
+                    raw.kind,
+                    Family::Redis,
+                    raw.payload,
+                    &DecodeOptions::with_default_limits(&hasher),
+                ) {
                     Ok(_) => "kept".into(),
                     Err(error) => error.to_string(),
                 };
@@ -477,15 +496,21 @@ fn contradictions_are_refused() {
         ("integer encoding", 0, vec![0xc4, 0]),
         ("length", 0, vec![0x82, 0]),
     ] {
-        let error = decode(kind, Family::Redis, &payload, &options(&hasher)).unwrap_err();
+        let error =
+            decode(kind, Family::Redis, &payload, &DecodeOptions::with_default_limits(&hasher))
+                .unwrap_err();
         assert!(matches!(error, RdbError::Corrupt(_)), "{what}: {error}");
     }
     for (kind, payload) in
         [(1, vec![0]), (2, vec![0]), (3, vec![0]), (4, vec![0]), (14, vec![0]), (16, listpack(&[]))]
     {
-        let error = decode(kind, Family::Redis, &payload, &options(&hasher)).unwrap_err();
+        let error =
+            decode(kind, Family::Redis, &payload, &DecodeOptions::with_default_limits(&hasher))
+                .unwrap_err();
         assert!(matches!(error, RdbError::Empty), "kind {kind}: {error}");
     }
-    let gone = decode(15, Family::Redis, &[0, 0, 0, 0, 0], &options(&hasher)).unwrap();
-    assert_eq!(describe(as_ref(&gone)).len(), 1, "a stream may be empty");
+    let gone =
+        decode(15, Family::Redis, &[0, 0, 0, 0, 0], &DecodeOptions::with_default_limits(&hasher))
+            .unwrap();
+    assert_eq!(describe(gone.as_ref()).len(), 1, "a stream may be empty");
 }

@@ -4,9 +4,10 @@ mod samples;
 
 use respire_rdb::write::{self, Options};
 use respire_rdb::{
-    Access, Batch, Checksum, Family, Item, Loaded, Scanner, decode, dump, needs_version, restore,
+    Access, Batch, Checksum, DecodeOptions, Family, Item, Loaded, Scanner, decode, dump,
+    needs_version, restore,
 };
-use samples::{Seed, as_ref, describe, effort, hasher, options, text, value};
+use samples::{Seed, describe, effort, hasher, text, value};
 
 const COMPRESSED: Options = Options { compress: true };
 
@@ -18,9 +19,9 @@ fn what_is_dumped_is_restored() {
     for _ in 0..600 * effort() {
         let value = value(&mut rng, &hasher);
         let compress = rng.bool();
-        let payload = dump(as_ref(&value), Options { compress });
-        let loaded = restore(&payload, true, &options(&hasher)).unwrap();
-        assert_eq!(describe(as_ref(&loaded)), describe(as_ref(&value)));
+        let payload = dump(value.as_ref(), Options { compress });
+        let loaded = restore(&payload, true, &DecodeOptions::with_default_limits(&hasher)).unwrap();
+        assert_eq!(describe(loaded.as_ref()), describe(value.as_ref()));
         if let (Loaded::Collection(before), Loaded::Collection(after)) = (&value, &loaded) {
             assert_eq!(before.len(), after.len());
             // What had been larger may have become small again: a list by its history, a hash whose long value was replaced
@@ -29,9 +30,9 @@ fn what_is_dumped_is_restored() {
             assert!(before.encoding() == after.encoding() || shrinks, "{before:?}");
         }
         // The encoding of a small value is given by the value, and so are its bytes.
-        let again = dump(as_ref(&loaded), Options { compress });
-        let reloaded = restore(&again, true, &options(&hasher)).unwrap();
-        assert_eq!(describe(as_ref(&reloaded)), describe(as_ref(&value)));
+        let again = dump(loaded.as_ref(), Options { compress });
+        let reloaded = restore(&again, true, &DecodeOptions::with_default_limits(&hasher)).unwrap();
+        assert_eq!(describe(reloaded.as_ref()), describe(value.as_ref()));
     }
 }
 
@@ -93,9 +94,9 @@ fn random_file(
                 1 => Some(Access::Freq(rng.u8(..))),
                 _ => None,
             };
-            version = version.max(needs_version(as_ref(&value)));
-            write::entry(&mut body, &key, as_ref(&value), expire, access, COMPRESSED);
-            expected.push(shown(db, &key, expire, access, &describe(as_ref(&value))));
+            version = version.max(needs_version(value.as_ref()));
+            write::entry(&mut body, &key, value.as_ref(), expire, access, COMPRESSED);
+            expected.push(shown(db, &key, expire, access, &describe(value.as_ref())));
         }
     }
     let mut bytes = Vec::new();
@@ -133,11 +134,11 @@ fn read(source: impl std::io::Read, hasher: &respire_datatypes::hash::Hasher) ->
                 Item::Function(code) => seen.push(format!("function {}", code.escape_ascii())),
                 Item::Entry(entry) => {
                     let key = entry.key().unwrap();
-                    let options = options(hasher);
+                    let options = DecodeOptions::with_default_limits(hasher);
                     let value = decode(entry.kind, batch.family(), entry.payload, &options);
                     let idle = entry.idle.map(Access::Idle);
                     let access = idle.or(entry.freq.map(Access::Freq));
-                    let value = describe(as_ref(&value.unwrap()));
+                    let value = describe(value.unwrap().as_ref());
                     seen.push(shown(entry.db, &key, entry.expire_ms, access, &value));
                 }
                 Item::Eof { checksum } => {

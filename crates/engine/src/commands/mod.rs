@@ -28,7 +28,7 @@ mod strings;
 mod transactions;
 mod zsets;
 
-pub use keys::dump::{decode_options, value_of};
+pub use keys::dump::{decode_options, value_of, with_new_value};
 
 use crate::command::Row;
 use crate::ctx::Ctx;

@@ -87,7 +87,7 @@ pub(super) static ROWS: &[Directive] = &[
     read("auto-aof-rewrite-percentage", NATURAL, "100"),
     read("auto-aof-rewrite-min-size", MEMORY, "67108864"),
     read("aof-load-truncated", BOOL, "yes"),
-    promise("aof-use-rdb-preamble", BOOL, "yes", &["yes"]),
+    read("aof-use-rdb-preamble", BOOL, "yes"),
     read("aof-timestamp-enabled", BOOL, "no"),
     read("aof-rewrite-incremental-fsync", BOOL, "yes"),
     read("aof-disable-auto-gc", BOOL, "no"),

@@ -8,11 +8,8 @@ use respire_engine::{Engine, Session, Worker};
 use respire_keyspace::{Held, Mode};
 use respire_resp::{Args, OwnedArgs};
 
-use crate::aof::records::{self, Record};
+use crate::aof::records::{Records, Step};
 use crate::error::Failure;
-
-/// Bytes that are read at once.
-const PIECE: usize = 1 << 20;
 
 /// How far a file could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,55 +54,41 @@ impl<'h, 'e> Replay<'h, 'e> {
         offset: u64,
         progress: &AtomicU64,
     ) -> Result<Extent, Failure> {
-        let mut buffer = rest;
-        // Where `buffer` begins in the file, and up to where all is executed and no transaction is open.
-        let (mut start, mut good) = (offset, offset);
-        let mut at = 0;
-        let mut spans = Vec::new();
+        let mut records = Records::new(source, rest, offset);
+        // Up to where all is executed and no transaction is open.
+        let mut good = offset;
         loop {
-            spans.clear();
-            let place = start + at as u64;
-            match records::next(&buffer, at, &mut spans) {
-                Ok(Record::Request { end }) => {
-                    self.execute(&Args::new(&buffer, &spans), path, place)?;
-                    at = end;
-                }
-                Ok(Record::Comment { end }) => at = end,
-                Ok(Record::Incomplete) => {
-                    buffer.drain(..at);
-                    start += at as u64;
-                    at = 0;
-                    progress.store(start, Ordering::Relaxed);
-                    let before = buffer.len();
-                    // More each time, so that a long argument is not looked at again and again.
-                    let piece = PIECE.max(buffer.len()) as u64;
-                    let read = (&mut *source).take(piece).read_to_end(&mut buffer);
-                    read.map_err(|error| Failure::io("Can't read", path, &error))?;
+            match records.step() {
+                Ok(Step::Request) => self.execute(&records.args(), path, records.place())?,
+                Ok(Step::Comment) => {}
+                Ok(Step::Used) => {
                     if let All::Own(held) = &mut self.held {
                         *held = None;
                     }
-                    if buffer.len() == before {
+                    progress.store(records.position(), Ordering::Relaxed);
+                    let more = records.refill();
+                    if !more.map_err(|error| Failure::io("Can't read", path, &error))? {
                         break;
                     }
-                    continue;
                 }
                 Err(error) => {
                     return Err(Failure::new(format!(
-                        "Bad file format reading the append only file {}, offset {place}: {error}. Make a backup \
-                         of it, then look at it with: respire check FILE",
-                        path.display()
+                        "Bad file format reading the append only file {}, offset {}: {error}. Make a backup of it, \
+                         then look at it with: respire check FILE",
+                        path.display(),
+                        records.place()
                     )));
                 }
             }
             if self.transaction.is_none() {
-                good = start + at as u64;
+                good = records.position();
             }
         }
         let cut_transaction = self.transaction.take().is_some();
         if cut_transaction {
             log::warn!("{}: the last transaction is not complete; it is left out", path.display());
         }
-        let whole = buffer.is_empty() && !cut_transaction;
+        let whole = records.unfinished() == 0 && !cut_transaction;
         Ok(if whole { Extent::Whole } else { Extent::CutAt(good) })
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, temporary, write_all};
 use crate::error::Failure;
+use crate::snapshot::Form;
 
 /// Bytes that a line may have.
 const LINE_MAX: usize = 1024;
@@ -131,12 +132,13 @@ impl Manifest {
         name
     }
 
-    /// The name of the next base.
-    pub(crate) fn next_base(&self, name: &str) -> Part {
+    /// The next base.
+    pub(crate) fn next_base(&self, name: &str, form: Form) -> Part {
         let seq =
             self.parts.iter().filter(|part| part.name.contains(".base.")).map(|part| part.seq);
         let seq = seq.max().unwrap_or(0).max(self.base().map_or(0, |base| base.seq)) + 1;
-        Part { name: format!("{name}.{seq}.base.rdb"), seq, kind: Kind::Base }
+        let suffix = if form == Form::Rdb { "rdb" } else { "aof" };
+        Part { name: format!("{name}.{seq}.base.{suffix}"), seq, kind: Kind::Base }
     }
 
     /// Everything up to `base`, which holds all that is older than the increment called `first`, is history.
@@ -230,7 +232,7 @@ mod tests {
         let mut manifest = Manifest::parse(text).unwrap();
         assert_eq!(manifest.text(), text);
         assert_eq!(manifest.add_increment("a"), "a.3.incr.aof");
-        let base = manifest.next_base("a");
+        let base = manifest.next_base("a", Form::Rdb);
         assert_eq!((base.name.as_str(), base.seq), ("a.2.base.rdb", 2));
         manifest.rebase(base, "a.3.incr.aof");
         let names = |parts: Vec<&Part>| parts.iter().map(|p| p.name.clone()).collect::<Vec<_>>();

@@ -3,4 +3,5 @@
 pub(crate) mod load;
 pub(crate) mod manifest;
 pub(crate) mod records;
+pub(crate) mod restate;
 pub(crate) mod writer;

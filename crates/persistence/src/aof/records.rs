@@ -3,7 +3,12 @@
 //!
 //! Nothing is reserved for a length before the bytes are there.
 
-use respire_resp::Span;
+use std::io::{self, Read};
+
+use respire_resp::{Args, Span};
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// Bytes that a header line may have: a sign and the digits of a 64-bit number.
 const HEADER_MAX: usize = 20;
@@ -24,6 +29,95 @@ pub(crate) enum Record {
     },
     /// It goes on behind what is there.
     Incomplete,
+}
+
+/// What [`Records`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Request,
+    Comment,
+    /// More has to be read to go on.
+    Used,
+}
+
+/// Goes through the requests of a file, which is read as they are needed.
+pub(crate) struct Records<'a> {
+    source: &'a mut dyn Read,
+    buffer: Vec<u8>,
+    /// Where `buffer` begins in the file.
+    start: u64,
+    /// In `buffer`: where the last record began, and where the next one does.
+    begin: usize,
+    next: usize,
+    spans: Vec<Span>,
+}
+
+impl<'a> Records<'a> {
+    /// `buffer` has been read from `source` already, and is at `start` in the file.
+    pub(crate) fn new(source: &'a mut dyn Read, buffer: Vec<u8>, start: u64) -> Self {
+        Self { source, buffer, start, begin: 0, next: 0, spans: Vec::new() }
+    }
+
+    /// Goes to the next record. An error says what is wrong with it.
+    pub(crate) fn step(&mut self) -> Result<Step, &'static str> {
+        self.begin = self.next;
+        self.spans.clear();
+        match next(&self.buffer, self.begin, &mut self.spans)? {
+            Record::Request { end } => {
+                self.next = end;
+                Ok(Step::Request)
+            }
+            Record::Comment { end } => {
+                self.next = end;
+                Ok(Step::Comment)
+            }
+            Record::Incomplete => Ok(Step::Used),
+        }
+    }
+
+    /// Reads on. Returns whether there was more.
+    pub(crate) fn refill(&mut self) -> io::Result<bool> {
+        self.buffer.drain(..self.next);
+        self.start += self.next as u64;
+        (self.begin, self.next) = (0, 0);
+        let before = self.buffer.len();
+        // More each time, so that a long argument is not looked at again and again.
+        let piece = PIECE.max(before) as u64;
+        (&mut *self.source).take(piece).read_to_end(&mut self.buffer)?;
+        Ok(self.buffer.len() > before)
+    }
+
+    /// The arguments of the last request.
+    pub(crate) fn args(&self) -> Args<'_> {
+        Args::new(&self.buffer, &self.spans)
+    }
+
+    /// The Unix time in seconds that the last record tells, if it is a comment that does.
+    pub(crate) fn timestamp(&self) -> Option<i64> {
+        let text = self.buffer[self.begin..self.next].strip_prefix(b"#TS:")?;
+        std::str::from_utf8(text).ok()?.trim_end().parse().ok()
+    }
+
+    /// Where in the file the last record began.
+    pub(crate) fn place(&self) -> u64 {
+        self.start + self.begin as u64
+    }
+
+    /// Where in the file the next record begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.start + self.next as u64
+    }
+
+    /// Bytes that have been read and are no record yet.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.buffer.len() - self.next
+    }
+
+    /// Reads to the end; returns the size of the file in bytes.
+    pub(crate) fn size(self) -> io::Result<u64> {
+        let rest = io::copy(self.source, &mut io::sink())?;
+        Ok(self.start + self.buffer.len() as u64 + rest)
+    }
 }
 
 /// What begins at `at`. An error says what is wrong with it.

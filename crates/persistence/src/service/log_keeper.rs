@@ -14,6 +14,7 @@ use super::{Persistence, RETRY, TICK};
 use crate::aof::manifest::{Kind, Manifest};
 use crate::aof::writer::Writer;
 use crate::error::reason;
+use crate::rdb_file::Purpose;
 use crate::settings::{Files, Fsync};
 
 /// How often what was appended is made safe.
@@ -207,22 +208,30 @@ impl Persistence {
             self.disk.sync_dir(&dir)?;
             manifest.store(&*self.disk, &dir, &name)?;
         }
-        let base = manifest.next_base(&name);
+        let form = files.base_form();
+        let base = manifest.next_base(&name, form);
         let base_path = dir.join(&base.name);
-        let size = self.write_snapshot(engine, &settings, None, &base_path, true, |held| {
-            let Some(out) = out.take() else { return };
-            match &before {
-                Some(writer) => writer.cut(out),
-                None => {
-                    let reader = engine.subscribe_held(held);
-                    reader.stamp(files.timestamps());
-                    let writer =
-                        Writer::new(reader, out, 0, self.log_ended_at.load(Ordering::Relaxed));
-                    writer.set_fsync(files.fsync());
-                    self.writer.store(Some(Arc::new(writer)));
+        let size = self.write_snapshot(
+            engine,
+            &settings,
+            None,
+            &base_path,
+            Purpose::Base(form),
+            |held| {
+                let Some(out) = out.take() else { return };
+                match &before {
+                    Some(writer) => writer.cut(out),
+                    None => {
+                        let reader = engine.subscribe_held(held);
+                        reader.stamp(files.timestamps());
+                        let writer =
+                            Writer::new(reader, out, 0, self.log_ended_at.load(Ordering::Relaxed));
+                        writer.set_fsync(files.fsync());
+                        self.writer.store(Some(Arc::new(writer)));
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         manifest.rebase(base, &first);
         manifest.store(&*self.disk, &dir, &name)?;
         if !files.keep_history() {

@@ -1,7 +1,7 @@
 //! The start of a server: what is on disk is loaded, and the log goes on behind it. And the same again at run time, for
 //! DEBUG.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -95,8 +95,8 @@ impl Persistence {
         }
     }
 
-    /// Notes what a file held besides keys; returns what followed it.
-    fn take_over(&self, loaded: LoadedFile) -> Vec<u8> {
+    /// Notes what a file held besides keys; returns what of that which follows it was read already, and where that is.
+    fn take_over(&self, loaded: LoadedFile) -> (Vec<u8>, u64) {
         if !loaded.functions.is_empty() {
             log::warn!(
                 "{} libraries of functions are kept and written again, but can't be called by this version",
@@ -105,7 +105,7 @@ impl Persistence {
         }
         self.functions.lock().extend(loaded.functions);
         self.progress.expired.fetch_add(loaded.expired, Ordering::Relaxed);
-        loaded.rest
+        (loaded.rest, loaded.end)
     }
 
     /// The manifest of the log, if there is one. A log of the time before there were manifests is taken over as the base.
@@ -180,22 +180,21 @@ impl Persistence {
         replay: &mut Replay<'_, '_>,
         is_last: bool,
     ) -> Result<(), Failure> {
-        let open = || self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e));
-        let mut magic = Vec::new();
-        let mut source = open()?;
-        let read = source.by_ref().take(5).read_to_end(&mut magic);
+        let mut source =
+            self.disk.read(path).map_err(|error| Failure::io("Can't open", path, &error))?;
+        let mut head = Vec::new();
+        let read = source.by_ref().take(respire_rdb::MAGIC_LEN).read_to_end(&mut head);
         read.map_err(|error| Failure::io("Can't read", path, &error))?;
         let size = self.disk.size(path).ok().flatten().unwrap_or(0);
-        let (mut source, rest, offset) = if magic == b"REDIS" || magic == b"VALKE" {
-            let (loaded, source) =
-                self.loading(engine, path, false).load(open()?, replay.lent())?;
-            let rest = self.take_over(loaded);
-            let offset = self.progress.bytes.load(Ordering::Relaxed);
-            (source, rest, offset)
+        let (mut source, rest, offset) = if respire_rdb::is_rdb(&head) {
+            let whole = Cursor::new(head).chain(source);
+            let (loaded, whole) = self.loading(engine, path, false).load(whole, replay.lent())?;
+            let (rest, end) = self.take_over(loaded);
+            (whole, rest, end)
         } else {
-            (open()?, Vec::new(), 0)
+            (Cursor::new(Vec::new()).chain(source), head, 0)
         };
-        let extent = replay.run(path, &mut *source, rest, offset, &self.progress.bytes)?;
+        let extent = replay.run(path, &mut source, rest, offset, &self.progress.bytes)?;
         let Extent::CutAt(good) = extent else { return Ok(()) };
         let lost = size.saturating_sub(good);
         if !is_last {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use respire_datatypes::collection::Collection;
 use respire_datatypes::float::parse_f64;
+use respire_datatypes::hash::Hasher;
 use respire_datatypes::hashes::{FieldTtl, Hash, HashLimits};
 use respire_datatypes::integer;
 use respire_datatypes::intset::Intset;
@@ -29,6 +30,23 @@ pub struct DecodeOptions<'a> {
     pub set: SetLimits<'a>,
     pub hash: HashLimits<'a>,
     pub zset: ZSetLimits<'a>,
+}
+
+impl<'a> DecodeOptions<'a> {
+    /// The limits that Redis has by default, for tools that have no settings.
+    pub fn with_default_limits(hasher: &'a Hasher) -> Self {
+        Self {
+            list: ListLimits::new(-2),
+            set: SetLimits {
+                intset_entries: 512,
+                listpack_entries: 128,
+                listpack_value: 64,
+                hasher,
+            },
+            hash: HashLimits { listpack_entries: 128, listpack_value: 64, hasher },
+            zset: ZSetLimits { listpack_entries: 128, listpack_value: 64, hasher },
+        }
+    }
 }
 
 /// The latest time at which a field may expire, Unix milliseconds.

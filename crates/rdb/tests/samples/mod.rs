@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use respire_datatypes::collection::Collection;
 use respire_datatypes::hash::Hasher;
 use respire_datatypes::hashes::{FieldTtl, Hash, HashLimits};
-use respire_datatypes::list::{End, List, ListLimits, NewElement};
+use respire_datatypes::list::{End, List, NewElement};
 use respire_datatypes::listpack::Listpack;
-use respire_datatypes::set::{Set, SetLimits};
+use respire_datatypes::set::Set;
 use respire_datatypes::stream::{Group, Pending, Stream, StreamId, StreamLimits};
-use respire_datatypes::zset::{ZSet, ZSetLimits};
+use respire_datatypes::zset::ZSet;
 use respire_rdb::{DecodeOptions, Loaded, ValueRef};
 
 /// The seed of a random test: printed if the test fails, taken from `RESPIRE_SEED` to replay it.
@@ -43,25 +43,6 @@ pub fn effort() -> usize {
 
 pub fn hasher() -> Hasher {
     Hasher::new([1, 2, 3, 4])
-}
-
-/// The limits that Redis has by default.
-pub fn options(hasher: &Hasher) -> DecodeOptions<'_> {
-    DecodeOptions {
-        list: ListLimits::new(-2),
-        set: SetLimits { intset_entries: 512, listpack_entries: 128, listpack_value: 64, hasher },
-        hash: HashLimits { listpack_entries: 128, listpack_value: 64, hasher },
-        zset: ZSetLimits { listpack_entries: 128, listpack_value: 64, hasher },
-    }
-}
-
-/// What `loaded` is, to be written again.
-pub fn as_ref<'a>(loaded: &'a Loaded<'_>) -> ValueRef<'a> {
-    match loaded {
-        Loaded::Int(value) => ValueRef::Int(*value),
-        Loaded::Bytes(text) => ValueRef::Bytes(text),
-        Loaded::Collection(collection) => ValueRef::Collection(collection),
-    }
 }
 
 /// Everything that clients can see of a value, in an order that is given by the value.
@@ -140,7 +121,7 @@ pub fn text(rng: &mut fastrand::Rng) -> Vec<u8> {
 
 /// A value of any type and of many sizes, some of whose ways lead through deletions. Never an empty collection.
 pub fn value(rng: &mut fastrand::Rng, hasher: &Hasher) -> Loaded<'static> {
-    let options = options(hasher);
+    let options = DecodeOptions::with_default_limits(hasher);
     let n = *rng.choice(&[1, 2, 3, 10, 60, 128, 129, 300]).unwrap();
     Loaded::Collection(match rng.u8(..8) {
         0 => {

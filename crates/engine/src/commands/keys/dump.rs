@@ -35,6 +35,15 @@ pub fn value_of(entry: EntryRef<'_>) -> ValueRef<'_> {
     }
 }
 
+/// Calls `store` with a value that was read.
+pub fn with_new_value<R>(loaded: Loaded<'_>, store: impl FnOnce(NewValue<'_>) -> R) -> R {
+    match loaded {
+        Loaded::Int(value) => store(NewValue::Int(value)),
+        Loaded::Bytes(text) => store(NewValue::Bytes(&text)),
+        Loaded::Collection(collection) => store(NewValue::Collection(Box::new(collection))),
+    }
+}
+
 pub(super) fn dump(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let options = Options { compress: true };
@@ -128,17 +137,9 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Ok(());
     }
     let ttl = at.map_or(Ttl::Clear, Ttl::At);
-    let value = match &loaded {
-        Loaded::Int(value) => NewValue::Int(*value),
-        Loaded::Bytes(text) => NewValue::Bytes(text),
-        Loaded::Collection(_) => {
-            let Loaded::Collection(collection) = loaded else { unreachable!("it was just seen") };
-            NewValue::Collection(Box::new(collection))
-        }
-    };
     // The key is a new one, whatever was there: its use and what it was counts for nothing.
     ctx.data.remove(&key);
-    ctx.data.set(&key, value, ttl);
+    with_new_value(loaded, |value| ctx.data.set(&key, value, ttl));
     if let (Some(access), Some(entry)) = (options.access(ctx.data.access), ctx.data.peek(&key)) {
         entry.set_access(access);
     }
