@@ -106,6 +106,53 @@ fn memory_comes_back_when_keys_are_deleted() {
 }
 
 /// Time that the server has worked, in ticks of a hundredth of a second.
+/// Four of five keys are deleted, at random, so that hardly a page is empty; clients go on meanwhile, and snapshots.
+#[test]
+fn what_lies_thinly_is_moved_together() {
+    const KEYS: usize = 40_000;
+    let server = Server::start(Kind::Respire, &["--active-defrag-ignore-bytes", "1mb"]);
+    let mut client = server.client();
+    let ask = |client: &mut Client, line: &str| {
+        client.roundtrip(&line.split(' ').collect::<Vec<_>>()).expect("a reply")
+    };
+    let mut rng = fastrand::Rng::with_seed(1);
+    for i in 0..KEYS {
+        let text = "x".repeat(rng.usize(8..1200));
+        let mut bytes = Vec::new();
+        match i % 10 {
+            0 => encode(&mut bytes, &["RPUSH", &format!("key:{i}"), &text, "b"]),
+            1 => encode(&mut bytes, &["HSET", &format!("key:{i}"), "f", &text[..8], "g", "1"]),
+            2 => encode(&mut bytes, &["HSET", "large", &format!("field:{i}"), &text]),
+            _ => encode(&mut bytes, &["SET", &format!("key:{i}"), &text, "EX", "100000"]),
+        }
+        client.send_raw(&bytes).expect("sent");
+        assert!(!client.read().expect("a reply").is_error());
+    }
+    for i in (0..KEYS).filter(|_| rng.u8(..5) > 0) {
+        ask(&mut client, &format!("DEL key:{i}"));
+        ask(&mut client, &format!("HDEL large field:{i}"));
+    }
+    let before = ask(&mut client, "DEBUG DIGEST");
+    let figure = |name: &str| {
+        let info = server.client().roundtrip(&["INFO"]).expect("a reply");
+        let text = String::from_utf8_lossy(info.text().expect("a text")).into_owned();
+        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        found.and_then(|text| text.parse::<u64>().ok()).expect("the figure")
+    };
+    let lost = || figure("allocator_frag_bytes");
+    let thin = lost();
+    ask(&mut client, "CONFIG SET activedefrag yes");
+    until("the work", || {
+        ask(&mut client, "APPEND other x");
+        ask(&mut client, "BGSAVE");
+        figure("active_defrag_hits") > 4000 && lost() < thin / 4
+    });
+    ask(&mut client, "CONFIG SET activedefrag no");
+    until("the end", || figure("active_defrag_running") == 0);
+    ask(&mut client, "DEL other");
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), before);
+}
+
 fn ticks(server: &Server) -> u64 {
     let path = format!("/proc/{}/stat", server.pid());
     let stat = fs::read_to_string(path).expect("the server's figures");

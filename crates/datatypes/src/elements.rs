@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 
 use crate::buffer::size_class;
 use crate::collection::Ahead;
+use crate::compaction::{Moves, Sparse};
 use crate::hash::Hasher;
 use crate::table::{Place, Table, Word, prefetch_all};
 
@@ -322,6 +323,44 @@ impl Elements {
     fn kept<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
         debug_assert!(self.valued || value.is_empty());
         self.valued.then_some(value)
+    }
+
+    /// Moves those elements of `buckets` buckets from `position` on whose blocks lie thinly. Returns the next position;
+    /// `None` after the last.
+    pub(crate) fn compact(
+        &mut self,
+        position: u64,
+        buckets: usize,
+        sparse: &mut Sparse<'_>,
+        moves: &mut Moves,
+    ) -> Option<u64> {
+        let mut blocks = Vec::new();
+        let mut next = Some(position);
+        for _ in 0..buckets {
+            let Some(at) = next else { break };
+            next = self.table.visit(at, |word| blocks.push(word.entry()));
+        }
+        let addresses: Vec<usize> = blocks.iter().map(|block| block.as_ptr().addr()).collect();
+        for (block, sparse) in blocks.into_iter().zip(sparse(&addresses)) {
+            if !sparse {
+                moves.stayed += 1;
+                continue;
+            }
+            moves.moved += 1;
+            let old = Element(block);
+            // SAFETY: the element is in the table, which nobody changes but this loop, word by word; once its word names
+            // the new one, no copy of the old handle is left but the one that is freed.
+            unsafe {
+                let view = old.view();
+                let hash = self.hash(view.key);
+                let place = self.table.find(hash, |word| word.entry() == block);
+                let place = place.expect("it was just visited");
+                let new = Element::new(view.key, self.kept(view.value), view.stamp);
+                place.replace(Word::new(place.word().tag(), new.0));
+                old.free();
+            }
+        }
+        next
     }
 
     /// Adds an element whose key is not there yet; `hash` is that of the key.

@@ -182,6 +182,21 @@ impl Hash {
         }
     }
 
+    /// The address of its only block, or of its head.
+    pub(crate) fn block(&self) -> usize {
+        match &self.0 {
+            Repr::Pack(pack) | Repr::Timed(pack) => pack.as_bytes().as_ptr().addr(),
+            Repr::Table(fields) => std::ptr::from_ref(&**fields).addr(),
+        }
+    }
+
+    pub(crate) fn elements_mut(&mut self) -> Option<&mut Elements> {
+        match &mut self.0 {
+            Repr::Table(fields) => Some(&mut fields.elements),
+            Repr::Pack(_) | Repr::Timed(_) => None,
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         match &self.0 {
             Repr::Pack(pack) | Repr::Timed(pack) => pack.is_empty(),

@@ -12,12 +12,14 @@
 //! - `table`, `hash`: the hash table under the keyspace and under large collections, and its keyed hash
 //! - `elements`: the elements of a large set or hash, in such a table that owns them
 //! - `set`, `hashes`, `zset`: sets, hashes and sorted sets
+//! - `compaction`: moving what lies thinly in memory
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
 pub mod bits;
 mod buffer;
 pub mod collection;
+pub mod compaction;
 pub mod elements;
 pub mod float;
 pub mod geo;

@@ -126,6 +126,22 @@ impl Set {
         }
     }
 
+    /// The address of its only block, or of its head.
+    pub(crate) fn block(&self) -> usize {
+        match &self.0 {
+            Repr::Ints(ints) => ints.as_bytes().as_ptr().addr(),
+            Repr::Pack(pack) => pack.as_bytes().as_ptr().addr(),
+            Repr::Table(table) => std::ptr::from_ref(&**table).addr(),
+        }
+    }
+
+    pub(crate) fn elements_mut(&mut self) -> Option<&mut Elements> {
+        match &mut self.0 {
+            Repr::Table(table) => Some(table),
+            Repr::Ints(_) | Repr::Pack(_) => None,
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         match &self.0 {
             Repr::Ints(ints) => ints.is_empty(),

@@ -9,6 +9,7 @@ use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 
 use crate::client::Clients;
 use crate::command::Renames;
+use crate::compaction::Compaction;
 use crate::config::Config;
 use crate::eviction::{Eviction, Room};
 use crate::host::{Clock, Host};
@@ -78,6 +79,7 @@ pub struct Engine {
     pub(crate) blocked: AtomicU64,
     pub(crate) samples: Samples,
     pub(crate) eviction: Eviction,
+    pub(crate) compaction: Compaction,
     /// `rename-command`, fixed at the start.
     pub(crate) renames: Renames,
 }
@@ -119,6 +121,7 @@ impl Engine {
             blocked: AtomicU64::new(0),
             samples: Samples::default(),
             eviction: Eviction::default(),
+            compaction: Compaction::default(),
             renames: Renames::new(&settings.rename_command),
             config,
         }

@@ -104,6 +104,8 @@ pub trait Host: Send + Sync {
     fn flush_journal(&self) -> Option<u64>;
     /// The position up to which the journal is safe.
     fn journal_safe_to(&self) -> u64;
+    /// Of addresses of allocated blocks, which lie where little else does, so that it pays to move them.
+    fn lie_thinly(&self, blocks: &[usize]) -> Vec<bool>;
     /// SAVE, with all shards held for writing or none.
     fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String>;
     /// BGSAVE: the reply.
@@ -202,6 +204,10 @@ impl Host for NoHost {
 
     fn journal_safe_to(&self) -> u64 {
         u64::MAX
+    }
+
+    fn lie_thinly(&self, blocks: &[usize]) -> Vec<bool> {
+        vec![false; blocks.len()]
     }
 
     fn save(&self, _: &Engine, _: Option<&mut Held<'_>>) -> Result<(), String> {

@@ -171,7 +171,7 @@ impl Db {
         }
     }
 
-    fn expire_place(&self, hash: u64, entry: Entry) -> Option<Place> {
+    pub(crate) fn expire_place(&self, hash: u64, entry: Entry) -> Option<Place> {
         self.expires.find(hash, |word| Entry::in_word(word) == entry)
     }
 

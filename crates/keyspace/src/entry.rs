@@ -481,6 +481,53 @@ impl Entry {
         }
     }
 
+    /// The same in a new allocation; this one is freed.
+    ///
+    /// # Safety
+    /// The caller must have the only access to the entry, and this handle must not be used again.
+    pub(crate) unsafe fn moved(self) -> Self {
+        let layout = self.shape().layout();
+        // SAFETY: both allocations have the layout, and what the entry owns through a pointer goes over with its bytes.
+        unsafe {
+            let Some(ptr) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
+            ptr.copy_from_nonoverlapping(self.0, layout.size());
+            dealloc(self.0.as_ptr(), layout);
+            Self(ptr)
+        }
+    }
+
+    pub(crate) fn address(self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
+    /// Puts a value that is not in the entry itself into new allocations. One that a reply shares stays where it is, and so
+    /// does a large collection.
+    ///
+    /// # Safety
+    /// The caller must have the only access to the entry.
+    pub(crate) unsafe fn renew_heap(self) {
+        let shape = self.shape();
+        // SAFETY: what is taken out is put back, in the same form.
+        unsafe {
+            let at = self.0.add(shape.value_at());
+            match self.take_heap(shape) {
+                None => {}
+                Some(Heap::String(mut text)) => {
+                    if let Some(bytes) = Arc::get_mut(&mut text) {
+                        text = Arc::new(bytes.clone());
+                    }
+                    at.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(text));
+                }
+                Some(Heap::Collection(mut collection)) => {
+                    if !collection.compacts_in_steps() {
+                        collection = Box::new((*collection).clone());
+                    }
+                    at.cast::<*mut Collection>().write_unaligned(Box::into_raw(collection));
+                }
+            }
+        }
+    }
+
     /// Changes the time of an entry that expires.
     ///
     /// # Safety
@@ -525,6 +572,25 @@ pub struct EntryRef<'a> {
 }
 
 impl<'a> EntryRef<'a> {
+    /// Calls `each` with the addresses of the blocks that the value has besides the entry.
+    pub(crate) fn blocks(self, mut each: impl FnMut(usize)) {
+        // What has no memory yet has an address that is none.
+        const LEAST: usize = 4096;
+        let mut each = |address: usize| {
+            if address >= LEAST {
+                each(address);
+            }
+        };
+        if let Some(text) = self.share() {
+            each(Arc::as_ptr(&text).addr());
+            each(text.as_ptr().addr());
+        }
+        if let Some(collection) = self.collection() {
+            each(std::ptr::from_ref(collection).addr());
+            collection.blocks(each);
+        }
+    }
+
     #[inline]
     pub fn key(self) -> &'a [u8] {
         let shape = self.entry.shape();

@@ -3,6 +3,7 @@
 //! Knows no commands, protocol, clients, files or clock: time comes in as a number. See `docs/architecture.md` for the
 //! locks and their order.
 
+mod compact;
 mod db;
 mod entry;
 mod expire;
@@ -17,6 +18,7 @@ mod snapshot;
 mod waiting;
 mod watch;
 
+pub use compact::{CompactStep, Walk};
 pub use db::{Db, Found};
 pub use entry::{EntryRef, Heap, NewValue, StrRef, Value};
 pub use expire::{ExpireStep, Thinned};

@@ -46,12 +46,18 @@ pub(crate) struct Listening {
 pub(crate) struct Stop {
     requested: AtomicBool,
     saved: AtomicBool,
+    over: AtomicBool,
     waker: mio::Waker,
 }
 
 impl Stop {
     pub(crate) fn new(waker: mio::Waker) -> Self {
-        Self { requested: AtomicBool::new(false), saved: AtomicBool::new(false), waker }
+        Self {
+            requested: AtomicBool::new(false),
+            saved: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            waker,
+        }
     }
 
     pub(crate) fn request(&self) {
@@ -69,6 +75,15 @@ impl Stop {
 
     pub(crate) fn is_saved(&self) -> bool {
         self.saved.load(Ordering::Acquire)
+    }
+
+    /// Nothing is executed any more.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 
     /// Takes the request back: the server goes on.
@@ -106,6 +121,10 @@ impl Host for ServerHost {
 
     fn journal_safe_to(&self) -> u64 {
         self.files.safe_to()
+    }
+
+    fn lie_thinly(&self, blocks: &[usize]) -> Vec<bool> {
+        memory::lie_thinly(blocks)
     }
 
     fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String> {

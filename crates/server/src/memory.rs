@@ -121,6 +121,53 @@ pub(crate) fn report() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// What the allocator tells of a block: how many of the places around it in its slab are free, how many there are, and how
+/// large the slab is. All 0 if the address is none of a block.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Utilization {
+    free: usize,
+    places: usize,
+    _size: usize,
+}
+
+/// Of addresses of blocks, which lie in slabs of which more than a fifth is free. Blocks with pages of their own never do.
+pub(crate) fn lie_thinly(blocks: &[usize]) -> Vec<bool> {
+    const QUERY: &std::ffi::CStr = c"experimental.utilization.batch_query";
+    let mut found = vec![Utilization::default(); blocks.len()];
+    let mut size = size_of_val(&found[..]);
+    // SAFETY: the control reads an array of addresses, which it only looks up, and writes one of three numbers for each,
+    // as jemalloc documents; both are as long as is said.
+    let failed = unsafe {
+        tikv_jemalloc_sys::mallctl(
+            QUERY.as_ptr(),
+            found.as_mut_ptr().cast(),
+            &raw mut size,
+            blocks.as_ptr().cast_mut().cast(),
+            size_of_val(blocks),
+        )
+    };
+    if failed != 0 {
+        return vec![false; blocks.len()];
+    }
+    found.iter().map(|block| block.places > 1 && block.free * 5 > block.places).collect()
+}
+
+/// Lets this thread allocate and free past a cache of its own, so that what it frees is not what it gets next.
+pub(crate) fn go_past_cache() {
+    const CACHE: &std::ffi::CStr = c"thread.tcache.enabled";
+    let mut enabled = false;
+    // SAFETY: the control reads a boolean and is asked for nothing.
+    let failed = unsafe {
+        let (nothing, no_size) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let value = (&raw mut enabled).cast();
+        tikv_jemalloc_sys::mallctl(CACHE.as_ptr(), nothing, no_size, value, size_of::<bool>())
+    };
+    if failed != 0 {
+        log::warn!("A thread has to allocate through its cache: error {failed}");
+    }
+}
+
 /// Gives pages that hold nothing back to the system.
 pub(crate) fn purge() {
     // MALLCTL_ARENAS_ALL: the pseudo-arena that stands for all of them.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
 use respire_engine::config::{Config, NotActing, Settings, not_acting};
-use respire_engine::{Engine, Garbage, PauseKind, Worker};
+use respire_engine::{Compacting, Engine, Garbage, PauseKind, Worker};
 use respire_persistence::Persistence;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -118,7 +118,9 @@ impl Server {
         let threads = event_loops(&engine, &loops, polls)?;
         engine.sample();
         log::info!("Server initialized");
-        let keepers = keepers(&engine, &files, &loops)?;
+        let mut keepers = keepers(&engine, &files, &loops)?;
+        let (compacting, compacted) = (Arc::clone(&engine), Arc::clone(&stop));
+        keepers.push(spawn("respire-compact", move || compact(&compacting, &compacted))?);
         let accept = Accept {
             poll,
             listening,
@@ -182,6 +184,15 @@ fn free(garbage: Receiver<Garbage>, freeing: &AtomicUsize) {
         // Makes known what has been freed.
         memory::allocated();
         freeing.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Moves together what lies thinly in memory, until the server stops.
+fn compact(engine: &Engine, stop: &Stop) {
+    memory::go_past_cache();
+    let mut state = Compacting::default();
+    while !stop.is_over() {
+        thread::park_timeout(engine.compact(&mut state));
     }
 }
 
@@ -307,6 +318,8 @@ impl Accept {
             }
         }
         files.stop();
+        stop.end();
+        keepers.iter().for_each(|keeper| keeper.thread().unpark());
         for thread in threads.into_iter().chain(keepers) {
             let _ = thread.join();
         }

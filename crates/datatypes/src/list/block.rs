@@ -46,6 +46,10 @@ impl Block {
         }
     }
 
+    pub(super) fn address(&self) -> usize {
+        self.data.as_ptr().addr()
+    }
+
     /// Bytes of the elements.
     pub(super) fn used(&self) -> usize {
         usize::from(self.end) - usize::from(self.start)

@@ -158,6 +158,14 @@ impl List {
         }
     }
 
+    /// The address of its only block, or of its head.
+    pub(crate) fn block(&self) -> usize {
+        match &self.form {
+            Form::One(block) => block.address(),
+            Form::Many(deque) => std::ptr::from_ref(&**deque).addr(),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -92,6 +92,11 @@ impl Stream {
         self.len() == 0
     }
 
+    /// The address of its head.
+    pub(crate) fn block(&self) -> usize {
+        std::ptr::from_ref(&*self.state).addr()
+    }
+
     pub fn encoding(&self) -> &'static str {
         "stream"
     }

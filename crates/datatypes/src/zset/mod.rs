@@ -122,6 +122,14 @@ impl ZSet {
         }
     }
 
+    /// The address of its only block, or of its head.
+    pub(crate) fn block(&self) -> usize {
+        match &self.0 {
+            Form::Packed(packed) => packed.listpack().as_bytes().as_ptr().addr(),
+            Form::Large(large) => std::ptr::from_ref(&**large).addr(),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

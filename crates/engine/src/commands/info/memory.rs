@@ -95,7 +95,9 @@ pub(super) fn memory(report: &mut Report<'_, '_, '_>) {
     let allocator = report.host.allocator.clone();
     report.field("mem_allocator", allocator);
     report.field("mem_overhead_db_hashtable_rehashing", 0);
-    report.fields(&["active_defrag_running", "lazyfree_pending_objects"], 0);
+    let effort = report.ctx.engine.compaction.effort.load(Ordering::Relaxed);
+    report.field("active_defrag_running", effort);
+    report.field("lazyfree_pending_objects", 0);
     let freed = report.ctx.engine.lazily_freed.load(Ordering::Relaxed);
     report.field("lazyfreed_objects", freed);
 }

@@ -43,9 +43,13 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.field("pubsub_patterns", engine.pubsub.len(Topic::Pattern));
     report.field("pubsubshard_channels", engine.pubsub.len(Topic::Shard));
     report.fields(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"], 0);
-    report.fields(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"], 0);
+    report.field("slave_expires_tracked_keys", 0);
+    report.field("active_defrag_hits", engine.compaction.moved.load(Ordering::Relaxed));
+    report.field("active_defrag_misses", engine.compaction.stayed.load(Ordering::Relaxed));
     report.fields(&["active_defrag_key_hits", "active_defrag_key_misses"], 0);
-    report.fields(&["total_active_defrag_time", "current_active_defrag_time"], 0);
+    let (total, current) = engine.compaction_ms();
+    report.field("total_active_defrag_time", total);
+    report.field("current_active_defrag_time", current);
     report.field("tracking_total_keys", engine.tracking.keys());
     report.field("tracking_total_items", engine.tracking.items());
     report.field("tracking_total_prefixes", engine.tracking.prefixes());
