@@ -65,28 +65,25 @@ fn once_per_version(
     }
 }
 
-/// The Python with redis-py, or `None` after a loud message.
+/// The Python with the libraries, or `None` after a loud message. All tests of Python libraries share one installation.
 fn python() -> Option<PathBuf> {
-    let python = outside::find("python3", "python3, python3-venv", "that redis-py works")?;
-    let directory = libraries("python");
-    let requirements = scripts().join("python/requirements.txt");
-    let inside = directory.join("bin/python");
-    let done = once_per_version(&directory, std::slice::from_ref(&requirements), || {
-        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&directory))?;
-        run(Command::new(&inside)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "-r",
-            ])
-            .arg(&requirements))?;
-        Ok(())
-    });
-    done.then_some(inside)
+    static DONE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let python = outside::find("python3", "python3, python3-venv", "that redis-py works")?;
+        let directory = libraries("python");
+        let requirements = scripts().join("python/requirements.txt");
+        let inside = directory.join("bin/python");
+        let done = once_per_version(&directory, std::slice::from_ref(&requirements), || {
+            run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&directory))?;
+            run(Command::new(&inside)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(["--require-hashes", "-r"])
+                .arg(&requirements))?;
+            Ok(())
+        });
+        done.then_some(inside)
+    })
+    .clone()
 }
 
 /// The program `node` and the directory with the libraries and copies of the scripts, or `None` after a loud
@@ -130,6 +127,21 @@ fn redis_py() {
     let server = Server::start(Kind::Respire, &[]);
     let script = scripts().join("python/redis_py.py");
     expect_ok(run(Command::new(python).arg("-B").arg(script).arg(server.port().to_string())));
+}
+
+/// What is served for Prometheus, as Prometheus reads it.
+#[test]
+fn prometheus() {
+    let Some(python) = python() else { return };
+    let port = respire_tests::server::free_port().to_string();
+    let server = Server::start(Kind::Respire, &["--metrics-port", &port]);
+    let mut client = server.client();
+    for i in 0..100 {
+        client.roundtrip(&["SET", &format!("key:{i}"), "1"]).expect("a reply");
+    }
+    client.roundtrip(&["LPUSH", "key:1", "1"]).expect("a reply");
+    let script = scripts().join("python/prometheus.py");
+    expect_ok(run(Command::new(python).arg("-B").arg(script).arg(port)));
 }
 
 #[test]

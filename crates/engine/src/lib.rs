@@ -20,6 +20,7 @@ pub(crate) mod harness;
 mod host;
 mod journaling;
 mod latency;
+mod metrics;
 mod multi;
 mod notify;
 mod pause;

@@ -6,6 +6,7 @@ mod clock;
 mod host;
 mod logging;
 mod memory;
+mod metrics;
 mod net;
 mod process;
 mod server;

@@ -24,7 +24,7 @@ use signal_hook::iterator::Signals;
 use crate::clock::SystemClock;
 use crate::host::{Listening, ServerHost, Stop};
 use crate::net::{BELL, EventLoop, Listeners, Loop, Mail, Mailbox};
-use crate::{banner, logging, memory, process};
+use crate::{banner, logging, memory, metrics, process};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -116,6 +116,8 @@ impl Server {
         files.attach(&engine);
         engine.set_loading(true);
         let threads = event_loops(&engine, &loops, polls)?;
+        let mailboxes: Vec<_> = loops.iter().map(|l| Arc::clone(&l.mailbox)).collect();
+        metrics::serve(&engine.config.load(), &engine, &mailboxes, &stop)?;
         engine.sample();
         log::info!("Server initialized");
         let mut keepers = keepers(&engine, &files, &loops)?;
@@ -338,12 +340,15 @@ fn save_before_end(engine: &Engine, files: &Persistence) -> bool {
     saved.is_ok()
 }
 
-fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
+pub(crate) fn spawn(
+    name: &str,
+    f: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, String> {
     let spawned = thread::Builder::new().name(name.into()).spawn(f);
     spawned.map_err(|error| format!("Could not start thread {name}: {error}"))
 }
 
-fn random() -> Result<u64, String> {
+pub(crate) fn random() -> Result<u64, String> {
     getrandom::u64().map_err(|error| format!("The system gives no random numbers: {error}"))
 }
 

@@ -85,6 +85,8 @@ pub(super) static ROWS: &[Directive] = &[
     row("databases", number!(databases: u32, 1 => INT_MAX)).immutable(),
     row("io-threads", number!(io_threads: u16, 1 => 128)).immutable(),
     row("shards", number!(shards: u16, 1 => 4096)).immutable(),
+    row("metrics-port", number!(metrics_port: u16, 0 => 65_535)).immutable(),
+    row("metrics-bind", text!(metrics_bind)).immutable(),
     row("proto-max-bulk-len", number!(proto_max_bulk_len: u64, Kind::Memory { min: MIN_LIMIT })),
     row(
         "client-query-buffer-limit",

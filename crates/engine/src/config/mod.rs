@@ -36,6 +36,9 @@ pub use settings::{
 
 use directive::Origin;
 
+/// Directives that only we have and that can't be changed while the server runs.
+const OURS: &[&str] = &["shards", "metrics-port", "metrics-bind"];
+
 const NOT_SUPPORTED: &str = "not supported yet by this version of Respire";
 
 /// The settings in force, shared by all threads.
@@ -204,7 +207,7 @@ impl Config {
                 return Err(SetError::Unknown { name });
             };
             // A tool that sets every value to what it is must not fail for a directive that only we have.
-            let idle = row.name == "shards" && row.get(settings).as_bytes() == *value;
+            let idle = OURS.contains(&row.name) && row.get(settings).as_bytes() == *value;
             let reason = if row.immutable && !idle {
                 "can't set immutable config"
             } else if row.protected && !settings.enable_protected_configs.allows(client_is_local) {

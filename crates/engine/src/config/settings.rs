@@ -149,6 +149,10 @@ pub struct Settings {
     pub io_threads: u16,
     /// Shards of the keyspace.
     pub shards: u16,
+    /// Where figures are served over HTTP; 0 is nowhere.
+    pub metrics_port: u16,
+    /// Addresses between blanks.
+    pub metrics_bind: String,
     pub proto_max_bulk_len: u64,
     pub client_query_buffer_limit: u64,
     pub client_output_buffer_limit: OutputLimits,
@@ -259,6 +263,8 @@ impl Settings {
             databases: 16,
             io_threads: threads.clamp(1, 128) as u16,
             shards: 16,
+            metrics_port: 0,
+            metrics_bind: "127.0.0.1 -::1".into(),
             proto_max_bulk_len: 512 * MB,
             client_query_buffer_limit: 1024 * MB,
             client_output_buffer_limit: OutputLimits::DEFAULT,

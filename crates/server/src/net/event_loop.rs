@@ -922,6 +922,7 @@ impl EventLoop {
         if now < self.next_upkeep_ns && !(idle && self.upkeep_left_at.is_some()) {
             return;
         }
+        self.mailbox.beat(now);
         self.worker.begin_batch(&self.engine);
         let threads = usize::from(self.worker.settings.io_threads);
         let mut shard = self.upkeep_left_at.take().unwrap_or(self.worker.thread);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mio::Waker;
 use parking_lot::Mutex;
@@ -25,11 +26,23 @@ pub(crate) enum Mail {
 pub(crate) struct Mailbox {
     letters: Mutex<Vec<Mail>>,
     waker: Waker,
+    /// When the loop was last seen to turn, monotonic nanoseconds.
+    pulse: AtomicU64,
 }
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker) -> Self {
-        Self { letters: Mutex::default(), waker }
+        Self { letters: Mutex::default(), waker, pulse: AtomicU64::new(0) }
+    }
+
+    /// Notes that the loop turns, from time to time.
+    pub(crate) fn beat(&self, now_ns: u64) {
+        self.pulse.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// When the loop was last seen to turn, monotonic nanoseconds.
+    pub(crate) fn last_beat(&self) -> u64 {
+        self.pulse.load(Ordering::Relaxed)
     }
 
     /// Posts a letter. Rings only if the box was empty: else it has been rung already.
