@@ -1,0 +1,1 @@
+//! Random rules, and damaged files.
