@@ -173,7 +173,7 @@ impl Selector {
         self.all_keys = false;
     }
 
-    /// A pattern that is known already gets the permission as well.
+    /// A pattern that is known already gets the permission as well. Every key for both is all keys.
     pub(super) fn add_keys(
         &mut self,
         pattern: &[u8],
@@ -185,6 +185,9 @@ impl Selector {
         match self.keys.iter_mut().find(|known| *known.pattern == *pattern) {
             Some(known) => known.permission |= permission,
             None => self.keys.push(KeyPattern { pattern: pattern.into(), permission }),
+        }
+        if self.keys.iter().any(|keys| *keys.pattern == *b"*" && keys.permission.is_all()) {
+            self.allow_all_keys();
         }
         Ok(())
     }

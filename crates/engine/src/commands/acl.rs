@@ -379,3 +379,250 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    const NO_KEY: &str =
+        "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+
+    /// A harness in which client 1 is the user `u`, who may do what `rules` say.
+    fn with_user(rules: &str) -> Harness {
+        let mut h = Harness::new();
+        assert_eq!(h.line(&format!("ACL SETUSER u on >p {rules}")), "+OK\r\n");
+        let other = h.connect();
+        assert_eq!(h.run_as(other, &["AUTH", "u", "p"]), "+OK\r\n");
+        h
+    }
+
+    fn as_user(h: &mut Harness, line: &str) -> String {
+        h.run_as(1, &line.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn keys_are_allowed_for_what_is_done_to_them() {
+        let mut h = with_user("+@all ~k* %R~r* %W~w*");
+        for allowed in [
+            "GET r",
+            "SET w 1",
+            "COPY r w",
+            "RENAME k1 w",
+            "EXISTS w",
+            "BITFIELD r GET u8 0",
+            "SORT r STORE w",
+            "GEORADIUS r 0 0 1 m STORE w",
+            "DEL w",
+            "LLEN w",
+            "PING",
+            "KEYS *",
+            "XREAD STREAMS r 0",
+        ] {
+            let reply = as_user(&mut h, allowed);
+            assert!(!reply.starts_with("-NOPERM"), "{allowed}: {reply}");
+        }
+        for refused in [
+            "GET w",
+            "SET r 1",
+            "SET w 1 GET",
+            "COPY w r",
+            "RENAME r k",
+            "BITFIELD r SET u8 0 1",
+            "EXISTS z",
+            "SORT r STORE r",
+            "MGET r z",
+            "INCR w",
+            "XREAD STREAMS r w 0 0",
+            "GETDEL w",
+            "ZUNIONSTORE w 1 w",
+        ] {
+            assert_eq!(as_user(&mut h, refused), NO_KEY, "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_selector_allows_as_a_whole() {
+        let mut h = with_user("+get ~a (+set ~b) (+mget ~a ~b)");
+        for allowed in ["GET a", "SET b 1", "MGET a b"] {
+            assert!(!as_user(&mut h, allowed).starts_with('-'), "{allowed}");
+        }
+        assert_eq!(as_user(&mut h, "GET b"), NO_KEY);
+        assert_eq!(as_user(&mut h, "SET a 1"), NO_KEY);
+        assert!(
+            as_user(&mut h, "DEL a").starts_with("-NOPERM this user has no permissions to run")
+        );
+    }
+
+    #[test]
+    fn sorting_by_other_keys_needs_all_of_them() {
+        let mut h = with_user("+@all ~k");
+        assert!(as_user(&mut h, "SORT k BY x*").starts_with("-ERR BY option of SORT denied"));
+        assert!(as_user(&mut h, "SORT k GET #").starts_with("-ERR GET option of SORT denied"));
+        assert_eq!(as_user(&mut h, "SORT k BY nosort"), "*0\r\n");
+        h.line("ACL SETUSER u (%R~* +sort)");
+        assert_eq!(as_user(&mut h, "SORT k BY x* GET #"), "*0\r\n");
+    }
+
+    #[test]
+    fn a_change_acts_on_the_very_next_command() {
+        let mut h = Harness::new();
+        assert_eq!(h.line("GET k"), "$-1\r\n");
+        h.line("MULTI");
+        h.line("ACL SETUSER default -get");
+        h.line("GET k");
+        let reply = h.line("EXEC");
+        assert!(reply.contains("-NOPERM ACLs rules changed between"), "{reply}");
+        assert!(
+            reply.ends_with("no permission to execute the command or subcommand\r\n"),
+            "{reply}"
+        );
+        assert!(h.line("GET k").starts_with("-NOPERM"));
+        h.line("ACL SETUSER default +get");
+        assert_eq!(h.line("GET k"), "$-1\r\n");
+        h.line("CONFIG SET requirepass x");
+        assert_eq!(h.line("GET k"), "$-1\r\n", "who is in stays in");
+    }
+
+    #[test]
+    fn transactions_are_checked_when_queued_and_when_run() {
+        let mut h = with_user("+get +set +multi +exec ~a");
+        as_user(&mut h, "MULTI");
+        assert_eq!(as_user(&mut h, "GET b"), NO_KEY);
+        assert!(as_user(&mut h, "EXEC").starts_with("-EXECABORT"));
+        as_user(&mut h, "MULTI");
+        assert_eq!(as_user(&mut h, "SET a 1"), "+QUEUED\r\n");
+        assert_eq!(as_user(&mut h, "GET a"), "+QUEUED\r\n");
+        h.line("ACL SETUSER u resetkeys -get");
+        let reply = as_user(&mut h, "EXEC");
+        assert!(reply.starts_with("*2\r\n-NOPERM ACLs rules changed"), "{reply}");
+        assert_eq!(
+            reply.matches("no permission to touch the specified keys").count(),
+            1,
+            "{reply}"
+        );
+        assert_eq!(h.line("EXISTS a"), ":0\r\n");
+        let totals = h.engine.stats.totals();
+        assert_eq!((totals.acl_denied_key, totals.acl_denied_cmd), (2, 1));
+    }
+
+    #[test]
+    fn who_is_removed_is_disconnected_and_does_not_come_back_as_a_namesake() {
+        let mut h = with_user("+@all ~*");
+        assert_eq!(h.line("ACL DELUSER default"), "-ERR The 'default' user cannot be removed\r\n");
+        assert_eq!(h.line("ACL DELUSER u nosuch"), ":1\r\n");
+        assert_eq!(h.deliveries(), [(2, None)]);
+        h.line("ACL SETUSER u on nopass +@all ~*");
+        assert_eq!(as_user(&mut h, "GET a"), "", "it learns nothing");
+        assert!(h.sessions[1].closing && !h.sessions[1].authenticated);
+    }
+
+    #[test]
+    fn who_removes_itself_gets_the_reply_and_goes() {
+        let mut h = with_user("+@all ~*");
+        assert_eq!(as_user(&mut h, "ACL DELUSER u"), ":1\r\n");
+        assert!(h.sessions[1].closing);
+    }
+
+    #[test]
+    fn a_disabled_user_stays_in_but_nobody_becomes_it() {
+        let mut h = with_user("+@all ~*");
+        h.line("ACL SETUSER u off");
+        assert_eq!(as_user(&mut h, "ACL WHOAMI"), "$1\r\nu\r\n");
+        assert!(as_user(&mut h, "AUTH u p").starts_with("-WRONGPASS"));
+        assert_eq!(as_user(&mut h, "RESET"), "+RESET\r\n");
+        assert_eq!(as_user(&mut h, "ACL WHOAMI"), "$7\r\ndefault\r\n");
+        h.line("ACL SETUSER default off");
+        let newcomer = h.connect();
+        assert_eq!(h.run_as(newcomer, &["PING"]), "-NOAUTH Authentication required.\r\n");
+    }
+
+    #[test]
+    fn listeners_go_when_they_may_listen_no_longer() {
+        let mut h = with_user("+@all ~* &news &p*");
+        assert!(as_user(&mut h, "SUBSCRIBE other").starts_with("-NOPERM"));
+        assert!(as_user(&mut h, "PSUBSCRIBE pa*").starts_with("-NOPERM"), "patterns are literal");
+        assert!(as_user(&mut h, "PSUBSCRIBE p*").contains(":1\r\n"));
+        assert!(as_user(&mut h, "SUBSCRIBE news").contains(":2\r\n"));
+        h.line("ACL SETUSER u >other");
+        assert_eq!(h.deliveries(), [(2, Some("recheck".into()))]);
+        assert!(h.engine.may_listen(&h.sessions[1]));
+        h.line("ACL SETUSER u resetchannels &news &pa*");
+        assert!(!h.engine.may_listen(&h.sessions[1]));
+    }
+
+    #[test]
+    fn refusals_are_logged() {
+        let mut h = with_user("+get +config|get ~a");
+        for line in ["GET b", "MGET a", "CONFIG SET x y", "GET b", "AUTH u wrong"] {
+            as_user(&mut h, line);
+            h.advance_ms(1000);
+        }
+        let reply = h.line("ACL LOG");
+        let entries: Vec<&str> = reply.split("$5\r\ncount\r\n").skip(1).collect();
+        let heads: Vec<String> = (entries.iter())
+            .map(|entry| entry.split("\r\n").step_by(2).take(5).collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(entries.len(), 4, "{reply}");
+        assert!(entries[0].starts_with(":1\r\n$6\r\nreason\r\n$4\r\nauth\r\n"), "{heads:?}");
+        assert!(entries[0].contains("object\r\n$4\r\nAUTH\r\n$8\r\nusername\r\n$1\r\nu\r\n"));
+        assert!(entries[1].starts_with(":2\r\n$6\r\nreason\r\n$3\r\nkey\r\n"), "{heads:?}");
+        assert!(entries[1].contains("age-seconds\r\n$1\r\n2\r\n"), "{reply}");
+        assert!(entries[2].contains("object\r\n$10\r\nconfig|set\r\n"), "{reply}");
+        assert!(entries[1].contains(" cmd=get user=u "), "{reply}");
+        assert!(h.line("ACL LOG 1").starts_with("*1\r\n"));
+        assert_eq!(h.line("ACL LOG -1"), "*0\r\n");
+        assert_eq!(h.line("ACL LOG RESET"), "+OK\r\n");
+        assert_eq!(h.line("ACL LOG"), "*0\r\n");
+        let info = h.line("INFO stats");
+        for field in ["auth:1", "cmd:2", "key:2", "channel:0"] {
+            assert!(info.contains(&format!("acl_access_denied_{field}\r\n")), "{field}");
+        }
+    }
+
+    #[test]
+    fn setuser_is_all_or_nothing_and_shows_no_password() {
+        let mut h = Harness::with_settings(|settings| settings.slowlog_log_slower_than = 0);
+        let before = h.line("ACL LIST");
+        assert_eq!(
+            h.line("ACL SETUSER u on >secret +nosuch"),
+            "-ERR Error in ACL SETUSER modifier '+nosuch': Unknown command or category name in ACL\r\n"
+        );
+        assert_eq!(
+            h.line("ACL SETUSER u on (+get"),
+            "-ERR Unmatched parenthesis in acl selector starting at '(+get'.\r\n"
+        );
+        assert_eq!(h.line("ACL LIST"), before);
+        h.line("ACL SETUSER u on >secret");
+        assert!(!h.line("SLOWLOG GET").contains("secret"));
+        assert!(!h.line("ACL LIST").contains("secret"));
+        assert!(h.run(&["ACL", "SETUSER", "a b"]).starts_with("-ERR Usernames can't contain"));
+    }
+
+    #[test]
+    fn without_a_file_there_is_none_to_load_or_save() {
+        let mut h = Harness::new();
+        for line in ["ACL LOAD", "ACL SAVE"] {
+            assert!(
+                h.line(line).starts_with("-ERR This Redis instance is not configured to use an")
+            );
+        }
+        assert!(h.line("ACL GENPASS 0").contains("a positive number up to 4096"));
+        assert!(h.line("ACL GENPASS 4097").contains("a positive number up to 4096"));
+    }
+
+    #[test]
+    fn the_password_of_requirepass_is_the_default_users() {
+        let mut h = Harness::new();
+        h.line("CONFIG SET requirepass foo");
+        assert!(h.line("ACL LIST").contains("user default on #2c26b46b68ff"));
+        h.line("ACL SETUSER default >bar");
+        let newcomer = h.connect();
+        for (password, reply) in [("baz", "-WRONGPASS"), ("foo", "+OK"), ("bar", "+OK")] {
+            assert!(h.run_as(newcomer, &["AUTH", password]).starts_with(reply), "{password}");
+        }
+        h.line("CONFIG SET requirepass new");
+        assert!(h.run_as(newcomer, &["AUTH", "bar"]).starts_with("-WRONGPASS"));
+        h.run(&["CONFIG", "SET", "requirepass", ""]);
+        assert!(h.line("ACL LIST").contains("user default on nopass ~* &* +@all"));
+    }
+}
