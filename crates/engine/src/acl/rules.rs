@@ -2,9 +2,10 @@
 //! files. One rule changes a user or is refused; it never does half of it.
 
 use super::keys::Permission;
-use super::selector::{AlreadyAll, Selector};
+use super::selector::Selector;
 use super::user::{Digest, User, digest};
 use crate::command::registry;
+use crate::config::split_bytes;
 
 /// Why a rule is refused. Displays as Redis says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,13 +115,8 @@ impl User {
             [b'!', text @ ..] => self.remove_password(parse_digest(text)?)?,
             [b'(', inner @ .., b')'] => {
                 let mut selector = Selector::new(all_channels);
-                let words = inner.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-                for word in words {
-                    if word.ends_with(b")") {
-                        // Read back from a file, the selector would end there.
-                        return Err(RuleError::Syntax);
-                    }
-                    selector.apply(word)?;
+                for word in split_bytes(inner).ok_or(RuleError::Syntax)? {
+                    selector.apply(&word)?;
                 }
                 self.selectors.push(selector);
             }
@@ -170,18 +166,16 @@ impl Selector {
             b"allcommands" | b"+@all" => self.allow_all_commands(true),
             b"nocommands" | b"-@all" => self.allow_all_commands(false),
             _ => match rule {
+                [b'~' | b'%', ..] if self.has_all_keys() => return Err(RuleError::KeysAlreadyAll),
+                [b'&', ..] if self.has_all_channels() => return Err(RuleError::ChannelsAlreadyAll),
                 [b'~', pattern @ ..] => {
-                    self.apply_keys(pattern, Permission::READ | Permission::WRITE)?;
+                    self.add_keys(as_pattern(pattern)?, Permission::READ | Permission::WRITE);
                 }
                 [b'%', rest @ ..] => {
                     let (permission, pattern) = parse_permission(rest)?;
-                    self.apply_keys(pattern, permission)?;
+                    self.add_keys(as_pattern(pattern)?, permission);
                 }
-                [b'&', pattern @ ..] => {
-                    let pattern = as_pattern(pattern)?;
-                    let added = self.add_channels(pattern);
-                    added.map_err(|AlreadyAll| RuleError::ChannelsAlreadyAll)?;
-                }
+                [b'&', pattern @ ..] => self.add_channels(as_pattern(pattern)?),
                 [sign @ (b'+' | b'-'), b'@', category @ ..] => {
                     self.apply_category(category, *sign == b'+')?;
                 }
@@ -195,11 +189,6 @@ impl Selector {
             },
         }
         Ok(())
-    }
-
-    fn apply_keys(&mut self, pattern: &[u8], permission: Permission) -> Result<(), RuleError> {
-        let added = self.add_keys(as_pattern(pattern)?, permission);
-        added.map_err(|AlreadyAll| RuleError::KeysAlreadyAll)
     }
 
     fn apply_category(&mut self, category: &[u8], on: bool) -> Result<(), RuleError> {

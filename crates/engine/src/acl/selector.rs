@@ -67,10 +67,6 @@ struct FirstArgument {
     argument: Box<[u8]>,
 }
 
-/// Patterns that can't be added, because all there can be is allowed already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AlreadyAll;
-
 /// One selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selector {
@@ -174,14 +170,7 @@ impl Selector {
     }
 
     /// A pattern that is known already gets the permission as well. Every key for both is all keys.
-    pub(super) fn add_keys(
-        &mut self,
-        pattern: &[u8],
-        permission: Permission,
-    ) -> Result<(), AlreadyAll> {
-        if self.all_keys {
-            return Err(AlreadyAll);
-        }
+    pub(super) fn add_keys(&mut self, pattern: &[u8], permission: Permission) {
         match self.keys.iter_mut().find(|known| *known.pattern == *pattern) {
             Some(known) => known.permission |= permission,
             None => self.keys.push(KeyPattern { pattern: pattern.into(), permission }),
@@ -189,7 +178,6 @@ impl Selector {
         if self.keys.iter().any(|keys| *keys.pattern == *b"*" && keys.permission.is_all()) {
             self.allow_all_keys();
         }
-        Ok(())
     }
 
     pub(super) fn allow_all_channels(&mut self) {
@@ -202,14 +190,19 @@ impl Selector {
         self.all_channels = false;
     }
 
-    pub(super) fn add_channels(&mut self, pattern: &[u8]) -> Result<(), AlreadyAll> {
-        if self.all_channels {
-            return Err(AlreadyAll);
-        }
+    pub(super) fn add_channels(&mut self, pattern: &[u8]) {
         if !self.channels.iter().any(|known| **known == *pattern) {
             self.channels.push(pattern.into());
         }
-        Ok(())
+    }
+
+    /// Whether all keys are allowed, for everything: a pattern would add nothing.
+    pub(super) fn has_all_keys(&self) -> bool {
+        self.all_keys
+    }
+
+    pub(super) fn has_all_channels(&self) -> bool {
+        self.all_channels
     }
 
     /// Whether it allows the call, whose number of arguments fits the command.

@@ -68,7 +68,7 @@ fn a_rule_that_is_refused_changes_nothing() {
         "+config|get|x",
         "+config|",
         "+cluster|",
-        "(~a) +get)",
+        "(~\"a)",
     ] {
         let mut user = before.clone();
         assert!(user.apply(rule.as_bytes(), false).is_err(), "{rule}");

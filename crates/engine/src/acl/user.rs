@@ -10,6 +10,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::selector::{Denial, Selector};
 use crate::command::Command;
+use crate::dispatch::quote;
 
 /// Only what a password hashes to is kept.
 pub(super) type Digest = [u8; 32];
@@ -153,10 +154,22 @@ impl User {
         words.extend(self.passwords().map(|digest| format!("#{digest}").into_bytes()));
         words.push_back(self.root.describe());
         for selector in &self.selectors {
-            words.push_back([b"(", &selector.describe()[..], b")"].concat());
+            let inner = selector.describe();
+            let inner: Vec<Vec<u8>> = inner.split(|byte| *byte == b' ').map(quoted).collect();
+            words.push_back([b"(", &inner.join(&b' ')[..], b")"].concat());
         }
         Vec::from(words).join(&b' ')
     }
+}
+
+/// A word between the parentheses of a selector, where quotes mean something, and a parenthesis at the end of a word.
+fn quoted(word: &[u8]) -> Vec<u8> {
+    if !word.contains(&b'"') && !word.contains(&b'\'') && !word.ends_with(b")") {
+        return word.to_vec();
+    }
+    let mut quoted = Vec::new();
+    quote(word, &mut quoted);
+    quoted
 }
 
 /// Whether `password` is that of `user`. Takes as long where there is no such user, or where it is not enabled, as where

@@ -27,6 +27,7 @@ use arc_swap::ArcSwap;
 use respire_datatypes::glob;
 
 pub use directive::{Directive, Effect, NotActing, directives, find, not_acting};
+pub(crate) use file::split_bytes;
 pub use file::{ConfigError, Includer, parse_args, parse_file};
 pub use kind::parse_memory;
 pub(crate) use rewrite::replace_users;
