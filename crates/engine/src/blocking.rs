@@ -16,6 +16,7 @@ use respire_keyspace::{EntryRef, Found, Held, Mode, ReadyKey, Ticket};
 use respire_resp::{Args, Out, OwnedArgs, Proto};
 use smallvec::SmallVec;
 
+use crate::acl::User;
 use crate::client::ClientInfo;
 use crate::command::Command;
 use crate::ctx::Ctx;
@@ -87,6 +88,7 @@ pub(crate) fn timeout_of_millis(text: &[u8], now_ms: i64) -> Result<Option<u64>,
 /// What is kept of a client that waits.
 struct Waiter {
     info: Arc<ClientInfo>,
+    user: Arc<User>,
     command: &'static Command,
     args: OwnedArgs,
     keys: SmallVec<[usize; 4]>,
@@ -150,6 +152,7 @@ impl Engine {
             positions.map(|i| self.keyspace.shard_of(given.get(i))).collect();
         let waiter = Waiter {
             info: Arc::clone(&session.info),
+            user: Arc::clone(&session.user),
             command,
             args,
             keys: wait.keys,
@@ -245,7 +248,8 @@ impl Engine {
         key: &[u8],
     ) -> Option<Out> {
         let args = waiter.args.as_args();
-        let mut session = Session::standing_in(Arc::clone(&waiter.info), waiter.proto, waiter.db);
+        let (info, user) = (Arc::clone(&waiter.info), Arc::clone(&waiter.user));
+        let mut session = Session::standing_in(info, waiter.proto, waiter.db, user);
         session.no_touch = waiter.no_touch;
         session.ready_key = waiter.keys.iter().copied().find(|i| args.get(*i) == key);
         let mut out = Out::default();

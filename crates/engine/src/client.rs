@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use respire_keyspace::Ticket;
 
-/// The user that a client is until it says otherwise. So far it is the only one.
+/// The user that a client is until it says otherwise. It always exists.
 pub(crate) const DEFAULT_USER: &[u8] = b"default";
 
 /// What a client is, as CLIENT KILL TYPE and CLIENT LIST TYPE have it.

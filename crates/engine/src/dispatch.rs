@@ -253,7 +253,7 @@ impl Engine {
         }
         session.info.command.store(prepared.number(), Ordering::Relaxed);
         let mut flow = Flow::Done;
-        match self.admit(session, &args, prepared) {
+        match self.admit(worker, session, &args, prepared) {
             Ok(command)
                 if worker.settings.maxmemory > 0
                     && self.refuses_for_memory(worker, session, command) =>
@@ -267,6 +267,11 @@ impl Engine {
             }
             Err(_) if matches!(prepared.lookup, Lookup::Unknown) && is_http(args.get(0)) => {
                 hang_up(session, out);
+                return Flow::Done;
+            }
+            // Its user is gone: it learns nothing more.
+            Err(_) if session.closing => {
+                out.rewind(mark);
                 return Flow::Done;
             }
             Err(error) => self.reject(worker, session, prepared, &error, out),
@@ -307,7 +312,8 @@ impl Engine {
     #[inline]
     fn admit(
         &self,
-        session: &Session,
+        worker: &Worker,
+        session: &mut Session,
         args: &Args<'_>,
         prepared: &Prepared,
     ) -> Result<&'static Command, Error> {
@@ -324,8 +330,9 @@ impl Engine {
         if command.row.has(Flags::PROTECTED) {
             self.allow_debug(session)?;
         }
-        if !session.authenticated && !command.row.has(Flags::NO_AUTH) && self.asks_password() {
-            return Err(Error::NO_AUTH);
+        // Who may do everything passes by this.
+        if session.free_at != worker.users_version {
+            self.check_rights(worker, session, command, args)?;
         }
         // A monitor counts as a replica, which gets its data by another way.
         if self.clients.has_monitors()
@@ -342,12 +349,6 @@ impl Engine {
         }
         self.check_condition(session, command)?;
         Ok(command)
-    }
-
-    /// Whether clients need a password now; one may have come while they did, and be here still.
-    #[cold]
-    fn asks_password(&self) -> bool {
-        !self.config.load().requirepass.is_empty()
     }
 
     fn allow_debug(&self, session: &Session) -> Result<(), Error> {

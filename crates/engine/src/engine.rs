@@ -7,6 +7,7 @@ use respire_datatypes::table::mapped_bytes;
 use respire_journal::Journal;
 use respire_keyspace::{Held, Keyspace, Mode, Shard, Thinned};
 
+use crate::acl::Acl;
 use crate::client::Clients;
 use crate::command::Renames;
 use crate::compaction::Compaction;
@@ -38,6 +39,7 @@ const PRUNED_ELEMENTS: usize = 256;
 /// `stats`, `slowlog`, `latency` and the configuration. The locks of `pubsub` are taken under shards, too; the host's
 /// mailboxes are below everything.
 pub struct Engine {
+    pub(crate) acl: Acl,
     pub keyspace: Keyspace,
     pub config: Config,
     pub clients: Clients,
@@ -98,6 +100,7 @@ impl Engine {
             keyspace,
             clients: Clients::default(),
             stats: Stats::default(),
+            acl: Acl::new(&settings),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),

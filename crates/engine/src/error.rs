@@ -43,6 +43,16 @@ impl Error {
     pub const NO_AUTH: Self = Self::fixed("NOAUTH Authentication required.");
     pub const WRONG_PASSWORD: Self =
         Self::fixed("WRONGPASS invalid username-password pair or user is disabled.");
+    pub const NO_KEY_PERMISSION: Self = Self::fixed(
+        "NOPERM this user has no permissions to access one of the keys used as arguments",
+    );
+    pub const NO_CHANNEL_PERMISSION: Self = Self::fixed(
+        "NOPERM this user has no permissions to access one of the channels used as arguments",
+    );
+    pub const SORT_BY_DENIED: Self =
+        Self::fixed("ERR BY option of SORT denied due to insufficient ACL permissions.");
+    pub const SORT_GET_DENIED: Self =
+        Self::fixed("ERR GET option of SORT denied due to insufficient ACL permissions.");
     pub const NO_PROTOCOL: Self = Self::fixed("NOPROTO unsupported protocol version");
     pub const REPLICA_ONLY: Self = Self::fixed("ERR Replica can't interact with the keyspace");
     pub const EXEC_ABORT: Self =
@@ -86,6 +96,19 @@ impl Error {
     /// A command was called with a number of arguments that it does not take. `name` as in `client|kill`.
     pub fn arity(name: &str) -> Self {
         Self::text(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// The user may not run a command. `name` as in `client|kill`.
+    pub fn no_command_permission(name: &str) -> Self {
+        Self::text(format!("NOPERM this user has no permissions to run the '{name}' command"))
+    }
+
+    /// A command that was allowed when it was queued is no longer.
+    pub fn rules_changed(reason: &str) -> Self {
+        Self::text(format!(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This \
+             command is no longer allowed for the following reason: {reason}"
+        ))
     }
 
     /// A client that listens to channels asked for something else.

@@ -154,6 +154,7 @@ impl Harness {
                 session.expect("it waits").unblocked();
                 (delivery.client, Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
+            Message::Recheck => (delivery.client, Some("recheck".into())),
             Message::Kill => (delivery.client, None),
         });
         deliveries.collect()

@@ -92,6 +92,12 @@ pub trait Host: Send + Sync {
     fn apply(&self, old: &Settings, new: &mut Settings) -> Result<(), (String, String)>;
     /// Replaces the text of the configuration file by what `rewrite` makes of it, or leaves it as it is.
     fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError>;
+    /// The text of the ACL file at `path`. An error is the reason, in words.
+    fn read_users(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// Replaces the text of the ACL file at `path`, or leaves it as it is.
+    fn write_users(&self, path: &str, text: &[u8]) -> Result<(), String>;
+    /// Fills `bytes` with what nobody can guess.
+    fn random(&self, bytes: &mut [u8]) -> Result<(), String>;
     /// Hands a message to a client of another thread. One to a client that is gone is dropped.
     fn deliver(&self, thread: usize, client: u64, message: Message);
     /// Hands a message to those clients of a thread that listen to its channel: see [`Worker::receivers`].
@@ -190,6 +196,18 @@ impl Host for NoHost {
 
     fn rewrite_config(&self, _: &dyn Fn(&str) -> String) -> Result<(), RewriteError> {
         Err(RewriteError::NoFile)
+    }
+
+    fn read_users(&self, _: &str) -> Result<Vec<u8>, String> {
+        Err(NO_FILES.into())
+    }
+
+    fn write_users(&self, _: &str, _: &[u8]) -> Result<(), String> {
+        Err(NO_FILES.into())
+    }
+
+    fn random(&self, _: &mut [u8]) -> Result<(), String> {
+        Err("the program has no source of randomness that can't be guessed".into())
     }
 
     fn deliver(&self, _: usize, _: u64, _: Message) {}

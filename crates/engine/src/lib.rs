@@ -2,6 +2,7 @@
 //! replies go out as bytes, time and randomness come with the [`Worker`], and what is meant for other clients leaves
 //! through its outbox. A server drives it, and so can a program or a deterministic test.
 
+mod acl;
 mod blocking;
 mod client;
 mod command;
@@ -36,6 +37,7 @@ mod worker;
 /// The version of Redis whose behaviour the commands have; clients that look for one find this.
 pub const REDIS_VERSION: &str = "7.4.0";
 
+pub use acl::{Context, Denial, Missing};
 pub use client::{ClientInfo, ClientKind, Clients, Usage};
 pub use command::{Command, Flags, Row, lookup, registry};
 pub use commands::{decode_options, value_of, with_new_value};

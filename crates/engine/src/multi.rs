@@ -168,7 +168,16 @@ impl Engine {
             let keys = KeyHashes::new(queued.command.row, &hashes);
             // HELLO inside a transaction changes the protocol of the replies behind it.
             out.proto = session.proto;
-            self.call(worker, session, &mut held, queued.command, args, keys, out);
+            match self.check_in_exec(worker, session, queued.command, &args) {
+                Ok(()) => {
+                    self.call(worker, session, &mut held, queued.command, args, keys, out);
+                }
+                Err(error) => {
+                    out.error(error.as_bytes());
+                    worker.stats.count_error(error.code());
+                    worker.stats.command(queued.command.id).rejected.add(1);
+                }
+            }
         }
         session.in_exec = false;
         worker.effects.end_unit();

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use respire_keyspace::{Held, Mode, Ticket};
 use respire_resp::Proto;
 
+use crate::acl::User;
 use crate::blocking::Wait;
-use crate::client::{ClientInfo, DEFAULT_USER};
+use crate::client::ClientInfo;
 use crate::engine::Engine;
 use crate::multi::Transaction;
 use crate::pubsub::{Listeners, Subscriptions, Topic};
@@ -29,6 +30,12 @@ pub struct Session {
     pub info: Arc<ClientInfo>,
     pub proto: Proto,
     pub authenticated: bool,
+    /// Who the client is, as far as it has been noticed; see `user_version`.
+    pub(crate) user: Arc<User>,
+    /// The version of the users at which `user` was what it is; 0 if that is to be found out.
+    pub(crate) user_version: u64,
+    /// The version of the users at which the client was found to be allowed everything; 0 if it is not.
+    pub(crate) free_at: u64,
     /// The connection is to be closed once what was replied is sent.
     pub closing: bool,
     pub(crate) db: usize,
@@ -52,15 +59,23 @@ impl Session {
     /// A session for a client that has just come. It needs no password if none is required.
     pub fn new(engine: &Engine, info: Arc<ClientInfo>) -> Self {
         engine.clients.add(&info);
-        let mut session = Self::standing_in(info, Proto::Resp2, 0);
-        session.authenticated = engine.config.load().requirepass.is_empty();
+        let mut session = Self::standing_in(info, Proto::Resp2, 0, engine.acl.default_user());
+        session.authenticated = session.user.is_open();
         session
     }
 
-    /// A session that executes one command on behalf of a client that is listed already.
-    pub(crate) fn standing_in(info: Arc<ClientInfo>, proto: Proto, db: usize) -> Self {
+    /// A session that executes one command on behalf of a client that is listed already, and is `user`.
+    pub(crate) fn standing_in(
+        info: Arc<ClientInfo>,
+        proto: Proto,
+        db: usize,
+        user: Arc<User>,
+    ) -> Self {
         Self {
             authenticated: true,
+            user,
+            user_version: 0,
+            free_at: 0,
             info,
             proto,
             closing: false,
@@ -128,10 +143,8 @@ impl Session {
         self.set_no_touch(false);
         self.info.no_evict.store(false, Ordering::Relaxed);
         self.reply = ReplyMode::On;
-        self.authenticated = engine.config.load().requirepass.is_empty();
-        let mut names = self.info.names.lock();
-        names.name = Vec::new();
-        names.user = DEFAULT_USER.to_vec();
+        self.become_newcomer(engine);
+        self.info.names.lock().name = Vec::new();
     }
 
     pub(crate) fn set_no_touch(&mut self, on: bool) {

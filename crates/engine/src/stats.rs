@@ -66,6 +66,9 @@ counters! {
     error_replies,
     unexpected_errors,
     acl_denied_auth,
+    acl_denied_cmd,
+    acl_denied_key,
+    acl_denied_channel,
     /// Nanoseconds spent in the active expiry cycle.
     expire_cycle_ns,
     /// Times that the active expiry cycle stopped because its time was up.

@@ -20,6 +20,8 @@ pub enum Message {
     Monitor(Arc<[u8]>),
     /// The reply of a command that has waited: see [`Session::unblocked`](crate::Session::unblocked).
     Unblocked(Arc<[u8]>),
+    /// The users have changed: a client that listens to what it may listen to no longer is closed.
+    Recheck,
     /// The connection is closed, pending replies dropped.
     Kill,
 }
@@ -37,6 +39,8 @@ pub struct Worker {
     pub thread: usize,
     pub settings: Arc<Settings>,
     pub(crate) settings_version: u64,
+    /// The version of the users that sessions are checked against.
+    pub(crate) users_version: u64,
     pub stats: Arc<ThreadStats>,
     pub rng: fastrand::Rng,
     /// Unix time of the batch, milliseconds.
@@ -67,6 +71,7 @@ impl Worker {
         let mut worker = Self {
             thread,
             settings_version: engine.config.version(),
+            users_version: engine.acl.version(),
             stats: engine.stats.add_thread(),
             rng: fastrand::Rng::with_seed(seed),
             now_ms: 0,
@@ -118,8 +123,10 @@ impl Worker {
         self.timing.begin(engine.clock.monotonic_ns());
     }
 
-    /// Takes over settings that have changed. Returns whether they had.
+    /// Takes over settings, and notices users, that have changed. Returns whether the settings had. Commands that change
+    /// either are measured singly, so that this comes before whatever follows them.
     pub(crate) fn renew_settings(&mut self, engine: &Engine) -> bool {
+        self.users_version = engine.acl.version();
         let version = engine.config.version();
         let old = version != self.settings_version;
         if old {

@@ -192,6 +192,20 @@ impl Host for ServerHost {
         rewrite_file(path, rewrite).map_err(|error| RewriteError::Failed(reason(&error)))
     }
 
+    fn read_users(&self, path: &str) -> Result<Vec<u8>, String> {
+        fs::read(path).map_err(|error| reason(&error))
+    }
+
+    fn write_users(&self, path: &str, text: &[u8]) -> Result<(), String> {
+        // A name without a directory is one in the working directory, which has to be named to be made safe.
+        let path = std::path::absolute(path).map_err(|error| reason(&error))?;
+        replace_file(&path, text).map_err(|error| reason(&error))
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), String> {
+        getrandom::fill(bytes).map_err(|error| error.to_string())
+    }
+
     fn deliver(&self, thread: usize, client: u64, message: Message) {
         if let Some(mailbox) = self.mailboxes.get(thread)
             && let Err(error) = mailbox.post(Mail::Message { client, message })
@@ -300,17 +314,22 @@ fn change_directory(new: &mut Settings) -> Result<PathBuf, (String, String)> {
     changed.map_err(|error| ("dir".into(), reason(&error)))
 }
 
-/// Replaces the text of a file by what `rewrite` makes of it, in one step that a crash can't interrupt: the new text
-/// is safe on disk before it takes the old one's place.
+/// Replaces the text of a file by what `rewrite` makes of it.
 fn rewrite_file(path: &Path, rewrite: &dyn Fn(&str) -> String) -> io::Result<()> {
     let old = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read?,
     };
+    replace_file(path, rewrite(&old).as_bytes())
+}
+
+/// Replaces the text of a file in one step that a crash can't interrupt: the new text is safe on disk before it takes the
+/// old one's place.
+fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = directory.join(format!("{name}.{}.tmp", std::process::id()));
-    let written = write_through(&temporary, &rewrite(&old)).and_then(|()| {
+    let written = write_through(&temporary, text).and_then(|()| {
         if let Ok(metadata) = fs::metadata(path) {
             fs::set_permissions(&temporary, metadata.permissions())?;
         }
@@ -324,8 +343,8 @@ fn rewrite_file(path: &Path, rewrite: &dyn Fn(&str) -> String) -> io::Result<()>
     written
 }
 
-fn write_through(path: &Path, text: &str) -> io::Result<()> {
+fn write_through(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     file.sync_all()
 }

@@ -112,6 +112,7 @@ impl Server {
         let engine =
             Arc::new(Engine::new(config, Box::new(SystemClock::new()), Box::new(host), secret));
 
+        engine.load_users()?;
         spawn("respire-free", move || free(freed, &freeing))?;
         files.attach(&engine);
         engine.set_loading(true);

@@ -33,6 +33,8 @@ pub enum Norm {
     /// What XINFO tells: without what Redis 7.0 does not know, or counts otherwise; times as they differ between two
     /// servers.
     StreamInfo,
+    /// Users: without their rules about commands, which Redis 7.0 puts in a form of its own.
+    Rules,
     /// Pending entries, which say how long ago they were delivered.
     PendingTimes,
     /// The same type; what is inside is the server's own.
@@ -96,6 +98,7 @@ pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
             }
         }
         Norm::StreamInfo => same_times(&stream_info(oracle), &stream_info(subject)),
+        Norm::Rules => without_commands(oracle) == without_commands(subject),
         Norm::PendingTimes => same_times(&ages_as_times(oracle), &ages_as_times(subject)),
         Norm::SameShape => same_shape(oracle, subject),
         Norm::Hello => same_hello(oracle, subject),
@@ -103,6 +106,29 @@ pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
         Norm::Scan => [oracle, subject]
             .iter()
             .all(|reply| matches!(reply.elements(), Some([Value::Bulk(_), Value::Array(_)]))),
+    }
+}
+
+/// The reply with all texts rid of the words that are rules about commands.
+fn without_commands(value: &Value) -> Value {
+    let all = |values: &[Value]| values.iter().map(without_commands).collect();
+    match value {
+        Value::Bulk(text) => {
+            let words = text.split(|byte| *byte == b' ').map(|word| match word {
+                [b'+' | b'-', .., b')'] => b")",
+                [b'+' | b'-', ..] => &b""[..],
+                word => word,
+            });
+            let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
+            Value::Bulk(words.join(&b' '))
+        }
+        Value::Array(values) => Value::Array(all(values)),
+        Value::Map(pairs) => {
+            let both =
+                |(key, value): &(Value, Value)| (without_commands(key), without_commands(value));
+            Value::Map(pairs.iter().map(both).collect())
+        }
+        other => other.clone(),
     }
 }
 

@@ -10,13 +10,14 @@
 //! | [`step`] | one command to send and how its replies are compared |
 //! | [`strings`], [`keys`], [`connection`], [`admin`] | a generator per command group |
 //! | [`lists`], [`sets`], [`hashes`], [`zsets`], [`streams`], [`geo`], [`sort`] | likewise |
-//! | [`bitmaps`], [`hyperloglog`], [`pubsub`] | likewise |
+//! | [`bitmaps`], [`hyperloglog`], [`pubsub`], [`acl`] | likewise |
 //! | [`listen`] | connections that messages, notifications and invalidations are sent to |
 //! | [`generate`] | which group comes next, transactions, damage done to valid commands |
 //! | [`compare`] | what makes two replies equal, where time or identity shows in them |
 //! | [`exclusions`] | what is left out, each with its reason; the mirror of `docs/differences.md` |
 //! | [`run`] | the two servers, pipelines in lock-step, the state comparison, the report of a difference |
 
+pub mod acl;
 pub mod admin;
 pub mod bitmaps;
 pub mod compare;

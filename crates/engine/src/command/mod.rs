@@ -13,6 +13,7 @@ use respire_resp::Args;
 use crate::ctx::Ctx;
 use crate::error::Outcome;
 
+pub(crate) use category::CATEGORIES;
 pub use registry::{Command, lookup, registry};
 pub use renames::Renames;
 
@@ -110,6 +111,18 @@ pub struct KeySpec {
     pub notes: &'static str,
 }
 
+/// Where a command's channels are among the arguments, as far as access to them is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    None,
+    /// The first argument.
+    First,
+    /// All arguments.
+    All,
+    /// All arguments, and they are patterns.
+    Patterns,
+}
+
 /// Where keys are among the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -162,6 +175,7 @@ pub struct Row {
     pub handler: Handler,
     pub flags: Flags,
     pub keys: &'static [KeySpec],
+    pub channels: Channels,
     pub lock: Lock,
     /// Whether a command with [`Lock::KeysOrAll`] needs all shards, or one with [`Lock::KeysToWait`] may wait.
     pub reaches_out: fn(&Args<'_>) -> bool,
@@ -200,6 +214,7 @@ impl Row {
             handler,
             flags: Flags::empty(),
             keys: &[],
+            channels: Channels::None,
             lock: Lock::Keys,
             reaches_out: |_| false,
             group: Group::Generic,
@@ -253,6 +268,11 @@ impl Row {
 
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
+        self
+    }
+
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.channels = channels;
         self
     }
 

@@ -4,6 +4,7 @@ use respire_datatypes::glob;
 use respire_resp::Out;
 
 use super::reply_help;
+use crate::acl::keys::flags_in_call;
 use crate::command::docs::{Argument, Kind, arguments};
 use crate::command::{Command, Flags, Group, Handler, KeySpec, Place, Row, registry};
 use crate::ctx::Ctx;
@@ -195,12 +196,7 @@ fn keys_of_call<'a>(ctx: &Ctx<'a, '_>) -> Result<Vec<(&'a [u8], &'static str)>, 
     }
     let mut keys = Vec::new();
     for spec in row.keys {
-        let flags = match spec.flags.strip_suffix(" variable_flags") {
-            // The only such command is SET, which reads where it is asked to GET.
-            Some(most) if call.iter_from(3).any(|arg| arg.eq_ignore_ascii_case(b"GET")) => most,
-            Some(_) => "OW update",
-            None => spec.flags,
-        };
+        let flags = flags_in_call(row, spec, &call);
         let before = keys.len();
         keys.extend(spec.positions(&call).map(|at| (call.get(at), flags)));
         // A command that must have keys there and has none was called with nonsense.

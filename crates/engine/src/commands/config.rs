@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 
 use respire_resp::Args;
 
+use crate::acl;
 use crate::command::{Flags, Group, Lock, Row};
 use crate::commands::reply_help;
 use crate::config::find;
+use crate::config::replace_users;
 use crate::ctx::Ctx;
 use crate::dispatch::is_local;
 use crate::error::{Error, Outcome};
@@ -93,6 +95,9 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let local = is_local(&ctx.session.info);
     let set = ctx.engine.config.set(&pairs, local, &mut |old, new| host.apply(old, new));
     let changed = set.map_err(|error| Error::text(error.to_string()))?;
+    if changed.contains(&"requirepass") {
+        ctx.engine.acl.set_default_password(&ctx.engine.config.load().requirepass);
+    }
     if changed.contains(&"maxmemory") {
         ctx.engine.warn_of_limit(ctx.engine.config.load().maxmemory);
     }
@@ -104,7 +109,18 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn rewrite(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let engine = ctx.engine;
-    match engine.host.rewrite_config(&|old| engine.config.rewrite(old)) {
+    let settings = engine.config.load();
+    let users = if settings.aclfile.is_empty() {
+        let lines = acl::configuration_lines(&engine.acl.users(), &settings);
+        Some(lines.map_err(|reason| Error::text(format!("ERR Rewriting config file: {reason}")))?)
+    } else {
+        None
+    };
+    let new_text = |old: &str| match &users {
+        Some(users) => replace_users(&engine.config.rewrite(old), users),
+        None => engine.config.rewrite(old),
+    };
+    match engine.host.rewrite_config(&new_text) {
         Ok(()) => {
             log::info!("CONFIG REWRITE executed with success.");
             ctx.out.ok();

@@ -3,6 +3,7 @@
 use respire_datatypes::integer::parse_i64;
 use respire_resp::{Args, Proto};
 
+use crate::acl::{Context, Reason};
 use crate::client::DEFAULT_USER;
 use crate::command::{Flags, Group, Row};
 use crate::ctx::Ctx;
@@ -131,7 +132,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn auth(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (user, password) = match ctx.args.len() {
-        2 if ctx.settings.requirepass.is_empty() => {
+        2 if ctx.engine.acl.default_user().asks_no_password() => {
             return Err(Error::fixed(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
@@ -146,25 +147,21 @@ fn auth(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-/// Lets the client in if the password is the user's. Where none is required, any will do.
+/// The client is `user` from now on, if the password is the user's.
 fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], password: &[u8]) -> Outcome {
-    let wanted = ctx.settings.requirepass.as_bytes();
-    if user != DEFAULT_USER || !(wanted.is_empty() || is_same_secret(wanted, password)) {
-        ctx.worker.stats.counters.acl_denied_auth.add(1);
-        return Err(Error::WRONG_PASSWORD);
+    let engine = ctx.engine;
+    match engine.acl.prove(user, password) {
+        Some(user) => {
+            ctx.session.become_user(user);
+            Ok(())
+        }
+        None => {
+            let context = if ctx.session.in_exec { Context::Multi } else { Context::Toplevel };
+            let (stats, object) = (ctx.worker.stats, ctx.args.get(0));
+            engine.log_refusal(stats, ctx.session, context, Reason::Auth, object, user);
+            Err(Error::WRONG_PASSWORD)
+        }
     }
-    ctx.session.authenticated = true;
-    ctx.session.info.names.lock().user = user.to_vec();
-    Ok(())
-}
-
-/// Compares in a time that depends on the length of what was given, and on nothing of the secret.
-fn is_same_secret(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = u8::from(secret.len() != given.len());
-    for (i, byte) in given.iter().enumerate() {
-        difference |= byte ^ secret[i % secret.len()];
-    }
-    std::hint::black_box(difference) == 0
 }
 
 /// Whether a text may stand in a line of CLIENT LIST.
@@ -207,7 +204,7 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if let Some((user, password)) = login {
         authenticate(ctx, user, password)?;
     }
-    if !ctx.session.authenticated && !ctx.settings.requirepass.is_empty() {
+    if !ctx.session.authenticated && !ctx.engine.acl.is_open() {
         return Err(Error::fixed(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
              option can be used to authenticate the client and select the RESP protocol version at the same time",
@@ -319,8 +316,9 @@ mod tests {
     #[test]
     fn taking_the_password_away_lets_everybody_in() {
         let mut h = locked();
-        let changed = h.engine.config.set(&[(b"requirepass", b"")], true, &mut |_, _| Ok(()));
-        assert_eq!(changed, Ok(vec!["requirepass"]));
+        let admin = h.connect();
+        h.run_as(admin, &["AUTH", "sesame"]);
+        assert_eq!(h.run_as(admin, &["CONFIG", "SET", "requirepass", ""]), "+OK\r\n");
         assert_eq!(h.line("PING"), "+PONG\r\n");
         assert!(h.line("HELLO 3").starts_with("%7\r\n"));
     }

@@ -1,5 +1,6 @@
 //! The commands, one file per group: rows, handlers and their tests side by side.
 
+mod acl;
 mod bitmaps;
 mod client;
 mod command;
@@ -28,6 +29,7 @@ mod strings;
 mod transactions;
 mod zsets;
 
+pub(crate) use client::describe_client;
 pub use keys::dump::{decode_options, value_of, with_new_value};
 
 use crate::command::Row;
@@ -44,6 +46,7 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     streams::ROWS,
     connection::ROWS,
     client::ROWS,
+    acl::ROWS,
     command::ROWS,
     monitor::ROWS,
     transactions::ROWS,

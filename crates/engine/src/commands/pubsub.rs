@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use respire_datatypes::glob;
 
-use crate::command::{Flags, Group, KeySpec, Row};
+use crate::command::{Channels, Flags, Group, KeySpec, Row};
 use crate::commands::reply_help;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
@@ -24,14 +24,15 @@ const BY_NAMES: &str = "O(N) with the number of names";
 
 pub(crate) const ROWS: &[Row] = &[
     docs(
-        Row::new("psubscribe", -2, psubscribe).flags(SUBSCRIBING),
+        Row::new("psubscribe", -2, psubscribe).flags(SUBSCRIBING).channels(Channels::Patterns),
         "2.0.0",
         BY_NAMES,
         ["Listens to all channels that match patterns.", "pattern [pattern ...]"],
     ),
     docs(
         Row::new("publish", 3, publish)
-            .flags(ANY_TIME.union(Flags::FAST).union(Flags::MAY_REPLICATE)),
+            .flags(ANY_TIME.union(Flags::FAST).union(Flags::MAY_REPLICATE))
+            .channels(Channels::First),
         "2.0.0",
         "O(N+M) with the listeners of the channel and the patterns of all clients",
         ["Sends a message to the listeners of a channel.", "channel message"],
@@ -91,19 +92,23 @@ pub(crate) const ROWS: &[Row] = &[
     docs(
         Row::new("spublish", 3, spublish)
             .flags(ANY_TIME.union(Flags::FAST).union(Flags::MAY_REPLICATE))
-            .keys(SHARD_CHANNEL),
+            .keys(SHARD_CHANNEL)
+            .channels(Channels::First),
         "7.0.0",
         "O(N) with the number of listeners",
         ["Sends a message to the listeners of a sharded channel.", "shardchannel message"],
     ),
     docs(
-        Row::new("ssubscribe", -2, ssubscribe).flags(SUBSCRIBING).keys(SHARD_CHANNELS),
+        Row::new("ssubscribe", -2, ssubscribe)
+            .flags(SUBSCRIBING)
+            .keys(SHARD_CHANNELS)
+            .channels(Channels::All),
         "7.0.0",
         BY_NAMES,
         ["Listens to sharded channels.", "shardchannel [shardchannel ...]"],
     ),
     docs(
-        Row::new("subscribe", -2, subscribe).flags(SUBSCRIBING),
+        Row::new("subscribe", -2, subscribe).flags(SUBSCRIBING).channels(Channels::All),
         "2.0.0",
         BY_NAMES,
         ["Listens to channels.", "channel [channel ...]"],

@@ -58,6 +58,11 @@ fn looks_up(args: &Args<'_>) -> bool {
     (2..args.len() - 1).any(|i| is_option(i) && args.get(i + 1).contains(&b'*'))
 }
 
+/// Whether the client may read whatever keys the patterns come to name.
+fn may_look_up(ctx: &Ctx<'_, '_>) -> bool {
+    ctx.session.user.reads_everything_with(ctx.command, &ctx.args)
+}
+
 /// What the call asks for.
 #[derive(Debug)]
 struct Query<'a> {
@@ -112,10 +117,17 @@ impl<'a> Query<'a> {
                     i += 1;
                 }
                 b"by" if behind >= 1 => {
-                    query.by = Some(args.get(i + 1));
+                    let pattern = args.get(i + 1);
+                    if pattern.contains(&b'*') && !may_look_up(ctx) {
+                        return Err(Error::SORT_BY_DENIED);
+                    }
+                    query.by = Some(pattern);
                     i += 1;
                 }
                 b"get" if behind >= 1 => {
+                    if !may_look_up(ctx) {
+                        return Err(Error::SORT_GET_DENIED);
+                    }
                     query.gets.push(args.get(i + 1));
                     i += 1;
                 }

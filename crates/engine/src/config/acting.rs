@@ -6,7 +6,7 @@ use super::directive::{
     Store,
 };
 use super::kind::{INT_MAX, Kind, Value};
-use super::settings::{ClientMemory, LogLevel, MaxmemoryPolicy, Permission};
+use super::settings::{AclPubsubDefault, ClientMemory, LogLevel, MaxmemoryPolicy, Permission};
 use super::special;
 
 /// The values of the client-facing limits can't be set below this, so that the server stays usable.
@@ -82,6 +82,12 @@ pub(super) static ROWS: &[Directive] = &[
     row("maxclients", number!(maxclients: u32, 1 => u32::MAX as i64)),
     row("protected-mode", flag!(protected_mode)),
     row("requirepass", text!(requirepass)).sensitive(),
+    row("aclfile", text!(aclfile)).immutable(),
+    row("acllog-max-len", number!(acllog_max_len: u64, 0 => i64::MAX)),
+    row("acl-pubsub-default", choice!(acl_pubsub_default: AclPubsubDefault)),
+    row("user", Store::Special { read: special::read_users, write: special::write_user })
+        .file_only()
+        .sensitive(),
     row("databases", number!(databases: u32, 1 => INT_MAX)).immutable(),
     row("io-threads", number!(io_threads: u16, 1 => 128)).immutable(),
     row("shards", number!(shards: u16, 1 => 4096)).immutable(),

@@ -164,8 +164,14 @@ fn apply(settings: &mut Settings, directive: &str, args: &[&str]) -> Result<(), 
 /// single quotes only `\'`. `None` when a quote isn't closed, or closed within a word, or escapes spell bytes
 /// that aren't UTF-8.
 pub(super) fn split_words(line: &str) -> Option<Vec<String>> {
+    let words = split_bytes(line.as_bytes())?;
+    words.into_iter().map(|word| String::from_utf8(word).ok()).collect()
+}
+
+/// As [`split_words`], of any bytes.
+pub(crate) fn split_bytes(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
-    let mut rest = line.as_bytes();
+    let mut rest = line;
     loop {
         rest = rest.trim_ascii_start();
         if rest.is_empty() {
@@ -173,7 +179,7 @@ pub(super) fn split_words(line: &str) -> Option<Vec<String>> {
         }
         let mut word = Vec::new();
         rest = split_word(rest, &mut word)?;
-        words.push(String::from_utf8(word).ok()?);
+        words.push(word);
     }
 }
 

@@ -53,19 +53,9 @@ pub(super) static ROWS: &[Directive] = &[
     none("list-max-ziplist-entries", TEXT, "").file_only(),
     none("list-max-ziplist-value", TEXT, "").file_only(),
     later("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
-    // Scripts, ACL.
+    // Scripts.
     later("busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
     later("locale-collate", TEXT, ""),
-    later("acl-pubsub-default", Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels"),
-    later("acllog-max-len", LONG, "128"),
-    promise("aclfile", TEXT, "", &[""]).immutable(),
-    Directive::new(
-        "user",
-        Promise { neutral: &[""] },
-        Store::KeptSpecial { default: "", read: special::accumulate },
-    )
-    .file_only()
-    .sensitive(),
     // Snapshots and the append-only file.
     Directive::new(
         "save",

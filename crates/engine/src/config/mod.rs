@@ -27,11 +27,13 @@ use arc_swap::ArcSwap;
 use respire_datatypes::glob;
 
 pub use directive::{Directive, Effect, NotActing, directives, find, not_acting};
+pub(crate) use file::split_bytes;
 pub use file::{ConfigError, Includer, parse_args, parse_file};
 pub use kind::parse_memory;
+pub(crate) use rewrite::replace_users;
 pub use settings::{
-    ClientMemory, LogLevel, MaxmemoryPolicy, OutputLimit, OutputLimits, Permission, Rename,
-    Settings,
+    AclPubsubDefault, ClientMemory, LogLevel, MaxmemoryPolicy, OutputLimit, OutputLimits,
+    Permission, Rename, Settings,
 };
 
 use directive::Origin;
@@ -225,7 +227,7 @@ impl Config {
     }
 
     /// CONFIG REWRITE: the text of the file brought up to the settings in force. Comments, blank lines, the
-    /// order and `include` lines stay; rewriting again changes nothing.
+    /// order and `include` lines stay; rewriting again changes nothing. Users are left as they are: see `replace_users`.
     pub fn rewrite(&self, old_text: &str) -> String {
         rewrite::rewrite(&self.load(), &self.defaults, old_text)
     }

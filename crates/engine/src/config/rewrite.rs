@@ -87,6 +87,35 @@ pub(super) fn rewrite(current: &Settings, defaults: &Settings, old_text: &str) -
     text
 }
 
+/// The text of a configuration file with `users` as its `user` lines: where the first of them was, or at the end. They come
+/// without the word `user`, their words parted by blanks.
+pub(crate) fn replace_users(text: &str, users: &[String]) -> String {
+    let is_user = |line: &str| {
+        let first = line.split_ascii_whitespace().next();
+        first.is_some_and(|word| word.eq_ignore_ascii_case("user"))
+    };
+    let lines = users.iter().map(|user| {
+        // An empty name or pattern is a word as well.
+        let words: Vec<String> = user.split(' ').map(quote).collect();
+        format!("user {}", words.join(" "))
+    });
+    let mut new = lines;
+    let mut out = String::new();
+    let mut append = |line: &str| {
+        out.push_str(line);
+        out.push('\n');
+    };
+    for line in text.lines() {
+        if is_user(line) {
+            new.by_ref().for_each(|line| append(&line));
+        } else {
+            append(line);
+        }
+    }
+    new.for_each(|line| append(&line));
+    out
+}
+
 fn read_line<'a>(text: &'a str, defaults: &Settings) -> Line<'a> {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.starts_with('#') {

@@ -35,6 +35,11 @@ choices! {
 }
 
 choices! {
+    /// What new users, and new selectors, may listen to.
+    AclPubsubDefault { AllChannels = "allchannels", ResetChannels = "resetchannels" }
+}
+
+choices! {
     /// What is evicted, and so whether entries keep LRU or LFU access data.
     MaxmemoryPolicy {
         VolatileLru = "volatile-lru",
@@ -144,6 +149,12 @@ pub struct Settings {
     pub protected_mode: bool,
     /// Empty for none.
     pub requirepass: String,
+    /// Empty for none.
+    pub aclfile: String,
+    pub acllog_max_len: u64,
+    pub acl_pubsub_default: AclPubsubDefault,
+    /// The `user` lines: of each the name and the rules, which have been checked.
+    pub users: Vec<Vec<String>>,
     pub databases: u32,
     /// Event-loop threads.
     pub io_threads: u16,
@@ -260,6 +271,10 @@ impl Settings {
             maxclients: 10_000,
             protected_mode: true,
             requirepass: String::new(),
+            aclfile: String::new(),
+            acllog_max_len: 128,
+            acl_pubsub_default: AclPubsubDefault::ResetChannels,
+            users: Vec::new(),
             databases: 16,
             io_threads: threads.clamp(1, 128) as u16,
             shards: 16,

@@ -4,6 +4,7 @@
 use super::directive::Origin;
 use super::kind::{INT_MAX, WRONG_NUMBER, one_of, parse_integer, parse_memory};
 use super::settings::{OutputLimit, Rename, Settings};
+use crate::acl;
 use crate::command::Renames;
 use crate::notify::Classes;
 
@@ -187,6 +188,24 @@ pub(super) fn accumulate(before: Option<&str>, args: &[&str]) -> Result<String, 
     let mut lines: Vec<String> = before.map(str::to_owned).into_iter().collect();
     lines.push(args.join(" "));
     Ok(lines.join("\n"))
+}
+
+pub(super) fn read_users(settings: &Settings) -> String {
+    settings.users.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join("\n")
+}
+
+/// A user may be declared once. What new users may listen to has to be said above it.
+pub(super) fn write_user(settings: &mut Settings, args: &[&str], _: Origin) -> Result<(), String> {
+    let words: Vec<String> = args.iter().map(|&word| word.to_owned()).collect();
+    acl::declared_user(&words, acl::all_channels(settings))?;
+    let name = &words[0];
+    if settings.users.iter().any(|known| known[0] == *name) {
+        return Err(format!(
+            "Error in user declaration '{name}': Duplicate user found. A user can only be defined once in config files"
+        ));
+    }
+    settings.users.push(words);
+    Ok(())
 }
 
 pub(super) fn read_events(settings: &Settings) -> String {

@@ -264,6 +264,11 @@ impl EventLoop {
                 tell_later(&mut self.told, connection, i);
             }
             Message::Unblocked(reply) => self.unblock(i, reply),
+            Message::Recheck => {
+                if !self.engine.may_listen(&connection.session) {
+                    self.close(i);
+                }
+            }
             Message::Kill => self.close(i),
         }
     }
@@ -480,8 +485,7 @@ impl EventLoop {
         let parser = Parser {
             limits: Limits {
                 max_bulk: self.worker.settings.proto_max_bulk_len as i64,
-                authenticated: connection.session.authenticated
-                    || self.worker.settings.requirepass.is_empty(),
+                authenticated: connection.session.authenticated || self.engine.is_open(),
             },
         };
         let buffer = &mut self.buffer[..end];

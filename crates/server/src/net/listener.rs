@@ -269,9 +269,7 @@ fn accept_tcp(
 ) -> Option<NewConnection> {
     let settings = engine.config.load();
     let mut stream = stream;
-    if settings.protected_mode
-        && settings.requirepass.is_empty()
-        && !peer.ip().to_canonical().is_loopback()
+    if settings.protected_mode && !engine.is_protected() && !peer.ip().to_canonical().is_loopback()
     {
         refuse(&mut stream, DENIED, engine);
         return None;

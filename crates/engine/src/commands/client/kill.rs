@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use respire_datatypes::integer::parse_i64;
 
 use super::kind_named;
-use crate::client::{ClientInfo, ClientKind, DEFAULT_USER};
+use crate::client::{ClientInfo, ClientKind};
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 use crate::worker::{Delivery, Message};
@@ -68,7 +68,7 @@ impl<'a> Filter<'a> {
                     filter.id = Some(id.ok_or(error)?);
                 }
                 b"TYPE" => filter.kind = Some(kind_named(value)?),
-                b"USER" if value == DEFAULT_USER => filter.user = Some(value),
+                b"USER" if ctx.engine.acl.user(value).is_some() => filter.user = Some(value),
                 b"USER" => return Err(Error::quoting("ERR No such user '", value, "'")),
                 b"ADDR" => filter.addr = Some(value),
                 b"LADDR" => filter.laddr = Some(value),

@@ -49,17 +49,25 @@ pub(super) fn list(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 /// Appends the line of one client.
+fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
+    let asking = (client.id == ctx.session.info.id).then_some(&ctx.args);
+    text.extend_from_slice(describe_client(client, ctx.data.now_ms, asking).as_bytes());
+}
+
+/// The line of one client. One that asks is shown its own request, which lies in the thread's buffer.
 ///
 /// Buffers that no connection here has are 0: requests are read into the thread's buffer (`argv-mem`), and replies
 /// wait only if the socket does not take them (`rbs`, `rbp`, `obl`), then in a list.
-fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
+pub(crate) fn describe_client(
+    client: &ClientInfo,
+    now_ms: i64,
+    asking: Option<&Args<'_>>,
+) -> String {
     let load = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
-    let (now_ms, usage) = (ctx.data.now_ms, &client.usage);
+    let usage = &client.usage;
     // What a client does at this moment is published at the end of its batch; it is not idle while it asks.
-    let is_self = client.id == ctx.session.info.id;
-    let active_ms = if is_self { now_ms } else { client.active_ms.load(Ordering::Relaxed) };
-    // A client that asks is shown its own request, which lies in the thread's buffer.
-    let query = if is_self { wire_length(&ctx.args) } else { load(&usage.query) };
+    let active_ms = asking.map_or_else(|| client.active_ms.load(Ordering::Relaxed), |_| now_ms);
+    let query = asking.map_or_else(|| load(&usage.query), wire_length);
     let names = client.names.lock().clone();
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
@@ -100,7 +108,7 @@ fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
         String::from_utf8_lossy(&names.lib_ver),
         client.thread,
     );
-    text.extend_from_slice(line.as_bytes());
+    line
 }
 
 /// Bytes of a request as it is sent.

@@ -7,6 +7,8 @@ mod kill;
 mod list;
 mod tracking;
 
+pub(crate) use list::describe_client;
+
 use std::sync::atomic::Ordering;
 
 use respire_datatypes::integer::parse_i64;

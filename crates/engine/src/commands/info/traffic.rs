@@ -64,10 +64,9 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.field("client_output_buffer_limit_disconnections", totals.output_buffer_disconnections);
     report.fields(&["reply_buffer_shrinks", "reply_buffer_expands"], 0);
     report.field("acl_access_denied_auth", totals.acl_denied_auth);
-    report.fields(
-        &["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"],
-        0,
-    );
+    report.field("acl_access_denied_cmd", totals.acl_denied_cmd);
+    report.field("acl_access_denied_key", totals.acl_denied_key);
+    report.field("acl_access_denied_channel", totals.acl_denied_channel);
 }
 
 /// Buckets of expiring keys of each shard that the average is estimated from. Keys lie in them by a hash, at random.

@@ -115,7 +115,7 @@ pub(crate) const ROWS: &[Row] = &[
         "",
     ),
     docs(
-        row("xlen", 2, range::xlen, READ.union(FAST), READS),
+        row("xlen", 2, range::xlen, READ.union(FAST), &[KeySpec::one(1, "RO")]),
         "5.0.0",
         "O(1)",
         ["Returns the number of entries of a stream.", "key"],
