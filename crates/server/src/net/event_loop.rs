@@ -47,6 +47,9 @@ const LARGE_TURN: usize = 4 * 1024 * 1024;
 /// Bytes of messages in a row for the same clients that are put together.
 const JOINED_MAX: usize = 64 * 1024;
 
+/// How long an encrypted connection may take to be established.
+const HANDSHAKE_MS: i64 = 10_000;
+
 /// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
 /// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
 /// follow each other, with a look at the sockets in between.
@@ -339,6 +342,9 @@ impl EventLoop {
         if connection.held_until > self.safe_to {
             return;
         }
+        if connection.stream.flush().is_err() {
+            return self.close(i);
+        }
         if connection.output.is_empty() {
             // What was to be sent may have been nothing but the end of the connection.
             return self.after_sending(i);
@@ -465,8 +471,8 @@ impl EventLoop {
                 _ => return self.close(i),
             },
         };
-        let full = got == READ_CHUNK;
-        connection.readable = full || (connection.read_closed && got > 0);
+        let more = got == READ_CHUNK || (got > 0 && connection.stream.holds_more());
+        connection.readable = more || (connection.read_closed && got > 0);
         // A reply to a large request may have listed it already; nobody is read twice in a turn.
         if connection.readable && !connection.listed {
             connection.listed = true;
@@ -970,6 +976,11 @@ impl EventLoop {
                 && connection.session.info.kind() == ClientKind::Normal
             {
                 log::debug!("Closing idle client");
+                self.close(i);
+            } else if connection.stream.is_handshaking()
+                && now_ms - connection.session.info.created_ms > HANDSHAKE_MS
+            {
+                log::debug!("Error accepting a client connection: it took too long");
                 self.close(i);
             } else if let Some(excess) = connection.excess(&self.worker.settings, now_ms) {
                 self.close_for_excess(i, excess);
