@@ -5,6 +5,7 @@
 
 mod db;
 mod entry;
+mod escalation;
 mod expire;
 #[cfg(test)]
 mod fuzz;
@@ -19,6 +20,7 @@ mod watch;
 
 pub use db::{Db, Found};
 pub use entry::{EntryRef, Heap, NewValue, StrRef, Value};
+pub use escalation::Escalation;
 pub use expire::{ExpireStep, Thinned};
 pub use hash::{Key, fnv1a};
 pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, PrefetchStep};

@@ -29,8 +29,6 @@ pub(crate) struct Writing<'a> {
     pub(crate) settings: &'a Settings,
     /// It is the base of an append-only file.
     pub(crate) base: bool,
-    /// Libraries of functions, as they were loaded.
-    pub(crate) functions: &'a [Vec<u8>],
     /// Bytes that are in use.
     pub(crate) used_memory: u64,
     /// Keys written so far.
@@ -120,7 +118,7 @@ impl Writing<'_> {
         aux(&mut head, "ctime", (engine.clock.unix_us() / 1_000_000).to_string());
         aux(&mut head, "used-mem", self.used_memory.to_string());
         aux(&mut head, "aof-base", u8::from(self.base).to_string());
-        for code in self.functions {
+        for code in &snapshot.functions {
             write::function(&mut head, code, write::Options { compress: false });
         }
         for (db, (keys, expires)) in snapshot.sizes.iter().enumerate() {
