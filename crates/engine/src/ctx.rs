@@ -284,6 +284,7 @@ pub(crate) struct CtxWorker<'a> {
     pub(crate) listeners: &'a mut crate::pubsub::Listeners,
     /// Keys past their time that are to be deleted when nothing is held any more, each with its database.
     pub(crate) met_expired: &'a mut Vec<(usize, Box<[u8]>)>,
+    pub(crate) interpreters: &'a mut crate::scripting::Interpreters,
     pub(crate) effects: &'a mut Effects,
 }
 

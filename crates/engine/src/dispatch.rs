@@ -40,7 +40,7 @@ pub enum Flow {
 
 /// The command that a request names.
 #[derive(Debug, Clone, Copy)]
-enum Lookup {
+pub(crate) enum Lookup {
     Known(&'static Command),
     UnknownSubcommand(&'static Command),
     Unknown,
@@ -70,6 +70,11 @@ impl<'a> KeyHashes<'a> {
             Some((first, step)) => Self { first, step, hashes },
             None => Self::NONE,
         }
+    }
+
+    /// The hashes of all keys.
+    pub(crate) fn all(&self) -> &'a [Hashed] {
+        self.hashes
     }
 
     /// The hashes of argument `i`, if it is a key that was hashed.
@@ -185,7 +190,7 @@ impl Engine {
     }
 
     #[inline]
-    fn resolve(&self, args: &Args<'_>) -> Lookup {
+    pub(crate) fn resolve(&self, args: &Args<'_>) -> Lookup {
         let name = args.get(0);
         let found = if self.renames.is_empty() { lookup(name) } else { self.renames.find(name) };
         let Some(command) = found else { return Lookup::Unknown };
@@ -388,6 +393,7 @@ impl Engine {
                 self.keyspace.hold_nothing()
             }
             (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
+            (Lock::Script, ..) => self.hold_for_script(worker, command, &args, keys),
             (Lock::AllShared, ..) => self.keyspace.hold_all(Mode::Read),
             (_, specs, hashes) => {
                 let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
@@ -413,6 +419,7 @@ impl Engine {
             self.clear_up(worker, &mut held, session.info.id);
         }
         self.seal(worker, &mut held);
+        let mode = held.mode();
         drop(held);
         if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
@@ -485,12 +492,16 @@ impl Engine {
             0
         };
         let mark = out.mark();
-        let (outcome, saw_expired) = if row.lock == Lock::Exec {
-            (self.exec(worker, session, out), false)
-        } else {
-            run(self, worker, session, held, command, args, keys, out)
+        let (outcome, saw_expired) = match row.lock {
+            Lock::Exec => (self.exec(worker, session, out), false),
+            Lock::Script => match self.script(worker, session, held, command, &args, out) {
+                Ok(saw_expired) => (Ok(()), saw_expired),
+                Err(error) => (Err(error), false),
+            },
+            _ => run(self, worker, session, held, command, args, keys, out),
         };
-        if session.tracking.is_some() {
+        // A script's client has read what its commands have read, and not the keys that it was given.
+        if session.tracking.is_some() && row.lock != Lock::Script {
             self.after_tracked(worker, session, held, row, &args);
         }
         if let Err(error) = outcome {
@@ -552,7 +563,8 @@ impl Engine {
         let (micros, row) = (nanos / 1000, command.row);
         let settings = &worker.settings;
         let threshold = settings.slowlog_log_slower_than;
-        if threshold >= 0 && micros >= threshold as u64 && !row.has(Flags::SKIP_SLOWLOG) {
+        let logged = !row.has(Flags::SKIP_SLOWLOG) && !session.in_script;
+        if threshold >= 0 && micros >= threshold as u64 && logged {
             let entry = SlowEntry {
                 id: 0,
                 time: worker.now_ms / 1000,
@@ -579,7 +591,9 @@ impl Engine {
         args: Args<'_>,
     ) -> Result<(), Error> {
         let command = match self.resolve(&args) {
-            Lookup::Known(command) if command.row.lock != Lock::Exec => command,
+            Lookup::Known(command) if !matches!(command.row.lock, Lock::Exec | Lock::Script) => {
+                command
+            }
             Lookup::UnknownSubcommand(parent) => {
                 return Err(Error::unknown_subcommand(parent.row.name, args.get(1)));
             }
@@ -626,7 +640,7 @@ impl Engine {
 
     /// Shows a command to the clients that monitor.
     #[cold]
-    fn tell_monitors(
+    pub(crate) fn tell_monitors(
         &self,
         worker: &mut Worker,
         session: &Session,
@@ -695,6 +709,7 @@ pub(crate) fn run<'e>(
             stats: &worker.stats,
             listeners: &mut worker.listeners,
             met_expired: &mut worker.met_expired,
+            interpreters: &mut worker.interpreters,
             effects: &mut worker.effects,
         },
         keys,
@@ -787,7 +802,9 @@ pub(crate) fn is_local(info: &ClientInfo) -> bool {
 
 fn monitor_line(now_us: i64, session: &Session, row: &Row, args: &Args<'_>) -> Vec<u8> {
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
-    let from = if session.info.unix_socket {
+    let from = if session.in_script {
+        "lua".into()
+    } else if session.info.unix_socket {
         // Redis names the socket's path here without the `:0` that stands for a port elsewhere.
         let path = session.info.laddr.strip_suffix(":0").unwrap_or(&session.info.laddr);
         format!("unix:{path}")

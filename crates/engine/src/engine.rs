@@ -19,6 +19,7 @@ use crate::notify::Classes;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::samples::Samples;
+use crate::scripting::Scripting;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::tracking::Tracking;
@@ -80,6 +81,7 @@ pub struct Engine {
     /// Clients that wait.
     pub(crate) blocked: AtomicU64,
     pub(crate) samples: Samples,
+    pub(crate) scripting: Scripting,
     pub(crate) eviction: Eviction,
     pub(crate) compaction: Compaction,
     /// `rename-command`, fixed at the start.
@@ -123,6 +125,7 @@ impl Engine {
             lazily_freed: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             samples: Samples::default(),
+            scripting: Scripting::default(),
             eviction: Eviction::default(),
             compaction: Compaction::default(),
             renames: Renames::new(&settings.rename_command),

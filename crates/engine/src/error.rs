@@ -40,6 +40,7 @@ impl Error {
     pub const SAME_OBJECT: Self = Self::fixed("ERR source and destination objects are the same");
     pub const OUT_OF_MEMORY: Self =
         Self::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const NOT_BUSY: Self = Self::fixed("NOTBUSY No scripts in execution right now.");
     pub const NO_AUTH: Self = Self::fixed("NOAUTH Authentication required.");
     pub const WRONG_PASSWORD: Self =
         Self::fixed("WRONGPASS invalid username-password pair or user is disabled.");

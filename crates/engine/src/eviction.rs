@@ -192,7 +192,8 @@ impl Engine {
         session: &Session,
         command: &Command,
     ) -> bool {
-        self.make_room(worker) == Room::None && may_need_memory(session, command)
+        worker.out_of_memory = self.make_room(worker) == Room::None;
+        worker.out_of_memory && may_need_memory(session, command)
     }
 
     /// Evicts until what is in use is below the limit, if there is one.

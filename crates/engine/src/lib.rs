@@ -28,6 +28,7 @@ mod pause;
 mod pubsub;
 mod samples;
 mod saving;
+mod scripting;
 mod session;
 mod slowlog;
 mod stats;

@@ -133,7 +133,8 @@ impl Engine {
     /// The text of INFO, without the sections that are about single commands. It counts as no call.
     fn info_text(&self, worker: &mut Worker) -> String {
         let info = ClientInfo::new(0, String::new(), String::new(), -1, false, worker.now_ms);
-        let mut session = Session::standing_in(Arc::new(info), Proto::Resp2, 0);
+        let user = self.acl.default_user();
+        let mut session = Session::standing_in(Arc::new(info), Proto::Resp2, 0, user);
         let command: &'static Command = lookup(b"info").expect("INFO is a command");
         let args = OwnedArgs::from_parts(["info"]);
         let (mut out, mut held) = (Out::default(), self.keyspace.hold_nothing());

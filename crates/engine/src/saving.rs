@@ -109,6 +109,11 @@ impl Engine {
         }
     }
 
+    /// Refuses what writes if it could not be kept.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        self.refuse_writing(self.condition.load(Ordering::Relaxed))
+    }
+
     /// Whether checksums of files and dumps are not looked at: DEBUG SET-SKIP-CHECKSUM-VALIDATION.
     pub fn skips_checksums(&self) -> bool {
         self.skip_checksums.load(Ordering::Relaxed)
@@ -154,19 +159,21 @@ impl Engine {
         let writes = command.row.has(Flags::WRITE)
             || (command.row.lock == Lock::Exec && session.transaction.writes())
             || command.full_name == "ping";
-        if writes {
-            if condition & Refusal::Snapshot.bit() != 0 {
-                return Err(Error::fixed(
-                    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+        if writes { self.refuse_writing(condition) } else { Ok(()) }
+    }
+
+    fn refuse_writing(&self, condition: u8) -> Result<(), Error> {
+        if condition & Refusal::Snapshot.bit() != 0 {
+            return Err(Error::fixed(
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
                  Commands that may modify the data set are disabled, because this instance is configured to report \
                  errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
                  the Redis logs for details about the RDB error.",
-                ));
-            }
-            if condition & Refusal::Log.bit() != 0 {
-                let why = self.log_failure.lock();
-                return Err(Error::text(format!("MISCONF Errors writing to the AOF file: {why}")));
-            }
+            ));
+        }
+        if condition & Refusal::Log.bit() != 0 {
+            let why = self.log_failure.lock();
+            return Err(Error::text(format!("MISCONF Errors writing to the AOF file: {why}")));
         }
         Ok(())
     }

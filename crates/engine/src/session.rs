@@ -42,7 +42,10 @@ pub struct Session {
     pub(crate) reply: ReplyMode,
     pub(crate) no_touch: bool,
     pub(crate) transaction: Transaction,
+    /// Several commands are executed as one: by EXEC, or by a script.
     pub(crate) in_exec: bool,
+    /// It is the session of a script.
+    pub(crate) in_script: bool,
     /// What the client listens to; `None` while that is nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// How the client's keys are tracked, if they are.
@@ -84,6 +87,7 @@ impl Session {
             no_touch: false,
             transaction: Transaction::default(),
             in_exec: false,
+            in_script: false,
             subscriptions: None,
             tracking: None,
             wait: None,

@@ -31,8 +31,14 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Sets a figure that is no sum. Only the owning thread may call this.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.set(0);
     }
 }
 
@@ -93,6 +99,9 @@ pub struct CommandStats {
 #[derive(Debug)]
 pub struct ThreadStats {
     pub counters: Counters,
+    /// Bytes of memory of the Lua states of scripts and of functions.
+    pub lua_scripts: Counter,
+    pub lua_functions: Counter,
     commands: Box<[CommandStats]>,
     errors: Mutex<BTreeMap<Vec<u8>, u64>>,
 }
@@ -103,7 +112,13 @@ const ERROR_CODES_MAX: usize = 128;
 impl ThreadStats {
     fn new() -> Self {
         let commands = registry().all().iter().map(|_| CommandStats::default()).collect();
-        Self { counters: Counters::default(), commands, errors: Mutex::default() }
+        Self {
+            counters: Counters::default(),
+            lua_scripts: Counter::default(),
+            lua_functions: Counter::default(),
+            commands,
+            errors: Mutex::default(),
+        }
     }
 
     #[inline]
@@ -182,6 +197,13 @@ impl Stats {
             }
         }
         totals
+    }
+
+    /// Bytes of memory of all Lua states of scripts, and of functions.
+    pub fn lua_memory(&self) -> (u64, u64) {
+        let threads = self.threads.read();
+        let sum = |of: fn(&ThreadStats) -> &Counter| threads.iter().map(|t| of(t).get()).sum();
+        (sum(|thread| &thread.lua_scripts), sum(|thread| &thread.lua_functions))
     }
 
     /// Error replies by code.

@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::eviction::Candidates;
 use crate::pubsub::{Listeners, Published};
+use crate::scripting::{Interpreters, Sha};
 use crate::stats::ThreadStats;
 
 /// Something that happens to a client of any thread.
@@ -60,6 +61,12 @@ pub struct Worker {
     pub(crate) effects: Effects,
     /// Keys to evict next.
     pub(crate) candidates: Candidates,
+    /// The Lua states of the thread.
+    pub(crate) interpreters: Interpreters,
+    /// The digest of the script that comes next, if it is known.
+    pub(crate) script_sha: Option<Sha>,
+    /// There was too little memory when this was last asked.
+    pub(crate) out_of_memory: bool,
     /// Executes effects of a journal, for which time stands still: see [`Self::replaying`].
     replaying: bool,
 }
@@ -84,6 +91,9 @@ impl Worker {
             timing: Default::default(),
             effects: Effects::default(),
             candidates: Candidates::default(),
+            interpreters: Interpreters::NONE,
+            script_sha: None,
+            out_of_memory: false,
             replaying: false,
         };
         worker.begin_batch(engine);

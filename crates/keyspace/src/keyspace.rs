@@ -8,12 +8,12 @@ use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
 use crate::hash::{Key, LANES, fnv1a, fnv1a_lanes};
-use crate::lock::{Cell, Held, HeldNow, Mode, SHARDS_MAX};
+use crate::lock::{Cell, Cells, Held, HeldNow, Mode, SHARDS_MAX};
 use crate::shard::Shard;
 
 /// All shards.
 pub struct Keyspace {
-    cells: Box<[Cell]>,
+    cells: Cells,
     hasher: Hasher,
     databases: usize,
     /// Shard count minus one if the count is a power of two: then a mask replaces the division.
@@ -38,7 +38,7 @@ impl Keyspace {
         let cells =
             (0..shards).map(|_| Cell::new(Shard::with_order(databases, &hasher, &order))).collect();
         let mask = shards.is_power_of_two().then(|| shards as u32 - 1);
-        Self { cells, hasher, databases, mask }
+        Self { cells: Cells::new(cells), hasher, databases, mask }
     }
 
     pub fn shard_count(&self) -> usize {

@@ -6,6 +6,7 @@
 mod compact;
 mod db;
 mod entry;
+mod escalation;
 mod expire;
 #[cfg(test)]
 mod fuzz;
@@ -21,6 +22,7 @@ mod watch;
 pub use compact::{CompactStep, Walk};
 pub use db::{Db, Found};
 pub use entry::{EntryRef, Heap, NewValue, StrRef, Value};
+pub use escalation::Escalation;
 pub use expire::{ExpireStep, Thinned};
 pub use hash::{Key, fnv1a};
 pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, PrefetchStep};

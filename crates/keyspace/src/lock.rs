@@ -7,12 +7,15 @@
 //! more than the borrow checker can follow. [`Held`] keeps the list of what is locked and checks every access to it.
 
 use std::cell::UnsafeCell;
+use std::ops::Deref;
+use std::time::Duration;
 
 use parking_lot::RawRwLock;
-use parking_lot::lock_api::RawRwLock as _;
+use parking_lot::lock_api::{RawRwLock as _, RawRwLockTimed as _};
 use smallvec::SmallVec;
 
 use crate::entry::Heap;
+use crate::escalation::{Escalation, Turn, Way};
 use crate::shard::{Gone, Shard};
 use crate::waiting::ReadyKey;
 
@@ -45,6 +48,21 @@ impl Cell {
         }
     }
 
+    #[inline]
+    fn try_lock(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Read => self.lock.try_lock_shared(),
+            Mode::Write => self.lock.try_lock_exclusive(),
+        }
+    }
+
+    fn try_lock_for(&self, mode: Mode, patience: Duration) -> bool {
+        match mode {
+            Mode::Read => self.lock.try_lock_shared_for(patience),
+            Mode::Write => self.lock.try_lock_exclusive_for(patience),
+        }
+    }
+
     fn unlock(&self, mode: Mode) {
         // SAFETY: only called by `Held`, for locks that it took in the same mode.
         unsafe {
@@ -55,6 +73,57 @@ impl Cell {
         }
     }
 }
+
+/// All shards, and who goes first among those who hold several.
+pub(crate) struct Cells {
+    cells: Box<[Cell]>,
+    way: Way,
+}
+
+impl Cells {
+    pub(crate) fn new(cells: Box<[Cell]>) -> Self {
+        Self { cells, way: Way::default() }
+    }
+
+    /// Locks shards, which are in ascending order. Whoever escalates goes first: what was locked is given back then, and
+    /// locked again later.
+    fn lock_in_order(&self, shards: impl Iterator<Item = u32> + Clone, mode: Mode) {
+        'again: loop {
+            for (locked, shard) in shards.clone().enumerate() {
+                let cell = &self.cells[shard as usize];
+                if cell.try_lock(mode) {
+                    continue;
+                }
+                if locked == 0 {
+                    cell.lock(mode);
+                    continue;
+                }
+                while !cell.try_lock_for(mode, PATIENCE) {
+                    if self.way.is_blocked() {
+                        for shard in shards.clone().take(locked) {
+                            self.cells[shard as usize].unlock(mode);
+                        }
+                        self.way.wait();
+                        continue 'again;
+                    }
+                }
+            }
+            return;
+        }
+    }
+}
+
+impl Deref for Cells {
+    type Target = [Cell];
+
+    #[inline]
+    fn deref(&self) -> &[Cell] {
+        &self.cells
+    }
+}
+
+/// How long one waits for a shard before looking whether somebody escalates.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How many shards there may be.
 pub const SHARDS_MAX: usize = 4096;
@@ -112,36 +181,46 @@ enum Which {
 
 /// The shards that a command holds; they are unlocked when it is dropped.
 pub struct Held<'k> {
-    cells: &'k [Cell],
+    cells: &'k Cells,
     mode: Mode,
     which: Which,
 }
 
 impl<'k> Held<'k> {
-    pub(crate) fn nothing(cells: &'k [Cell]) -> Self {
+    pub(crate) fn nothing(cells: &'k Cells) -> Self {
         Self { cells, mode: Mode::Read, which: Which::Nothing }
     }
 
     #[inline]
-    pub(crate) fn one(cells: &'k [Cell], shard: u32, mode: Mode) -> Self {
+    pub(crate) fn one(cells: &'k Cells, shard: u32, mode: Mode) -> Self {
         cells[shard as usize].lock(mode);
         Self { cells, mode, which: Which::One(shard) }
     }
 
-    pub(crate) fn some(cells: &'k [Cell], mut shards: SmallVec<[u32; 16]>, mode: Mode) -> Self {
+    pub(crate) fn some(cells: &'k Cells, mut shards: SmallVec<[u32; 16]>, mode: Mode) -> Self {
         shards.sort_unstable();
         shards.dedup();
-        for shard in &shards {
-            cells[*shard as usize].lock(mode);
-        }
+        cells.lock_in_order(shards.iter().copied(), mode);
         Self { cells, mode, which: Which::Some(shards) }
     }
 
-    pub(crate) fn all(cells: &'k [Cell], mode: Mode) -> Self {
-        for cell in cells {
-            cell.lock(mode);
-        }
+    pub(crate) fn all(cells: &'k Cells, mode: Mode) -> Self {
+        cells.lock_in_order(0..cells.len() as u32, mode);
         Self { cells, mode, which: Which::All }
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether every shard is held.
+    pub fn is_all(&self) -> bool {
+        match &self.which {
+            Which::All => true,
+            Which::One(_) => self.cells.len() == 1,
+            Which::Some(list) => list.len() == self.cells.len(),
+            Which::Nothing => false,
+        }
     }
 
     /// Whether no shard is held: then each may be locked by itself, one after the other.
@@ -153,8 +232,9 @@ impl<'k> Held<'k> {
         self.cells.len()
     }
 
+    /// Whether a shard is held.
     #[inline]
-    fn holds(&self, shard: u32) -> bool {
+    pub fn holds(&self, shard: u32) -> bool {
         match &self.which {
             Which::One(only) => *only == shard,
             Which::Some(list) => list.binary_search(&shard).is_ok(),
@@ -225,6 +305,90 @@ impl<'k> Held<'k> {
             }
             drop(held);
             held = Self::some(cells, reach, Mode::Write);
+        }
+    }
+
+    /// Gives up what is held and holds all shards instead. The keyspace may change in between.
+    pub fn hold_all_instead(&mut self, mode: Mode) {
+        self.unlock();
+        *self = Self::all(self.cells, mode);
+    }
+
+    /// Holds one more shard, or all, if nobody else has what is missing: without waiting, so in any order. If there is
+    /// somebody, some of it may be held all the same.
+    #[cold]
+    pub fn try_widen(&mut self, shard: Option<u32>) -> bool {
+        loop {
+            let missing = self.missing(shard);
+            if missing.is_empty() {
+                return true;
+            }
+            for shard in missing {
+                if !self.cells[shard as usize].try_lock(self.mode) {
+                    return false;
+                }
+                self.add(shard);
+            }
+        }
+    }
+
+    /// As [`Self::try_widen`], but waits for whoever has what is missing, while holding what is held.
+    #[cold]
+    pub fn escalate(&mut self, shard: Option<u32>) -> Escalation {
+        let way = &self.cells.way;
+        loop {
+            match way.ask(&self.missing(shard), |other| self.holds(other)) {
+                Turn::Mine => break,
+                Turn::Crossed => return Escalation::Crossed,
+                Turn::Later if self.try_widen(shard) => return Escalation::Done,
+                Turn::Later => std::thread::sleep(PATIENCE / 10),
+            }
+        }
+        loop {
+            let missing = self.missing(shard);
+            if missing.is_empty() {
+                way.end();
+                return Escalation::Done;
+            }
+            way.want(&missing);
+            for shard in missing {
+                self.cells[shard as usize].lock(self.mode);
+                self.add(shard);
+            }
+        }
+    }
+
+    /// What of this shard, or of all, is not held, with those of everybody who waits for a key of a held one.
+    fn missing(&self, shard: Option<u32>) -> SmallVec<[u32; 16]> {
+        let mut wanted = match shard {
+            Some(shard) => SmallVec::from_slice(&[shard]),
+            None => (0..self.cells.len() as u32).collect(),
+        };
+        if self.mode == Mode::Write {
+            wanted.extend(self.reach());
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|shard| !self.holds(*shard));
+        wanted
+    }
+
+    /// Notes that a shard, which was just locked, is held.
+    fn add(&mut self, shard: u32) {
+        let mut held = self.held_shards();
+        let at = held.binary_search(&shard).unwrap_or_else(|at| at);
+        held.insert(at, shard);
+        self.which = Which::Some(held);
+    }
+
+    fn unlock(&mut self) {
+        match std::mem::replace(&mut self.which, Which::Nothing) {
+            Which::Nothing => {}
+            Which::One(shard) => self.cells[shard as usize].unlock(self.mode),
+            Which::Some(list) => {
+                list.iter().for_each(|s| self.cells[*s as usize].unlock(self.mode))
+            }
+            Which::All => self.cells.iter().for_each(|cell| cell.unlock(self.mode)),
         }
     }
 
@@ -304,13 +468,6 @@ impl<'k> Held<'k> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        match &self.which {
-            Which::Nothing => {}
-            Which::One(shard) => self.cells[*shard as usize].unlock(self.mode),
-            Which::Some(list) => {
-                list.iter().for_each(|s| self.cells[*s as usize].unlock(self.mode))
-            }
-            Which::All => self.cells.iter().for_each(|cell| cell.unlock(self.mode)),
-        }
+        self.unlock();
     }
 }

@@ -46,8 +46,6 @@ pub(crate) struct Writing<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) settings: &'a Settings,
     pub(crate) purpose: Purpose,
-    /// Libraries of functions, as they were loaded.
-    pub(crate) functions: &'a [Vec<u8>],
     /// Bytes that are in use.
     pub(crate) used_memory: u64,
     /// Keys written so far.
@@ -102,8 +100,11 @@ impl Writing<'_> {
             unsynced: 0,
             sync: Files(self.settings).sync_as_written(self.purpose != Purpose::Snapshot),
         };
-        let mut head =
-            if is_rdb { self.head(engine, &snapshot) } else { self.head_of_requests(engine) };
+        let mut head = if is_rdb {
+            self.head(engine, &snapshot)
+        } else {
+            self.head_of_requests(engine, &snapshot)
+        };
         snapshot.write(engine, shards, |bytes, keys| {
             file.put(&std::mem::take(&mut head))?;
             self.progress.store(keys, Ordering::Relaxed);
@@ -122,12 +123,12 @@ impl Writing<'_> {
     }
 
     /// What stands in front of entries that are requests.
-    fn head_of_requests(&self, engine: &Engine) -> Vec<u8> {
+    fn head_of_requests(&self, engine: &Engine, snapshot: &Snapshot) -> Vec<u8> {
         let mut head = Vec::new();
         if Files(self.settings).timestamps() {
             head = format!("#TS:{}\r\n", engine.clock.unix_us() / 1_000_000).into_bytes();
         }
-        self.functions.iter().for_each(|code| restate::function(&mut head, code));
+        snapshot.functions.iter().for_each(|code| restate::function(&mut head, code));
         head
     }
 
@@ -151,7 +152,7 @@ impl Writing<'_> {
         aux(&mut head, "ctime", (engine.clock.unix_us() / 1_000_000).to_string());
         aux(&mut head, "used-mem", self.used_memory.to_string());
         aux(&mut head, "aof-base", u8::from(self.purpose != Purpose::Snapshot).to_string());
-        for code in self.functions {
+        for code in &snapshot.functions {
             write::function(&mut head, code, write::Options { compress: false });
         }
         for (db, (keys, expires)) in snapshot.sizes.iter().enumerate() {

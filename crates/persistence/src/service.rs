@@ -85,8 +85,6 @@ pub struct Persistence {
     jobs: Mutex<Jobs>,
     bell: Condvar,
     state: Mutex<State>,
-    /// Libraries of functions, as they were loaded, to be written again.
-    functions: Mutex<Vec<Vec<u8>>>,
     saved_keys: AtomicU64,
     total_keys: AtomicU64,
     progress: Progress,
@@ -128,7 +126,6 @@ impl Persistence {
             jobs: Mutex::default(),
             bell: Condvar::new(),
             state: Mutex::new(state),
-            functions: Mutex::default(),
             saved_keys: AtomicU64::new(0),
             total_keys: AtomicU64::new(0),
             progress: Progress::default(),
@@ -338,12 +335,10 @@ impl Persistence {
         purpose: Purpose,
         at_once: impl FnOnce(&mut Held<'_>),
     ) -> io::Result<u64> {
-        let functions = self.functions.lock().clone();
         let writing = Writing {
             disk: &*self.disk,
             settings,
             purpose,
-            functions: &functions,
             used_memory: engine.host.memory().allocated,
             progress: &self.saved_keys,
         };

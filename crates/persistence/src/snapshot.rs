@@ -165,6 +165,8 @@ pub(crate) struct Snapshot {
     encoder: Encoder,
     /// Keys and, of these, expiring keys of each database when it began.
     pub(crate) sizes: Vec<(u64, u64)>,
+    /// The code of the libraries of functions when it began.
+    pub(crate) functions: Vec<Box<[u8]>>,
     /// Fields of hashes expire: the file needs a version that tells of that.
     pub(crate) has_timed_fields: bool,
     shards: u32,
@@ -201,7 +203,8 @@ impl Snapshot {
             shard.begin_snapshot(&keeper);
         }
         let encoder = Encoder::new(&settings, form, unix_s);
-        Self { kept, encoder, sizes, has_timed_fields, shards }
+        let functions = engine.function_codes();
+        Self { kept, encoder, sizes, functions, has_timed_fields, shards }
     }
 
     pub(crate) fn keys(&self) -> u64 {

@@ -30,7 +30,7 @@ use respire_datatypes::collection::Collection;
 
 pub use checksum::Checksum;
 pub use decode::{DecodeOptions, decode};
-pub use dump::{dump, restore};
+pub use dump::{dump, dump_functions, restore, restore_functions};
 pub use error::RdbError;
 pub use format::Family;
 pub use scan::{Batch, Item, MAGIC_LEN, RawEntry, Scanner, is_rdb};

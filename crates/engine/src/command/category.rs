@@ -20,6 +20,7 @@ const NAMES: &[(Flags, &str)] = &[
     (Flags::NO_ASYNC_LOADING, "no_async_loading"),
     (Flags::NO_AUTH, "no_auth"),
     (Flags::NO_MULTI, "no_multi"),
+    (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
     (Flags::MOVABLE_KEYS, "movablekeys"),
     (Flags::ALLOW_BUSY, "allow_busy"),
 ];
@@ -47,6 +48,7 @@ impl Group {
             Self::Geo => Some("geo"),
             Self::Bitmap => Some("bitmap"),
             Self::Hyperloglog => Some("hyperloglog"),
+            Self::Scripting => Some("scripting"),
             // By their flag, and not by their group.
             Self::Pubsub | Self::Server | Self::GenericData => None,
         }

@@ -49,6 +49,7 @@ bitflags! {
         const WHILE_LISTENING = 1 << 22;
         const MOVABLE_KEYS = 1 << 20;
         const NO_ASYNC_LOADING = 1 << 23;
+        const NO_MANDATORY_KEYS = 1 << 24;
     }
 }
 
@@ -71,6 +72,7 @@ pub enum Group {
     Bitmap,
     Hyperloglog,
     Pubsub,
+    Scripting,
 }
 
 impl Group {
@@ -97,6 +99,7 @@ impl Group {
             Self::Bitmap => "bitmap",
             Self::Hyperloglog => "hyperloglog",
             Self::Pubsub => "pubsub",
+            Self::Scripting => "scripting",
         }
     }
 }
@@ -160,6 +163,8 @@ pub enum Lock {
     AllShared,
     /// What the queued commands need. Only EXEC.
     Exec,
+    /// What the script is known to need. Only commands that run one.
+    Script,
 }
 
 /// A handler: writes its reply, or returns the error to be written.

@@ -147,6 +147,7 @@ fn reset_statistics(ctx: &mut Ctx<'_, '_>) -> Outcome {
     engine.stats.reset();
     engine.samples.reset();
     engine.eviction.reset();
+    engine.scripting.cache.reset_statistics();
     ctx.out.ok();
     Ok(())
 }

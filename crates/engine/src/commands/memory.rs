@@ -121,9 +121,10 @@ fn stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
     bytes(out, "replication.backlog", 0);
     bytes(out, "clients.slaves", 0);
     bytes(out, "clients.normal", clients);
-    for name in ["cluster.links", "aof.buffer", "lua.caches", "functions.caches"] {
-        bytes(out, name, 0);
-    }
+    bytes(out, "cluster.links", 0);
+    bytes(out, "aof.buffer", 0);
+    bytes(out, "lua.caches", engine.scripting.cache.memory() as u64);
+    bytes(out, "functions.caches", engine.scripting.libraries.memory() as u64);
     for (db, main, expires) in dbs {
         out.bulk(format!("db.{db}").as_bytes());
         out.map(2);

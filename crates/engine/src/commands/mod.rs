@@ -9,6 +9,7 @@ mod connection;
 mod debug;
 mod digest;
 mod elements;
+mod functions;
 mod geo;
 mod hashes;
 mod hyperloglog;
@@ -20,6 +21,7 @@ mod memory;
 mod monitor;
 mod persistence;
 mod pubsub;
+mod scripting;
 mod server;
 mod sets;
 mod slowlog;
@@ -51,6 +53,8 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     monitor::ROWS,
     transactions::ROWS,
     pubsub::ROWS,
+    scripting::ROWS,
+    functions::ROWS,
     server::ROWS,
     persistence::ROWS,
     config::ROWS,

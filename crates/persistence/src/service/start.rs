@@ -75,7 +75,7 @@ impl Persistence {
         self.progress.total.store(size, Ordering::Relaxed);
         let file = self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e))?;
         let (loaded, _) = self.loading(engine, path, true).load(file, held)?;
-        self.take_over(loaded);
+        self.take_over(engine, loaded)?;
         Ok(true)
     }
 
@@ -95,17 +95,15 @@ impl Persistence {
         }
     }
 
-    /// Notes what a file held besides keys; returns what of that which follows it was read already, and where that is.
-    fn take_over(&self, loaded: LoadedFile) -> (Vec<u8>, u64) {
-        if !loaded.functions.is_empty() {
-            log::warn!(
-                "{} libraries of functions are kept and written again, but can't be called by this version",
-                loaded.functions.len()
-            );
-        }
-        self.functions.lock().extend(loaded.functions);
+    /// Takes over what a file held besides keys; returns what of that which follows it was read already, and
+    /// where that is.
+    fn take_over(&self, engine: &Engine, loaded: LoadedFile) -> Result<(Vec<u8>, u64), Failure> {
+        engine.load_functions(&loaded.functions).map_err(|error| {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            Failure::new(format!("A library of functions can't be loaded: {text}"))
+        })?;
         self.progress.expired.fetch_add(loaded.expired, Ordering::Relaxed);
-        (loaded.rest, loaded.end)
+        Ok((loaded.rest, loaded.end))
     }
 
     /// The manifest of the log, if there is one. A log of the time before there were manifests is taken over as the base.
@@ -189,7 +187,7 @@ impl Persistence {
         let (mut source, rest, offset) = if respire_rdb::is_rdb(&head) {
             let whole = Cursor::new(head).chain(source);
             let (loaded, whole) = self.loading(engine, path, false).load(whole, replay.lent())?;
-            let (rest, end) = self.take_over(loaded);
+            let (rest, end) = self.take_over(engine, loaded)?;
             (whole, rest, end)
         } else {
             (Cursor::new(Vec::new()).chain(source), head, 0)

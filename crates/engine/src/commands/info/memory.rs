@@ -102,14 +102,23 @@ pub(super) fn memory(report: &mut Report<'_, '_, '_>) {
     report.field("lazyfreed_objects", freed);
 }
 
-/// There are no scripts and functions yet, and they use no memory.
+/// What scripts and functions use: the Lua states of all threads, and the texts that they share.
 fn scripts(report: &mut Report<'_, '_, '_>) {
-    report.fields(&["used_memory_lua", "used_memory_vm_eval"], 0);
-    report.field("used_memory_lua_human", Human(0));
-    report.fields(&["used_memory_scripts_eval", "number_of_cached_scripts"], 0);
-    report.fields(&["number_of_functions", "number_of_libraries"], 0);
-    report.fields(&["used_memory_vm_functions", "used_memory_vm_total"], 0);
-    report.field("used_memory_vm_total_human", Human(0));
-    report.fields(&["used_memory_functions", "used_memory_scripts"], 0);
-    report.field("used_memory_scripts_human", Human(0));
+    let engine = report.ctx.engine;
+    let (cache, libraries) = (&engine.scripting.cache, &engine.scripting.libraries);
+    let (eval, functions) = engine.stats.lua_memory();
+    let (texts, codes) = (cache.memory() as u64, libraries.memory() as u64);
+    let (library_count, function_count) = libraries.count();
+    report.fields(&["used_memory_lua", "used_memory_vm_eval"], eval);
+    report.field("used_memory_lua_human", Human(eval));
+    report.field("used_memory_scripts_eval", texts);
+    report.field("number_of_cached_scripts", cache.len());
+    report.field("number_of_functions", function_count);
+    report.field("number_of_libraries", library_count);
+    report.field("used_memory_vm_functions", functions);
+    report.field("used_memory_vm_total", eval + functions);
+    report.field("used_memory_vm_total_human", Human(eval + functions));
+    report.field("used_memory_functions", codes);
+    report.field("used_memory_scripts", texts + codes);
+    report.field("used_memory_scripts_human", Human(texts + codes));
 }

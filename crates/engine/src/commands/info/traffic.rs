@@ -33,7 +33,7 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.field("expire_cycle_cpu_milliseconds", totals.expire_cycle_ns / 1_000_000);
     report.field("evicted_keys", totals.evicted_keys);
     report.field("evicted_clients", totals.evicted_clients);
-    report.field("evicted_scripts", 0);
+    report.field("evicted_scripts", report.ctx.engine.scripting.cache.evicted());
     let (total, current) = engine.eviction.exceeded_ms(engine.clock.monotonic_ns());
     report.field("total_eviction_exceeded_time", total);
     report.field("current_eviction_exceeded_time", current);

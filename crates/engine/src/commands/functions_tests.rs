@@ -1,0 +1,76 @@
+//! FUNCTION and FCALL in-process.
+
+use crate::harness::Harness;
+
+const LIBRARY: &str = "#!lua name=lib\n\
+    redis.register_function('set', function(keys, args) return redis.call('SET', keys[1], args[1]) end)\n\
+    redis.register_function{function_name='get', flags={'no-writes'}, description='reads',\n\
+      callback=function(keys) return redis.call('GET', keys[1]) end}";
+
+fn with_library() -> Harness {
+    let mut h = Harness::new();
+    assert_eq!(h.run(&["FUNCTION", "LOAD", LIBRARY]), "$3\r\nlib\r\n");
+    h
+}
+
+#[test]
+fn functions_are_called_by_name() {
+    let mut h = with_library();
+    assert_eq!(h.line("FCALL set 1 k v"), "+OK\r\n");
+    assert_eq!(h.line("FCALL_RO GET 1 k"), "$1\r\nv\r\n");
+    assert_eq!(
+        h.line("FCALL_RO set 1 k v"),
+        "-ERR Can not execute a script with write flag using *_ro command.\r\n"
+    );
+    assert_eq!(h.line("FCALL none 0"), "-ERR Function not found\r\n");
+    assert_eq!(h.line("FCALL get x"), "-ERR Bad number of keys provided\r\n");
+    assert_eq!(h.line("FUNCTION DELETE lib"), "+OK\r\n");
+    assert_eq!(h.line("FCALL set 1 k v"), "-ERR Function not found\r\n");
+}
+
+#[test]
+fn libraries_are_listed_dumped_and_restored() {
+    let mut h = with_library();
+    let list = h.line("FUNCTION LIST LIBRARYNAME L*");
+    assert!(list.contains("description\r\n$5\r\nreads") && list.contains("+no-writes"), "{list}");
+    let dump = h.run_bytes(0, &[b"FUNCTION", b"DUMP"]);
+    let start = dump.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    let payload = dump[start..dump.len() - 2].to_vec();
+    let restore = |h: &mut Harness, policy: &[u8]| {
+        let reply = h.run_bytes(0, &[b"FUNCTION", b"RESTORE", &payload, policy]);
+        String::from_utf8_lossy(&reply).into_owned()
+    };
+    assert_eq!(restore(&mut h, b"APPEND"), "-ERR Library lib already exists\r\n");
+    assert_eq!(restore(&mut h, b"REPLACE"), "+OK\r\n");
+    h.line("FUNCTION FLUSH");
+    assert_eq!(restore(&mut h, b"FLUSH"), "+OK\r\n");
+    assert_eq!(h.line("FCALL set 1 k w"), "+OK\r\n");
+    let stats = h.line("FUNCTION STATS");
+    assert!(
+        stats.ends_with("libraries_count\r\n:1\r\n$15\r\nfunctions_count\r\n:2\r\n"),
+        "{stats}"
+    );
+}
+
+#[test]
+fn loading_a_library_finds_little_and_ends() {
+    let mut h = with_library();
+    let mut load = |body: &str| {
+        let code = format!("#!lua name=other\n{body}");
+        h.run(&["FUNCTION", "LOAD", "REPLACE", &code])
+    };
+    assert!(load("redis.call('PING')").contains("nonexistent global variable 'call'"));
+    assert!(load("return math").contains("nonexistent global variable 'math'"));
+    assert!(load("x = 1").contains("Attempt to modify a readonly table"));
+    assert_eq!(load("return 1"), "-ERR No functions registered\r\n");
+    assert!(load("redis.register_function('get', function() end)").contains("get already exists"));
+    assert_eq!(
+        load("while true do end"),
+        "-ERR Error registering functions: ERR FUNCTION LOAD timeout\r\n"
+    );
+    assert_eq!(
+        load("redis.register_function('f', function() return math.pi end)"),
+        "$5\r\nother\r\n"
+    );
+    assert_eq!(h.line("FCALL f 0"), ":3\r\n");
+}

@@ -1,0 +1,317 @@
+//! Between replies and Lua's values, both ways.
+//!
+//! A script sees a reply as Redis shows it: integers are numbers, bulk strings are strings, arrays are tables; a status is
+//! a table with the field `ok`, an error one with `err`; what only RESP3 has comes in tables with a field of its type's
+//! name. What a script returns becomes a reply in the client's protocol.
+
+use mlua::{Function, Lua, Table, Value};
+use respire_resp::{Out, Proto};
+
+use super::arguments::number_text;
+
+/// Tables that are inside each other in a reply, at most. Lua's own stack, on which Redis works, has room for a few more.
+const NESTED_MAX: usize = 7000;
+
+/// A reply in wire format, read from the front. It was written by this program: what is not a reply is a bug.
+struct Reader<'r> {
+    rest: &'r [u8],
+}
+
+impl<'r> Reader<'r> {
+    fn line(&mut self) -> (u8, &'r [u8]) {
+        let end = self.rest.windows(2).position(|two| two == b"\r\n").expect("lines end");
+        let line = &self.rest[..end];
+        self.rest = &self.rest[end + 2..];
+        (line[0], &line[1..])
+    }
+
+    fn take(&mut self, len: usize) -> &'r [u8] {
+        let bytes = &self.rest[..len];
+        self.rest = &self.rest[len + 2..];
+        bytes
+    }
+}
+
+/// A number in a line. It was written by this program.
+fn number(digits: &[u8]) -> i64 {
+    let (sign, digits) = match digits {
+        [b'-', rest @ ..] => (-1, rest),
+        rest => (1, rest),
+    };
+    sign * digits.iter().fold(0_i64, |sum, digit| {
+        sum.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0')))
+    })
+}
+
+/// A reply as a script sees it.
+pub(super) fn to_lua(lua: &Lua, out: &Out) -> mlua::Result<Value> {
+    if out.splices().is_empty() {
+        return read(lua, &mut Reader { rest: out.bytes() });
+    }
+    read(lua, &mut Reader { rest: &out.to_vec() })
+}
+
+fn read(lua: &Lua, reader: &mut Reader<'_>) -> mlua::Result<Value> {
+    let (kind, line) = reader.line();
+    match kind {
+        b':' => Ok(Value::Number(number(line) as f64)),
+        b'$' => match number(line) {
+            -1 => Ok(Value::Boolean(false)),
+            len => text(lua, reader.take(len as usize)),
+        },
+        b'*' if line == b"-1" => Ok(Value::Boolean(false)),
+        b'*' | b'>' => {
+            let len = number(line) as usize;
+            let table = lua.create_table_with_capacity(len, 0)?;
+            for i in 1..=len {
+                table.raw_seti(i, read(lua, reader)?)?;
+            }
+            Ok(Value::Table(table))
+        }
+        b'+' => field(lua, "ok", text(lua, line)?),
+        b'-' => field(lua, "err", text(lua, line)?),
+        b'_' => Ok(Value::Nil),
+        b'#' => Ok(Value::Boolean(line == b"t")),
+        b',' => {
+            let number = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok());
+            field(lua, "double", Value::Number(number.unwrap_or(0.0)))
+        }
+        b'(' => field(lua, "big_number", text(lua, line)?),
+        b'=' => verbatim(lua, reader.take(number(line) as usize)),
+        b'%' => {
+            let pairs = lua.create_table()?;
+            for _ in 0..number(line) {
+                let key = read(lua, reader)?;
+                let value = read(lua, reader)?;
+                pairs.raw_set(key, value)?;
+            }
+            field(lua, "map", Value::Table(pairs))
+        }
+        b'~' => {
+            let members = lua.create_table()?;
+            for _ in 0..number(line) {
+                members.raw_set(read(lua, reader)?, true)?;
+            }
+            field(lua, "set", Value::Table(members))
+        }
+        _ => Err(mlua::Error::runtime("a reply of an unknown type")),
+    }
+}
+
+fn text(lua: &Lua, bytes: &[u8]) -> mlua::Result<Value> {
+    lua.create_string(bytes).map(Value::String)
+}
+
+/// A table with one field.
+pub(super) fn field(lua: &Lua, name: &str, value: Value) -> mlua::Result<Value> {
+    let table = lua.create_table_with_capacity(0, 1)?;
+    table.raw_set(name, value)?;
+    Ok(Value::Table(table))
+}
+
+fn verbatim(lua: &Lua, content: &[u8]) -> mlua::Result<Value> {
+    let (format, content) = content.split_at(3);
+    let inner = lua.create_table_with_capacity(0, 2)?;
+    inner.raw_set("format", text(lua, format)?)?;
+    inner.raw_set("string", text(lua, &content[1..])?)?;
+    field(lua, "verbatim_string", Value::Table(inner))
+}
+
+/// An error that a script returned.
+#[derive(Debug, Default)]
+pub(super) struct Returned {
+    /// Its text, if there was one; the first, if there were several.
+    pub(super) error: Option<Vec<u8>>,
+    /// It has been counted where it happened.
+    pub(super) counted: bool,
+}
+
+/// What is still to be written of a table.
+enum Frame {
+    /// The elements from this index on; so many were announced.
+    Elements { table: Table, next: usize, len: usize },
+    /// The pairs of a map behind this key, or the members of a set, whose values are not written.
+    Pairs { table: Table, key: Value, value: Option<Value>, members: bool },
+}
+
+/// Writes what scripts return. It keeps its place in nested tables in a list of its own: scripts may nest them deeper than
+/// a thread's stack is.
+pub(super) struct Writer<'o> {
+    out: &'o mut Out,
+    /// The script's own protocol, which decides what becomes of booleans.
+    script: Proto,
+    /// Lua's `next`.
+    next: &'o Function,
+    returned: Returned,
+    frames: Vec<Frame>,
+}
+
+impl<'o> Writer<'o> {
+    pub(super) fn new(out: &'o mut Out, script: Proto, next: &'o Function) -> Self {
+        Self { out, script, next, returned: Returned::default(), frames: Vec::new() }
+    }
+
+    /// Writes a value.
+    pub(super) fn write(mut self, value: Value) -> mlua::Result<Returned> {
+        self.begin(value)?;
+        while let Some(frame) = self.frames.last_mut() {
+            let next = match frame {
+                Frame::Elements { next, len, .. } if *next > *len => None,
+                Frame::Elements { table, next, .. } => {
+                    *next += 1;
+                    Some(table.raw_get(*next - 1)?)
+                }
+                Frame::Pairs { table, key, value, members } => match value.take() {
+                    Some(value) => Some(value),
+                    None => {
+                        let next: (Value, Value) = self.next.call((&*table, &*key))?;
+                        *key = next.0.clone();
+                        *value = (!*members).then_some(next.1);
+                        (!next.0.is_nil()).then_some(next.0)
+                    }
+                },
+            };
+            match next {
+                Some(value) => self.begin(value)?,
+                None => drop(self.frames.pop()),
+            }
+        }
+        Ok(self.returned)
+    }
+
+    fn begin(&mut self, value: Value) -> mlua::Result<()> {
+        match value {
+            Value::Table(table) => return self.table(table),
+            Value::String(text) => self.out.bulk(&text.as_bytes()),
+            Value::Number(number) => self.out.int(truncated(number)),
+            Value::Integer(number) => self.out.int(number),
+            Value::Boolean(value) if self.script == Proto::Resp3 => self.out.bool(value),
+            Value::Boolean(true) => self.out.int(1),
+            _ => self.out.null(),
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, table: Table) -> mlua::Result<()> {
+        if self.frames.len() >= NESTED_MAX {
+            const LIMIT: &[u8] = b"ERR reached lua stack limit";
+            self.out.error(LIMIT);
+            self.returned.error.get_or_insert_with(|| LIMIT.to_vec());
+            return Ok(());
+        }
+        if let Value::String(text) = table.raw_get("err")? {
+            self.out.error(&text.as_bytes());
+            if self.returned.error.is_none() {
+                self.returned.error = Some(text.as_bytes().to_vec());
+                self.returned.counted = is_counted(&table)?;
+            }
+            return Ok(());
+        }
+        if let Value::String(text) = table.raw_get("ok")? {
+            self.status(&text.as_bytes());
+            return Ok(());
+        }
+        if let Some(number) = number_of(&table.raw_get("double")?) {
+            self.out.double(&number_text(number));
+            return Ok(());
+        }
+        if let Value::Table(map) = table.raw_get("map")? {
+            self.out.map(pairs_of(&map)?);
+            self.frames.push(Frame::Pairs {
+                table: map,
+                key: Value::Nil,
+                value: None,
+                members: false,
+            });
+            return Ok(());
+        }
+        if let Value::Table(set) = table.raw_get("set")? {
+            self.out.set(pairs_of(&set)?);
+            self.frames.push(Frame::Pairs {
+                table: set,
+                key: Value::Nil,
+                value: None,
+                members: true,
+            });
+            return Ok(());
+        }
+        if let Value::String(digits) = table.raw_get("big_number")? {
+            self.out.big_number(&line(&digits.as_bytes()));
+            return Ok(());
+        }
+        if let Value::Table(inner) = table.raw_get("verbatim_string")?
+            && let Value::String(content) = inner.raw_get("string")?
+            && let Value::String(format) = inner.raw_get("format")?
+        {
+            self.verbatim(&format.as_bytes(), &content.as_bytes());
+            return Ok(());
+        }
+        let mut len = 0;
+        while !matches!(table.raw_get::<Value>(len + 1)?, Value::Nil) {
+            len += 1;
+        }
+        self.out.array(len);
+        self.frames.push(Frame::Elements { table, next: 1, len });
+        Ok(())
+    }
+
+    fn status(&mut self, text: &[u8]) {
+        self.out.raw(b"+");
+        let text: Vec<u8> =
+            text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
+        self.out.raw(&text);
+        self.out.raw(b"\r\n");
+    }
+
+    fn verbatim(&mut self, format: &[u8], content: &[u8]) {
+        let mut three = *b"   ";
+        let given = &format[..format.len().min(3)];
+        three[..given.len()].copy_from_slice(given);
+        match std::str::from_utf8(&three) {
+            Ok(format) => self.out.verbatim(format, content),
+            Err(_) => self.out.verbatim("txt", content),
+        }
+    }
+}
+
+fn pairs_of(table: &Table) -> mlua::Result<usize> {
+    let mut count = 0;
+    table.for_each(|_: Value, _: Value| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Whether the error in a table was counted where it happened.
+pub(super) fn is_counted(error: &Table) -> mlua::Result<bool> {
+    Ok(matches!(error.raw_get("ignore_error_stats_update")?, Value::Boolean(true)))
+}
+
+/// Text for a place where there must be no line ends.
+fn line(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.replace(['\r', '\n'], " ")
+}
+
+/// A number, whichever way it comes: whole ones come as integers.
+pub(super) fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        _ => None,
+    }
+}
+
+/// A number without its fraction, as C converts it: what does not fit is the smallest one.
+fn truncated(number: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
+}
+
+#[test]
+fn numbers_lose_their_fraction() {
+    for (number, expected) in [(1.9, 1), (-1.9, -1), (1e300, i64::MIN), (f64::NAN, i64::MIN)] {
+        assert_eq!(truncated(number), expected);
+    }
+}

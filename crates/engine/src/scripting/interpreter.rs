@@ -1,0 +1,327 @@
+//! One Lua state: its sandbox, its compiled functions, and how one is called.
+//!
+//! A thread has one for scripts and one for functions, made when it first needs them. Nothing that a script can reach
+//! outlives it: globals and libraries can't be changed, and it has no globals of its own.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use mlua::{Function, HookTriggers, Lua, Table, Value};
+use respire_resp::{Out, Proto};
+
+use super::api;
+use super::convert::{Writer, is_counted, number_of};
+use super::guard;
+use super::lend::Desk;
+use super::running::{Running, Stop};
+use super::sandbox::{self, Sandbox};
+
+/// Instructions between two looks at the clock.
+const LOOK_EVERY: u32 = 100_000;
+/// Compiled functions that a state keeps at most. When there are more, all are dropped and compiled again as needed.
+const COMPILED_MAX: usize = 10_000;
+
+/// How often the clock would have been looked at until loading a library has taken too long: about half a second's work,
+/// but the same on every machine.
+const LOADING_LOOKS: u32 = 500;
+/// Loading has taken too long.
+const SPENT: u32 = u32::MAX;
+
+/// What a Lua state is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Scripts,
+    Functions,
+}
+
+impl Purpose {
+    /// The name of chunks, as errors show it.
+    fn chunk(self) -> &'static str {
+        match self {
+            Self::Scripts => "@user_script",
+            Self::Functions => "@user_function",
+        }
+    }
+}
+
+/// The number of a compiled function of a state.
+pub(super) type Number = i64;
+
+/// One Lua state.
+pub(super) struct Interpreter {
+    lua: Lua,
+    purpose: Purpose,
+    desk: Desk,
+    sandbox: Sandbox,
+    /// Compiled functions by number: a table, as handles in Rust are few.
+    compiled: Table,
+    compiled_count: usize,
+    next_number: Number,
+    runner: Function,
+    /// What `redis.register_function` has been told, while a library is loaded.
+    registered: Rc<RefCell<api::Registered>>,
+    /// How many looks are left for loading a library; 0 while none is loaded, [`SPENT`] when there are none left.
+    patience: Rc<Cell<u32>>,
+}
+
+/// How a run ended.
+pub(super) enum End {
+    /// With this reply, in which there may be an error.
+    Replied(super::convert::Returned),
+    /// With an error, its text complete. `counted` is whether it has been counted where it happened.
+    Failed {
+        text: Vec<u8>,
+        counted: bool,
+    },
+    Stopped(Stop),
+}
+
+impl Interpreter {
+    pub(super) fn new(purpose: Purpose) -> mlua::Result<Self> {
+        let desk = Desk::default();
+        let lua = sandbox::bare_state()?;
+        let registered = Rc::default();
+        let sandbox = Sandbox::build(&lua, purpose, &desk, &registered)?;
+        let runner = guard::runner(&lua, lua.create_function(explain)?)?;
+        let this = Self {
+            compiled: lua.create_table()?,
+            compiled_count: 0,
+            next_number: 1,
+            lua,
+            purpose,
+            desk,
+            sandbox,
+            runner,
+            registered,
+            patience: Rc::default(),
+        };
+        this.look(LOOK_EVERY)?;
+        Ok(this)
+    }
+
+    /// Has a look at the time, and at whether to stop, every so many instructions.
+    fn look(&self, every: u32) -> mlua::Result<()> {
+        set_hook(&self.lua, &self.desk, &self.patience, every)
+    }
+
+    /// Compiles a chunk. An error is Lua's text.
+    pub(super) fn compile(&self, body: &[u8]) -> Result<Function, Vec<u8>> {
+        if guard::is_compiled(body) {
+            let name = &self.purpose.chunk()[1..];
+            return Err(format!("{name}:1: unexpected symbol near 'char(27)'").into_bytes());
+        }
+        let chunk = self.lua.load(body).set_name(self.purpose.chunk());
+        chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function().map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => message.into_bytes(),
+            error => error.to_string().into_bytes(),
+        })
+    }
+
+    /// Keeps a function under a number. `None` if so many are kept that all have to be dropped first.
+    pub(super) fn keep(&mut self, function: &Function) -> mlua::Result<Option<Number>> {
+        if self.compiled_count >= COMPILED_MAX {
+            return Ok(None);
+        }
+        let number = self.next_number;
+        self.compiled.raw_set(number, function)?;
+        self.next_number += 1;
+        self.compiled_count += 1;
+        Ok(Some(number))
+    }
+
+    pub(super) fn drop_kept(&mut self, number: Number) -> mlua::Result<()> {
+        self.compiled_count -= 1;
+        self.compiled.raw_set(number, Value::Nil)
+    }
+
+    /// Drops all functions.
+    pub(super) fn drop_all(&mut self) -> mlua::Result<()> {
+        self.compiled_count = 0;
+        self.next_number = 1;
+        self.compiled = self.lua.create_table()?;
+        self.lua.gc_collect()
+    }
+
+    /// Bytes of memory of the state.
+    pub(super) fn memory(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// A table of texts.
+    fn list<'t>(&self, texts: impl ExactSizeIterator<Item = &'t [u8]>) -> mlua::Result<Table> {
+        let table = self.lua.create_table_with_capacity(texts.len(), 0)?;
+        for (i, text) in texts.enumerate() {
+            table.raw_seti(i + 1, self.lua.create_string(text)?)?;
+        }
+        Ok(table)
+    }
+
+    /// Calls a kept function with keys and arguments, and writes its reply. `name` is what errors call it.
+    pub(super) fn call<'t>(
+        &self,
+        running: &mut Running<'_, '_>,
+        number: Number,
+        name: &[u8],
+        keys: impl ExactSizeIterator<Item = &'t [u8]>,
+        args: impl ExactSizeIterator<Item = &'t [u8]>,
+        out: &mut Out,
+    ) -> mlua::Result<End> {
+        let function: Function = self.compiled.raw_get(number)?;
+        let (keys, args) = (self.list(keys)?, self.list(args)?);
+        let (value, fine): (Value, bool) = match self.purpose {
+            Purpose::Scripts => {
+                self.sandbox.globals.raw_set("KEYS", keys)?;
+                self.sandbox.globals.raw_set("ARGV", args)?;
+                self.desk.lend(running, || self.runner.call(function))?
+            }
+            Purpose::Functions => {
+                self.desk.lend(running, || self.runner.call((function, keys, args)))?
+            }
+        };
+        if let Some(stop) = running.stop {
+            self.look(LOOK_EVERY)?;
+            return Ok(End::Stopped(stop));
+        }
+        if fine {
+            return self.reply(value, running.session.proto, out).map(End::Replied);
+        }
+        failure(&value, name).map(|(text, counted)| End::Failed { text, counted })
+    }
+
+    fn reply(
+        &self,
+        value: Value,
+        script: Proto,
+        out: &mut Out,
+    ) -> mlua::Result<super::convert::Returned> {
+        Writer::new(out, script, &self.sandbox.next).write(value)
+    }
+
+    /// Runs the body of a library, and returns what it registers. An error is its text.
+    pub(super) fn load_library(
+        &self,
+        body: &[u8],
+    ) -> mlua::Result<Result<api::Registered, Vec<u8>>> {
+        let chunk = match self.compile(body) {
+            Ok(chunk) => chunk,
+            Err(text) => {
+                let mut error = b"ERR Error compiling function: ".to_vec();
+                error.extend_from_slice(&text);
+                return Ok(Err(error));
+            }
+        };
+        self.registered.take();
+        self.sandbox.begin_loading()?;
+        self.patience.set(LOADING_LOOKS);
+        let result: mlua::Result<(Value, bool)> = self.runner.call(chunk);
+        let timed_out = self.patience.replace(0) == SPENT;
+        self.sandbox.end_loading()?;
+        let registered = self.registered.take();
+        let mut error = b"ERR Error registering functions: ".to_vec();
+        if timed_out {
+            self.look(LOOK_EVERY)?;
+            error.extend_from_slice(b"ERR FUNCTION LOAD timeout");
+            return Ok(Err(error));
+        }
+        let (value, fine) = result?;
+        if !fine {
+            error.extend_from_slice(&message(&value)?);
+            return Ok(Err(error));
+        }
+        Ok(Ok(registered))
+    }
+}
+
+/// Has a look at a running script every so many instructions; when it is to stop, every instruction raises an error, so
+/// that it can't go on whatever it catches.
+fn set_hook(lua: &Lua, desk: &Desk, patience: &Rc<Cell<u32>>, every: u32) -> mlua::Result<()> {
+    let (desk, patience) = (desk.clone(), Rc::clone(patience));
+    let triggers = HookTriggers::new().every_nth_instruction(every);
+    lua.set_global_hook(triggers, move |lua, _| {
+        let running = desk.with(|running| {
+            running.look();
+            running.stop.is_some()
+        });
+        let stopped = running.unwrap_or_else(|| match patience.get() {
+            0 => false,
+            1 | SPENT => {
+                patience.set(SPENT);
+                true
+            }
+            left => {
+                patience.set(left - 1);
+                false
+            }
+        });
+        if !stopped {
+            return Ok(mlua::VmState::Continue);
+        }
+        if every > 1 {
+            set_hook(lua, &desk, &patience, 1)?;
+        }
+        Err(mlua::Error::runtime("the script has to stop"))
+    })
+}
+
+/// Makes of what was raised a table with the text and the place: the nearest function that is written in Lua.
+fn explain(lua: &Lua, raised: Value) -> mlua::Result<Value> {
+    let error = match raised {
+        Value::Table(table) => table,
+        stop @ Value::Error(_) => return Ok(stop),
+        other => {
+            let mut text = b"ERR ".to_vec();
+            match &other {
+                Value::String(message) => text.extend_from_slice(&message.as_bytes()),
+                other => text.extend_from_slice(other.to_string()?.as_bytes()),
+            }
+            let table = lua.create_table()?;
+            table.raw_set("err", lua.create_string(&text)?)?;
+            table
+        }
+    };
+    let place = |level| {
+        lua.inspect_stack(level, |debug| {
+            let source = debug.source();
+            let named = source.source.map(|name| name.into_owned());
+            (source.what == "C", named, debug.current_line())
+        })
+    };
+    let found = match place(1) {
+        Some((true, ..)) => place(2),
+        found => found,
+    };
+    if let Some((_, source, line)) = found {
+        error.raw_set("source", source)?;
+        error.raw_set("line", line.map_or(-1, |line| line as i64))?;
+    }
+    Ok(Value::Table(error))
+}
+
+/// The text of what was raised.
+fn message(value: &Value) -> mlua::Result<Vec<u8>> {
+    match value {
+        Value::Table(table) => Ok(match table.raw_get("err")? {
+            Value::String(text) => text.as_bytes().to_vec(),
+            _ => b"ERR unknown error".to_vec(),
+        }),
+        Value::String(text) => Ok([b"ERR ", &*text.as_bytes()].concat()),
+        other => Ok(format!("ERR {}", other.to_string()?).into_bytes()),
+    }
+}
+
+/// The reply to a script that failed, and whether the error has been counted.
+fn failure(value: &Value, name: &[u8]) -> mlua::Result<(Vec<u8>, bool)> {
+    let mut text = message(value)?;
+    let Value::Table(table) = value else { return Ok((text, false)) };
+    let counted = is_counted(table)?;
+    let source: Value = table.raw_get("source")?;
+    let line: Value = table.raw_get("line")?;
+    if let (Value::String(source), Some(line)) = (source, number_of(&line)) {
+        text.extend_from_slice(b" script: ");
+        text.extend_from_slice(name);
+        text.extend_from_slice(b", on ");
+        text.extend_from_slice(&source.as_bytes());
+        text.extend_from_slice(format!(":{}.", line as i64).as_bytes());
+    }
+    Ok((text, counted))
+}

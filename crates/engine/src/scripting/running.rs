@@ -1,0 +1,179 @@
+//! A script while it runs: what it works on, and how a command that it calls is checked, given its shards, and executed.
+//!
+//! A script begins with the shards of its keys, or with all. When it reaches out to another shard, that is locked on the
+//! spot if nobody has it. If somebody has, a script that has changed nothing yet gives everything back and runs again with
+//! all shards; nobody notices. One that has changed something waits for the shard with what it has ([`Held::escalate`]).
+
+use respire_keyspace::{Escalation, Hashed, Held, Mode};
+use respire_resp::{Args, Out};
+
+use crate::command::{Command, Flags, KeySpec, Lock, Row};
+use crate::dispatch::{KeyHashes, Lookup, hash_keys};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::session::Session;
+use crate::worker::Worker;
+
+use super::random::Random;
+
+/// What a script may do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// Commands that write are refused.
+    pub(super) read_only: bool,
+    /// Commands that need memory are refused: there was too little when it began.
+    pub(super) out_of_memory: bool,
+}
+
+/// Why a script stops here and now, whatever it thinks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It has changed nothing, and runs again with all shards.
+    Again,
+}
+
+/// Why a command was not executed.
+pub(super) enum Refusal {
+    Error(Error),
+    Stop,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A script that runs.
+pub(super) struct Running<'a, 'e> {
+    pub(super) engine: &'e Engine,
+    pub(super) worker: &'a mut Worker,
+    /// The script's own: it has a protocol and a database of its own.
+    pub(super) session: &'a mut Session,
+    pub(super) held: &'a mut Held<'e>,
+    pub(super) rules: Rules,
+    /// The reply to the last command.
+    pub(super) out: Out,
+    pub(super) hashes: Vec<Hashed>,
+    pub(super) random: Random,
+    /// Something was changed or told that can't be taken back.
+    pub(super) wrote: bool,
+    pub(super) stop: Option<Stop>,
+    /// A key past its time was found under a lock for reading.
+    pub(super) saw_expired: bool,
+}
+
+const UNKNOWN: Error = Error::fixed("ERR Unknown Redis command called from script");
+const ARITY: Error = Error::fixed("ERR Wrong number of args calling Redis command from script");
+const NOT_ALLOWED: Error = Error::fixed("ERR This Redis command is not allowed from script");
+const READ_ONLY: Error = Error::fixed("ERR Write commands are not allowed from read-only scripts.");
+const CROSSED: Error = Error::fixed(
+    "ERR Two scripts have each changed keys and want the other's, which they did not declare. This one stops here; \
+     declare all keys that a script uses.",
+);
+
+impl Running<'_, '_> {
+    /// Executes a command; the reply is in `out`, which is an error's where it failed. What is refused is counted here.
+    pub(super) fn command(&mut self, args: Args<'_>) -> Result<(), Refusal> {
+        if self.stop.is_some() {
+            return Err(Refusal::Stop);
+        }
+        let Lookup::Known(command) = self.engine.resolve(&args) else {
+            self.worker.stats.count_error(UNKNOWN.code());
+            return Err(UNKNOWN.into());
+        };
+        if let Err(error) = self.admit(command, &args) {
+            self.worker.stats.count_error(error.code());
+            self.worker.stats.command(command.id).rejected.add(1);
+            return Err(error.into());
+        }
+        self.secure(command.row, &args)?;
+        let engine = self.engine;
+        self.hashes.clear();
+        hash_keys(&engine.keyspace, command.row, &args, self.session.db, &mut self.hashes);
+        let keys = KeyHashes::new(command.row, &self.hashes);
+        self.out.clear();
+        self.out.proto = self.session.proto;
+        let (worker, session) = (&mut *self.worker, &mut *self.session);
+        self.saw_expired |=
+            engine.call(worker, session, self.held, command, args, keys, &mut self.out);
+        self.wrote |= command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+        Ok(())
+    }
+
+    /// Whether the script may call this command now.
+    fn admit(&self, command: &'static Command, args: &Args<'_>) -> Result<(), Error> {
+        let row = command.row;
+        if !row.takes(args.len()) {
+            return Err(ARITY);
+        }
+        if row.has(Flags::NOSCRIPT) || row.has(Flags::PROTECTED) {
+            return Err(NOT_ALLOWED);
+        }
+        self.may(command, args)?;
+        let writes = row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+        if writes && self.rules.read_only {
+            return Err(READ_ONLY);
+        }
+        self.engine.check_condition(self.session, command)?;
+        if row.has(Flags::DENYOOM) && self.rules.out_of_memory && !self.wrote {
+            return Err(Error::OUT_OF_MEMORY);
+        }
+        if row.lock == Lock::KeysToWait && (row.reaches_out)(args) {
+            let name = command.full_name;
+            return Err(Error::text(format!(
+                "ERR {name} command is not allowed with BLOCK option from scripts"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether the user on whose behalf the script runs may call a command. The one place where that is asked.
+    pub(super) fn may(&self, _: &'static Command, _: &Args<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Sees to it that the shards which a command needs are held.
+    #[inline]
+    fn secure(&mut self, row: &'static Row, args: &Args<'_>) -> Result<(), Refusal> {
+        if self.held.is_all() {
+            return Ok(());
+        }
+        match row.lock_for(args) {
+            Lock::Keys | Lock::KeysExclusive => {
+                for i in row.keys.iter().flat_map(|spec: &KeySpec| spec.positions(args)) {
+                    let shard = self.engine.keyspace.shard_of(args.get(i));
+                    if !self.held.holds(shard) {
+                        self.widen(Some(shard))?;
+                    }
+                }
+                Ok(())
+            }
+            _ => self.widen(None),
+        }
+    }
+
+    /// Holds a shard as well, or all.
+    #[cold]
+    fn widen(&mut self, shard: Option<u32>) -> Result<(), Refusal> {
+        if self.held.try_widen(shard) {
+            return Ok(());
+        }
+        if !self.wrote {
+            self.stop = Some(Stop::Again);
+            return Err(Refusal::Stop);
+        }
+        match self.held.escalate(shard) {
+            Escalation::Done => Ok(()),
+            Escalation::Crossed => Err(CROSSED.into()),
+        }
+    }
+
+    /// Has a look at whether it has to stop, in the middle of its work.
+    pub(super) fn look(&mut self) {}
+
+    /// How all shards are held when it runs again.
+    pub(super) fn mode(&self) -> Mode {
+        if self.rules.read_only { Mode::Read } else { Mode::Write }
+    }
+}
