@@ -54,7 +54,7 @@ pub(super) static ROWS: &[Directive] = &[
     none("list-max-ziplist-value", TEXT, "").file_only(),
     later("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // Scripts, ACL.
-    later("busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
+    read("busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
     later("locale-collate", TEXT, ""),
     later("acl-pubsub-default", Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels"),
     later("acllog-max-len", LONG, "128"),
