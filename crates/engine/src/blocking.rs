@@ -24,6 +24,7 @@ use crate::dispatch::{KeyHashes, run};
 use crate::engine::Engine;
 use crate::error::{Error, Outcome};
 use crate::host::Garbage;
+use crate::scripting::Forgotten;
 use crate::session::{ReplyMode, Session};
 use crate::stats::ThreadStats;
 use crate::worker::{Delivery, Message, Worker};
@@ -215,7 +216,8 @@ impl Engine {
     /// Serves those who wait for keys of a shard that something else than a command has changed.
     #[cold]
     pub(crate) fn clear_up_shard(&self, worker: &mut Worker, shard: u32) {
-        let mut held = self.keyspace.hold_one(shard, Mode::Write).widened();
+        let held = self.keyspace.hold_one_unless_busy(shard, Mode::Write);
+        let Some(mut held) = held.and_then(Held::widened) else { return };
         self.clear_up(worker, &mut held, 0);
         self.seal(worker, &mut held);
     }
@@ -274,11 +276,11 @@ impl Engine {
     }
 
     /// Ends the wait of a client whose time is over, and replies. Returns whether it was still waiting; if not, its
-    /// reply is on its way.
+    /// reply is on its way, or a script keeps what is needed for too long ([`Self::is_busy`]): then it is to be tried again.
     pub fn time_out(&self, worker: &mut Worker, session: &mut Session, out: &mut Out) -> bool {
         let Some(ticket) = session.ticket.clone() else { return false };
         let waiter: &Waiter = ticket.content();
-        if !self.cancel(&ticket) {
+        if self.cancel(&ticket) != Some(true) {
             return false;
         }
         session.ticket = None;
@@ -292,16 +294,19 @@ impl Engine {
 
     /// Takes a client that goes out of the queues.
     pub(crate) fn forget_waiting(&self, session: &mut Session) {
-        if let Some(ticket) = session.ticket.take() {
-            self.cancel(&ticket);
+        if let Some(ticket) = session.ticket.take()
+            && self.cancel(&ticket).is_none()
+        {
+            self.forget_later(Forgotten::Ticket(ticket));
         }
     }
 
-    /// Ends a wait, locking the shards for it: none may be held. Returns whether it was not over yet.
-    fn cancel(&self, ticket: &Arc<Ticket>) -> bool {
+    /// Ends a wait, locking the shards for it: none may be held. Returns whether it was not over yet; `None` if a script
+    /// keeps a shard for too long, and nothing was done.
+    pub(crate) fn cancel(&self, ticket: &Arc<Ticket>) -> Option<bool> {
         let shards = ticket.shards().iter().copied().collect();
-        let mut held = self.keyspace.hold(shards, Mode::Write);
-        self.cancel_held(&mut held, ticket)
+        let mut held = self.keyspace.hold_unless_busy(shards, Mode::Write)?;
+        Some(self.cancel_held(&mut held, ticket))
     }
 
     fn cancel_held(&self, held: &mut Held<'_>, ticket: &Arc<Ticket>) -> bool {
@@ -323,8 +328,11 @@ impl Engine {
         how: GivenUp,
     ) -> bool {
         let Some(ticket) = client.ticket.lock().clone() else { return false };
-        let waiting =
-            if held.is_nothing() { self.cancel(&ticket) } else { self.cancel_held(held, &ticket) };
+        let waiting = if held.is_nothing() {
+            self.cancel(&ticket) == Some(true)
+        } else {
+            self.cancel_held(held, &ticket)
+        };
         if waiting {
             let waiter: &Waiter = ticket.content();
             let mut out = Out::default();

@@ -161,6 +161,12 @@ impl Prepared {
         matches!(self.lookup, Lookup::Known(command) if command.row.has(subscribing))
     }
 
+    /// Whether it runs a script, which may take any time.
+    #[inline]
+    pub fn runs_script(&self) -> bool {
+        matches!(self.lookup, Lookup::Known(command) if command.row.lock == Lock::Script)
+    }
+
     /// The number of the command, for CLIENT LIST.
     #[inline]
     fn number(&self) -> u32 {
@@ -387,14 +393,14 @@ impl Engine {
         }
         let lock = row.lock_for(&args);
         let mode = mode_of(row, lock);
-        let mut held = match (lock, row.keys, keys.hashes) {
-            (Lock::Keys, [_], [only]) => self.keyspace.hold_one(only.shard, mode),
+        let held = match (lock, row.keys, keys.hashes) {
+            (Lock::Keys, [_], [only]) => self.keyspace.hold_one_unless_busy(only.shard, mode),
             (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
-                self.keyspace.hold_nothing()
+                Some(self.keyspace.hold_nothing())
             }
-            (Lock::All, ..) => self.keyspace.hold_all(Mode::Write),
+            (Lock::All, ..) => self.keyspace.hold_all_unless_busy(Mode::Write),
             (Lock::Script, ..) => self.hold_for_script(worker, command, &args, keys),
-            (Lock::AllShared, ..) => self.keyspace.hold_all(Mode::Read),
+            (Lock::AllShared, ..) => self.keyspace.hold_all_unless_busy(Mode::Read),
             (_, specs, hashes) => {
                 let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
                 shards.extend(hashes.iter().map(|key| key.shard));
@@ -402,12 +408,14 @@ impl Engine {
                     let positions = spec.positions(&args);
                     shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
                 }
-                self.keyspace.hold(shards, mode)
+                self.keyspace.hold_unless_busy(shards, mode)
             }
         };
-        if held.must_widen() {
-            held = held.widened();
-        }
+        let Some(mut held) = held.and_then(closed) else {
+            self.reject_busy(worker, session, command, out);
+            return Flow::Done;
+        };
+        let mark = out.mark();
         let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
         let mut flow = Flow::Done;
         if row.has(Flags::BLOCKING)
@@ -419,8 +427,12 @@ impl Engine {
             self.clear_up(worker, &mut held, session.info.id);
         }
         self.seal(worker, &mut held);
-        let mode = held.mode();
+        let (mode, gave_up) = (held.mode(), held.gave_up());
         drop(held);
+        if gave_up {
+            out.rewind(mark);
+            self.reject_busy(worker, session, command, out);
+        }
         if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
         }
@@ -452,7 +464,9 @@ impl Engine {
     /// Deletes a key, or those of its fields, whose time has passed. No shard may be held.
     pub(crate) fn delete_if_expired(&self, worker: &mut Worker, db: usize, key: &[u8]) {
         let key = self.keyspace.key(key);
-        let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
+        let Some(mut held) = self.keyspace.hold_one_unless_busy(key.shard, Mode::Write) else {
+            return;
+        };
         let shard = held.shard_mut(key.shard);
         if shard.expire_if_due(db, &key, worker.now_ms) {
             self.notify(Classes::EXPIRED, "expired", db, key.bytes);
@@ -613,6 +627,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses a request because a script holds what it needs, for too long.
+    #[cold]
+    fn reject_busy(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        command: &'static Command,
+        out: &mut Out,
+    ) {
+        let prepared = Prepared { lookup: Lookup::Known(command), keys: (0, 0) };
+        self.reject(worker, session, &prepared, &self.busy_error(), out);
+    }
+
     /// Refuses a request.
     #[cold]
     fn reject(
@@ -662,6 +689,12 @@ impl Engine {
             worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
         }
     }
+}
+
+/// What is held, widened to where those reach who wait for its keys; `None` while a script keeps that for too long.
+#[inline]
+pub(crate) fn closed(held: Held<'_>) -> Option<Held<'_>> {
+    if held.must_widen() { held.widened() } else { Some(held) }
 }
 
 #[inline]

@@ -139,9 +139,10 @@ impl Engine {
     ///
     /// The shard is locked for some tens of microseconds at a time.
     pub fn upkeep(&self, worker: &mut Worker, number: u32, budget_ns: u64) -> bool {
-        if self.cron_paused.load(Ordering::Relaxed) {
+        if self.cron_paused.load(Ordering::Relaxed) || self.is_busy() {
             return false;
         }
+        self.catch_up(worker);
         if self.tracking.keys() > 0 {
             self.limit_tracking(&mut worker.outbox);
         }
@@ -153,7 +154,9 @@ impl Engine {
             && !self.is_loading();
         let mut rounds = 0;
         loop {
-            let mut held = self.keyspace.hold_one(number, Mode::Write);
+            let Some(mut held) = self.keyspace.hold_one_unless_busy(number, Mode::Write) else {
+                return false;
+            };
             let shard = held.shard_mut(number);
             let mut more = false;
             if expire && shard.has_expiring() {

@@ -192,6 +192,9 @@ impl Engine {
         session: &Session,
         command: &Command,
     ) -> bool {
+        if self.is_busy() {
+            return false;
+        }
         worker.out_of_memory = self.make_room(worker) == Room::None;
         worker.out_of_memory && may_need_memory(session, command)
     }
@@ -311,7 +314,9 @@ impl Engine {
         let first = worker.rng.u32(..shards);
         for i in 0..shards {
             let number = (first + i) % shards;
-            let held = self.keyspace.hold_one(number, Mode::Read);
+            let Some(held) = self.keyspace.hold_one_unless_busy(number, Mode::Read) else {
+                continue;
+            };
             let shard = held.shard(number);
             let databases = 0..self.keyspace.databases();
             let total: usize = databases.clone().map(|db| eligible(shard.db(db), policy)).sum();
@@ -336,7 +341,9 @@ impl Engine {
         let start = if timed { self.clock.monotonic_ns() } else { 0 };
         let Candidate { db, .. } = *candidate;
         let key = self.keyspace.key(&candidate.key);
-        let mut held = self.keyspace.hold_one(key.shard, Mode::Write);
+        let Some(mut held) = self.keyspace.hold_one_unless_busy(key.shard, Mode::Write) else {
+            return false;
+        };
         let shard = held.shard_mut(key.shard);
         let expired = shard.expire_if_due(db, &key, worker.now_ms);
         let policy = settings.maxmemory_policy;

@@ -50,5 +50,6 @@ pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, RewriteError, Shu
 pub use pause::{Pause, PauseKind};
 pub use pubsub::Published;
 pub use saving::{PersistenceInfo, Refusal};
+pub use scripting::meanwhile;
 pub use session::Session;
 pub use worker::{Delivery, Message, Worker};

@@ -7,9 +7,10 @@ use respire_resp::{Args, Out, OwnedArgs};
 use smallvec::SmallVec;
 
 use crate::command::{Command, Flags, Lock};
-use crate::dispatch::{KeyHashes, hash_keys};
+use crate::dispatch::{KeyHashes, closed, hash_keys};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::scripting::Forgotten;
 use crate::session::Session;
 use crate::worker::Worker;
 
@@ -113,8 +114,16 @@ impl Session {
     pub(crate) fn unwatch(&mut self, engine: &Engine) {
         for Watched { db, key, .. } in std::mem::take(&mut self.transaction.watched) {
             let shard = engine.keyspace.shard_of(&key);
-            let mut held = engine.keyspace.hold_one(shard, Mode::Write);
-            held.shard_mut(shard).unwatch(db, &key, &self.transaction.flag);
+            match engine.keyspace.hold_one_unless_busy(shard, Mode::Write) {
+                Some(mut held) => {
+                    held.shard_mut(shard).unwatch(db, &key, &self.transaction.flag);
+                }
+                None => engine.forget_later(Forgotten::Watch {
+                    db,
+                    key,
+                    flag: self.transaction.flag.clone(),
+                }),
+            }
         }
         self.transaction.flag = WatchFlag::default();
     }
@@ -142,10 +151,13 @@ impl Engine {
             session.discard(self);
             return Err(Error::EXEC_ABORT);
         }
-        let mut held = self.hold_transaction(&session.transaction);
-        if held.must_widen() {
-            held = held.widened();
-        }
+        let held = self.hold_transaction(&session.transaction).and_then(closed);
+        let Some(mut held) = held else {
+            session.discard(self);
+            let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
+            text.extend_from_slice(self.busy_error().as_bytes());
+            return Err(Error::bytes(text));
+        };
         if self.is_stale(&held, &session.transaction, worker.now_ms) {
             drop(held);
             session.discard(self);
@@ -189,12 +201,13 @@ impl Engine {
         Ok(())
     }
 
-    fn hold_transaction(&self, transaction: &Transaction) -> Held<'_> {
+    /// `None` while a script keeps some of it for too long.
+    fn hold_transaction(&self, transaction: &Transaction) -> Option<Held<'_>> {
         let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
         for Queued { command, args } in &transaction.queue {
             let args = args.as_args();
             if !matches!(command.row.lock_for(&args), Lock::Keys | Lock::KeysExclusive) {
-                return self.keyspace.hold_all(Mode::Write);
+                return self.keyspace.hold_all_unless_busy(Mode::Write);
             }
             for spec in command.row.keys {
                 let positions = spec.positions(&args);
@@ -202,7 +215,7 @@ impl Engine {
             }
         }
         shards.extend(transaction.watched.iter().map(|w| self.keyspace.shard_of(&w.key)));
-        self.keyspace.hold(shards, Mode::Write)
+        self.keyspace.hold_unless_busy(shards, Mode::Write)
     }
 
     /// Whether a watched key has changed, or its time has passed since it was watched.

@@ -29,6 +29,9 @@ impl Refusal {
 }
 
 const LOADING: u8 = 1;
+/// A script, or a function, runs for longer than `busy-reply-threshold`.
+pub(crate) const BUSY_SCRIPT: u8 = 8;
+pub(crate) const BUSY_FUNCTION: u8 = 16;
 
 /// What INFO tells about files.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +91,7 @@ impl Engine {
         self.set_condition(why.bit(), on);
     }
 
-    fn set_condition(&self, bit: u8, on: bool) {
+    pub(crate) fn set_condition(&self, bit: u8, on: bool) {
         if on {
             self.condition.fetch_or(bit, Ordering::Release);
         } else {
@@ -107,6 +110,21 @@ impl Engine {
             0 => Ok(()),
             condition => self.refused(session, command, condition),
         }
+    }
+
+    #[cold]
+    fn refused(&self, session: &Session, command: &Command, condition: u8) -> Result<(), Error> {
+        if condition & LOADING != 0 && !command.row.has(Flags::LOADING) {
+            return Err(Error::fixed("LOADING Redis is loading the dataset in memory"));
+        }
+        let busy = condition & (BUSY_SCRIPT | BUSY_FUNCTION) != 0;
+        if busy && !session.in_script && !command.row.has(Flags::ALLOW_BUSY) {
+            return Err(self.busy_error());
+        }
+        let writes = command.row.has(Flags::WRITE)
+            || (command.row.lock == Lock::Exec && session.transaction.writes())
+            || command.full_name == "ping";
+        if writes { self.refuse_writing(condition) } else { Ok(()) }
     }
 
     /// Refuses what writes if it could not be kept.
@@ -149,17 +167,6 @@ impl Engine {
         for shard in 0..self.keyspace.shard_count() as u32 {
             held.shard_mut(shard).distrust_times();
         }
-    }
-
-    #[cold]
-    fn refused(&self, session: &Session, command: &Command, condition: u8) -> Result<(), Error> {
-        if condition & LOADING != 0 && !command.row.has(Flags::LOADING) {
-            return Err(Error::fixed("LOADING Redis is loading the dataset in memory"));
-        }
-        let writes = command.row.has(Flags::WRITE)
-            || (command.row.lock == Lock::Exec && session.transaction.writes())
-            || command.full_name == "ping";
-        if writes { self.refuse_writing(condition) } else { Ok(()) }
     }
 
     fn refuse_writing(&self, condition: u8) -> Result<(), Error> {

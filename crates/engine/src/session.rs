@@ -190,8 +190,17 @@ impl Session {
 
     /// As [`Self::track_no_longer`]. The caller must hold no shard.
     fn leave_tracking(&mut self, engine: &Engine) {
-        if self.tracking.is_some() {
-            self.track_no_longer(engine, &mut engine.keyspace.hold_all(Mode::Write));
+        if self.tracking.is_none() {
+            return;
+        }
+        match engine.keyspace.hold_all_unless_busy(Mode::Write) {
+            Some(mut held) => self.track_no_longer(engine, &mut held),
+            None => {
+                // Shards that report changes without need are no harm; who tracks next knows them so.
+                self.tracking = None;
+                self.info.tracking.store(false, Ordering::Relaxed);
+                engine.tracking.unfollow(self.info.id);
+            }
         }
     }
 

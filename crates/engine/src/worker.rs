@@ -151,6 +151,11 @@ impl Worker {
         self.listeners.of(message)
     }
 
+    /// Takes over the clients of another worker of the same thread, and gives away its own.
+    pub fn swap_clients(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.listeners, &mut other.listeners);
+    }
+
     /// Accounts for the time of the batch.
     pub fn end_batch(&mut self, engine: &Engine) {
         self.settle_timing(engine);

@@ -120,6 +120,27 @@ impl Keyspace {
         Held::all(&self.cells, mode)
     }
 
+    /// As [`Self::hold_one`]; `None` while others give up waiting: see [`Self::set_busy`].
+    #[inline]
+    pub fn hold_one_unless_busy(&self, shard: u32, mode: Mode) -> Option<Held<'_>> {
+        Held::one_unless_busy(&self.cells, shard, mode)
+    }
+
+    /// As [`Self::hold`]; `None` while others give up waiting.
+    pub fn hold_unless_busy(&self, shards: SmallVec<[u32; 16]>, mode: Mode) -> Option<Held<'_>> {
+        Held::some_unless_busy(&self.cells, shards, mode)
+    }
+
+    /// As [`Self::hold_all`]; `None` while others give up waiting.
+    pub fn hold_all_unless_busy(&self, mode: Mode) -> Option<Held<'_>> {
+        Held::all_unless_busy(&self.cells, mode)
+    }
+
+    /// Whether somebody holds shards for so long that those who can do without give up waiting.
+    pub fn set_busy(&self, busy: bool) {
+        self.cells.set_busy(busy);
+    }
+
     /// Begins to load a batch's keys into the cache.
     pub fn prefetch(&self) -> Prefetch<'_> {
         Prefetch { held: HeldNow::new(&self.cells) }

@@ -8,6 +8,7 @@
 
 use std::cell::UnsafeCell;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::RawRwLock;
@@ -78,37 +79,70 @@ impl Cell {
 pub(crate) struct Cells {
     cells: Box<[Cell]>,
     way: Way,
+    /// Somebody holds shards for so long that others give up waiting.
+    busy: AtomicBool,
 }
 
 impl Cells {
     pub(crate) fn new(cells: Box<[Cell]>) -> Self {
-        Self { cells, way: Way::default() }
+        Self { cells, way: Way::default(), busy: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Release);
+    }
+
+    /// Locks a shard, unless others give up waiting. Returns whether it is locked.
+    #[inline]
+    fn lock_unless_busy(&self, shard: u32, mode: Mode) -> bool {
+        let cell = &self.cells[shard as usize];
+        cell.try_lock(mode) || self.wait_unless_busy(cell, mode)
+    }
+
+    #[cold]
+    fn wait_unless_busy(&self, cell: &Cell, mode: Mode) -> bool {
+        while !cell.try_lock_for(mode, PATIENCE * 5) {
+            if self.busy.load(Ordering::Acquire) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Locks shards, which are in ascending order. Whoever escalates goes first: what was locked is given back then, and
-    /// locked again later.
-    fn lock_in_order(&self, shards: impl Iterator<Item = u32> + Clone, mode: Mode) {
+    /// locked again later. If `give_up` says so, nothing is locked where others give up waiting. Returns whether all are.
+    fn lock_in_order(
+        &self,
+        shards: impl Iterator<Item = u32> + Clone,
+        mode: Mode,
+        give_up: bool,
+    ) -> bool {
         'again: loop {
             for (locked, shard) in shards.clone().enumerate() {
                 let cell = &self.cells[shard as usize];
                 if cell.try_lock(mode) {
                     continue;
                 }
-                if locked == 0 {
+                if locked == 0 && !give_up {
                     cell.lock(mode);
                     continue;
                 }
                 while !cell.try_lock_for(mode, PATIENCE) {
-                    if self.way.is_blocked() {
-                        for shard in shards.clone().take(locked) {
-                            self.cells[shard as usize].unlock(mode);
-                        }
-                        self.way.wait();
-                        continue 'again;
+                    let gives_up = give_up && self.busy.load(Ordering::Acquire);
+                    if !gives_up && (locked == 0 || !self.way.is_blocked()) {
+                        continue;
                     }
+                    for shard in shards.clone().take(locked) {
+                        self.cells[shard as usize].unlock(mode);
+                    }
+                    if gives_up {
+                        return false;
+                    }
+                    self.way.wait();
+                    continue 'again;
                 }
             }
-            return;
+            return true;
         }
     }
 }
@@ -184,29 +218,62 @@ pub struct Held<'k> {
     cells: &'k Cells,
     mode: Mode,
     which: Which,
+    /// A shard could not be looked at: see [`Self::with`].
+    gave_up: std::cell::Cell<bool>,
 }
 
 impl<'k> Held<'k> {
     pub(crate) fn nothing(cells: &'k Cells) -> Self {
-        Self { cells, mode: Mode::Read, which: Which::Nothing }
+        Self::holding(cells, Mode::Read, Which::Nothing)
     }
 
     #[inline]
     pub(crate) fn one(cells: &'k Cells, shard: u32, mode: Mode) -> Self {
         cells[shard as usize].lock(mode);
-        Self { cells, mode, which: Which::One(shard) }
+        Self::holding(cells, mode, Which::One(shard))
+    }
+
+    /// As [`Self::one`]; `None` where others give up waiting.
+    #[inline]
+    pub(crate) fn one_unless_busy(cells: &'k Cells, shard: u32, mode: Mode) -> Option<Self> {
+        cells.lock_unless_busy(shard, mode).then(|| Self::holding(cells, mode, Which::One(shard)))
+    }
+
+    #[inline]
+    fn holding(cells: &'k Cells, mode: Mode, which: Which) -> Self {
+        Self { cells, mode, which, gave_up: std::cell::Cell::new(false) }
+    }
+
+    /// As [`Self::some`]; `None` where others give up waiting.
+    pub(crate) fn some_unless_busy(
+        cells: &'k Cells,
+        mut shards: SmallVec<[u32; 16]>,
+        mode: Mode,
+    ) -> Option<Self> {
+        shards.sort_unstable();
+        shards.dedup();
+        cells
+            .lock_in_order(shards.iter().copied(), mode, true)
+            .then(|| Self::holding(cells, mode, Which::Some(shards)))
+    }
+
+    /// As [`Self::all`]; `None` where others give up waiting.
+    pub(crate) fn all_unless_busy(cells: &'k Cells, mode: Mode) -> Option<Self> {
+        cells
+            .lock_in_order(0..cells.len() as u32, mode, true)
+            .then(|| Self::holding(cells, mode, Which::All))
     }
 
     pub(crate) fn some(cells: &'k Cells, mut shards: SmallVec<[u32; 16]>, mode: Mode) -> Self {
         shards.sort_unstable();
         shards.dedup();
-        cells.lock_in_order(shards.iter().copied(), mode);
-        Self { cells, mode, which: Which::Some(shards) }
+        cells.lock_in_order(shards.iter().copied(), mode, false);
+        Self::holding(cells, mode, Which::Some(shards))
     }
 
     pub(crate) fn all(cells: &'k Cells, mode: Mode) -> Self {
-        cells.lock_in_order(0..cells.len() as u32, mode);
-        Self { cells, mode, which: Which::All }
+        cells.lock_in_order(0..cells.len() as u32, mode, false);
+        Self::holding(cells, mode, Which::All)
     }
 
     pub fn mode(&self) -> Mode {
@@ -295,16 +362,17 @@ impl<'k> Held<'k> {
 
     /// Gives up what is held and holds, for writing, all shards that a change of these may touch by serving those who
     /// wait: theirs, and the ones of those who wait for what they change in turn. The keyspace may change in between.
+    /// `None` where others give up waiting.
     #[cold]
-    pub fn widened(self) -> Self {
+    pub fn widened(self) -> Option<Self> {
         let mut held = self;
         loop {
             let (reach, cells) = (held.reach(), held.cells);
             if reach.iter().all(|shard| held.holds(*shard)) {
-                return held;
+                return Some(held);
             }
             drop(held);
-            held = Self::some(cells, reach, Mode::Write);
+            held = Self::some_unless_busy(cells, reach, Mode::Write)?;
         }
     }
 
@@ -455,13 +523,24 @@ impl<'k> Held<'k> {
         }
     }
 
-    /// Calls `f` with a shard: the one that is held, or one locked for the call if nothing is held.
-    pub fn with<R>(&self, shard: u32, f: impl FnOnce(&Shard) -> R) -> R {
-        if self.is_nothing() {
-            let held = Held::one(self.cells, shard, Mode::Read);
-            return f(held.shard(shard));
+    /// Calls `f` with a shard: the one that is held, or one locked for the call if nothing is held. Where others give up
+    /// waiting, nothing is looked at, and [`Self::gave_up`] says so.
+    pub fn with<R: Default>(&self, shard: u32, f: impl FnOnce(&Shard) -> R) -> R {
+        if !self.is_nothing() {
+            return f(self.shard(shard));
         }
-        f(self.shard(shard))
+        match Held::one_unless_busy(self.cells, shard, Mode::Read) {
+            Some(held) => f(held.shard(shard)),
+            None => {
+                self.gave_up.set(true);
+                R::default()
+            }
+        }
+    }
+
+    /// Whether a shard was not looked at because its holder takes too long: what was found is not all.
+    pub fn gave_up(&self) -> bool {
+        self.gave_up.get()
     }
 }
 

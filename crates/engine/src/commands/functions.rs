@@ -165,8 +165,10 @@ fn flush(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-fn kill(_: &mut Ctx<'_, '_>) -> Outcome {
-    Err(Error::NOT_BUSY)
+fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    ctx.engine.scripting.busy.kill(true)?;
+    ctx.out.ok();
+    Ok(())
 }
 
 fn list(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -265,11 +267,29 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (libraries, functions) = ctx.engine.scripting.libraries.count();
+    let engine = ctx.engine;
+    let (libraries, functions) = engine.scripting.libraries.count();
+    let running = engine.scripting.busy.function();
+    if running.is_none() && engine.is_busy() {
+        return Err(engine.busy_error());
+    }
     let out = &mut *ctx.out;
     out.map(2);
     out.bulk(b"running_script");
-    out.null();
+    match running {
+        None => out.null(),
+        Some(slow) => {
+            out.map(3);
+            out.bulk(b"name");
+            out.bulk(&slow.name);
+            out.bulk(b"command");
+            out.array(slow.command.len());
+            slow.command.iter().for_each(|part| out.bulk(part));
+            out.bulk(b"duration_ms");
+            let nanos = engine.clock.monotonic_ns().saturating_sub(slow.began_ns);
+            out.int((nanos / 1_000_000) as i64);
+        }
+    }
     out.bulk(b"engines");
     out.map(1);
     out.bulk(b"LUA");

@@ -167,8 +167,10 @@ fn flush(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-fn kill(_: &mut Ctx<'_, '_>) -> Outcome {
-    Err(Error::NOT_BUSY)
+fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    ctx.engine.scripting.busy.kill(false)?;
+    ctx.out.ok();
+    Ok(())
 }
 
 fn load(ctx: &mut Ctx<'_, '_>) -> Outcome {

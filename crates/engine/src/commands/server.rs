@@ -184,6 +184,12 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Outcome {
         // Shutting down takes no time in which it could be aborted: there are no replicas to wait for.
         return Err(Error::fixed("ERR No shutdown in progress."));
     }
+    if ctx.engine.is_busy() {
+        if !request.nosave {
+            return Err(ctx.engine.busy_error());
+        }
+        ctx.engine.scripting.busy.abandon_all();
+    }
     // Nothing takes effect any more; requests wait for the end.
     ctx.engine.pause.begin(PauseKind::All, i64::MAX, ctx.data.now_ms);
     if let Err(why) = ctx.engine.host.shutdown(ctx.engine, request) {

@@ -54,7 +54,7 @@ pub(super) static ROWS: &[Directive] = &[
     none("list-max-ziplist-value", TEXT, "").file_only(),
     later("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // Scripts.
-    later("busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
+    read("busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
     later("locale-collate", TEXT, ""),
     // Snapshots and the append-only file.
     Directive::new(

@@ -95,12 +95,12 @@ fn promises_are_neutral_by_default() {
     let settings = defaults();
     assert_eq!(not_acting(&settings), NotActing::default());
     let settings = parsed(
-        "appendonly yes\nsave 60 1\nmaxmemory 1gb\nlua-time-limit 7\nactive-defrag-max-scan-fields 10\nhz 20\n",
+        "appendonly yes\nsave 60 1\nmaxmemory 1gb\nrdb-del-sync-files yes\nactive-defrag-max-scan-fields 10\nhz 20\n",
     )
     .unwrap();
     let found = not_acting(&settings);
     assert!(found.promises.is_empty(), "{:?}", found.promises);
-    assert_eq!(found.not_yet, ["busy-reply-threshold"]);
+    assert_eq!(found.not_yet, ["rdb-del-sync-files"]);
     assert_eq!(found.meaningless, ["active-defrag-max-scan-fields"]);
 }
 

@@ -69,11 +69,9 @@ pub(super) enum End {
     /// With this reply, in which there may be an error.
     Replied(super::convert::Returned),
     /// With an error, its text complete. `counted` is whether it has been counted where it happened.
-    Failed {
-        text: Vec<u8>,
-        counted: bool,
-    },
-    Stopped(Stop),
+    Failed { text: Vec<u8>, counted: bool },
+    /// At this source and line, if that is known.
+    Stopped(Stop, Option<(Vec<u8>, i64)>),
 }
 
 impl Interpreter {
@@ -180,7 +178,7 @@ impl Interpreter {
         };
         if let Some(stop) = running.stop {
             self.look(LOOK_EVERY)?;
-            return Ok(End::Stopped(stop));
+            return Ok(End::Stopped(stop, running.place.take()));
         }
         if fine {
             return self.reply(value, running.session.proto, out).map(End::Replied);
@@ -237,9 +235,14 @@ impl Interpreter {
 fn set_hook(lua: &Lua, desk: &Desk, patience: &Rc<Cell<u32>>, every: u32) -> mlua::Result<()> {
     let (desk, patience) = (desk.clone(), Rc::clone(patience));
     let triggers = HookTriggers::new().every_nth_instruction(every);
-    lua.set_global_hook(triggers, move |lua, _| {
+    lua.set_global_hook(triggers, move |lua, debug| {
         let running = desk.with(|running| {
             running.look();
+            if running.stop.is_some() && running.place.is_none() {
+                let source = debug.source().source.map(|name| name.as_bytes().to_vec());
+                let line = debug.current_line().map_or(-1, |line| line as i64);
+                running.place = source.map(|source| (source, line));
+            }
             running.stop.is_some()
         });
         let stopped = running.unwrap_or_else(|| match patience.get() {
@@ -317,11 +320,16 @@ fn failure(value: &Value, name: &[u8]) -> mlua::Result<(Vec<u8>, bool)> {
     let source: Value = table.raw_get("source")?;
     let line: Value = table.raw_get("line")?;
     if let (Value::String(source), Some(line)) = (source, number_of(&line)) {
-        text.extend_from_slice(b" script: ");
-        text.extend_from_slice(name);
-        text.extend_from_slice(b", on ");
-        text.extend_from_slice(&source.as_bytes());
-        text.extend_from_slice(format!(":{}.", line as i64).as_bytes());
+        add_place(&mut text, name, &source.as_bytes(), line as i64);
     }
     Ok((text, counted))
+}
+
+/// Appends to the text of an error which script it comes from, and where in it.
+pub(super) fn add_place(text: &mut Vec<u8>, name: &[u8], source: &[u8], line: i64) {
+    text.extend_from_slice(b" script: ");
+    text.extend_from_slice(name);
+    text.extend_from_slice(b", on ");
+    text.extend_from_slice(source);
+    text.extend_from_slice(format!(":{line}.").as_bytes());
 }

@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::running::Running;
+use crate::worker::Worker;
 
 /// A running call, with its lifetimes left out.
 type Place = Cell<Option<NonNull<Running<'static, 'static>>>>;
@@ -50,6 +51,41 @@ impl Desk {
         // Nothing of this is shared between threads: a desk is reached from the Lua state and its owner only.
         Some(f(unsafe { pointer.as_mut() }))
     }
+}
+
+/// What else a thread can do while a script of its runs for too long.
+type Others = NonNull<dyn FnMut(&mut Worker)>;
+
+thread_local! {
+    /// What [`meanwhile`] was given last on this thread, while it is not in use.
+    static OTHERS: Cell<Option<Others>> = const { Cell::new(None) };
+}
+
+/// Puts back what was there before, also when unwinding.
+struct RestoreOthers(Option<Others>);
+
+impl Drop for RestoreOthers {
+    fn drop(&mut self) {
+        OTHERS.set(self.0);
+    }
+}
+
+/// Calls `f`, which may execute a script. While that runs for too long, `others` is called again and again, with the
+/// worker of the script, which it must not execute anything with: it serves those who want the script to end.
+pub fn meanwhile<R>(others: &mut dyn FnMut(&mut Worker), f: impl FnOnce() -> R) -> R {
+    let pointer = NonNull::from(others);
+    // SAFETY: only the lifetime is left out; the pointer is taken away before this returns.
+    let pointer: Others = unsafe { std::mem::transmute(pointer) };
+    let _restore = RestoreOthers(OTHERS.replace(Some(pointer)));
+    f()
+}
+
+/// Lets the thread do what else it can.
+pub(super) fn serve_others(worker: &mut Worker) {
+    let Some(mut pointer) = OTHERS.take() else { return };
+    let _restore = RestoreOthers(Some(pointer));
+    // SAFETY: as in `Desk::with`: `meanwhile` has not returned, and nobody else has the pointer at this moment.
+    unsafe { pointer.as_mut()(worker) }
 }
 
 /// Something made of `Rc`s that all are inside of it, and so may move to another thread as a whole.

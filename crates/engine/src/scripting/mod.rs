@@ -5,6 +5,7 @@
 //! | `shebang` | the first line of scripts and libraries |
 //! | `cache` | the texts of scripts, shared by all threads |
 //! | `libraries` | the libraries of functions, shared by all threads |
+//! | `busy` | scripts that run for too long |
 //! | `class` | what is known of where a script reaches |
 //! | `interpreter` | one Lua state: compiled functions, calls, errors |
 //! | `sandbox`, `guard`, `api` | what scripts find there |
@@ -18,6 +19,7 @@
 
 mod api;
 mod arguments;
+mod busy;
 mod cache;
 mod class;
 mod convert;
@@ -32,7 +34,9 @@ mod sandbox;
 mod shebang;
 mod threads;
 
+pub(crate) use busy::{Busy, Forgotten};
 pub(crate) use cache::{Cache, Sha, read_sha};
+pub use lend::meanwhile;
 pub(crate) use libraries::{Libraries, Library, Policy};
 pub(crate) use threads::Interpreters;
 
@@ -41,4 +45,5 @@ pub(crate) use threads::Interpreters;
 pub(crate) struct Scripting {
     pub(crate) cache: Cache,
     pub(crate) libraries: Libraries,
+    pub(crate) busy: Busy,
 }

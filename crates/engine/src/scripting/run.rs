@@ -4,12 +4,13 @@
 //! reach out. Then the script runs under them, and where it has to, runs again under all.
 
 use respire_datatypes::integer::parse_i64;
+use respire_journal::Effects;
 use respire_keyspace::{Held, Mode};
 use respire_resp::{Args, Out, Proto};
 use smallvec::SmallVec;
 
 use super::cache::{read_sha, sha_of};
-use super::interpreter::End;
+use super::interpreter::{End, add_place};
 use super::random::Random;
 use super::running::{Rules, Running, Stop};
 use super::shebang::ScriptFlags;
@@ -42,6 +43,7 @@ const NO_SCRIPT: Error = Error::fixed("NOSCRIPT No matching script. Please use E
 /// What is called: a function that this thread has compiled.
 #[derive(Debug, Clone, Copy)]
 struct Callee<'n> {
+    is_function: bool,
     number: i64,
     /// What it says of itself; `None` for a script without a shebang, which is judged command by command.
     flags: Option<ScriptFlags>,
@@ -74,14 +76,14 @@ fn session_for(caller: &mut Session) -> Session {
 }
 
 impl Engine {
-    /// The shards with which a script begins.
+    /// The shards with which a script begins; `None` while another one keeps some of them for too long.
     pub(crate) fn hold_for_script<'e>(
         &'e self,
         worker: &mut Worker,
         command: &'static Command,
         args: &Args<'_>,
         keys: KeyHashes<'_>,
-    ) -> Held<'e> {
+    ) -> Option<Held<'e>> {
         let known = match form_of(command) {
             Form::Function => {
                 worker.interpreters.peek_function(&self.scripting.libraries, args.get(1))
@@ -100,11 +102,11 @@ impl Engine {
         let reads = command.row.has(Flags::READONLY) || flags.contains(ScriptFlags::NO_WRITES);
         let mode = if reads { Mode::Read } else { Mode::Write };
         match keys.all() {
-            _ if reaches_out => self.keyspace.hold_all(mode),
-            [only] => self.keyspace.hold_one(only.shard, mode),
+            _ if reaches_out => self.keyspace.hold_all_unless_busy(mode),
+            [only] => self.keyspace.hold_one_unless_busy(only.shard, mode),
             several => {
                 let shards: SmallVec<[u32; 16]> = several.iter().map(|key| key.shard).collect();
-                self.keyspace.hold(shards, mode)
+                self.keyspace.hold_unless_busy(shards, mode)
             }
         }
     }
@@ -151,11 +153,16 @@ impl Engine {
             let (number, found) = found.ok_or(Error::fixed("ERR Function not found"))?;
             let keys = key_count(args, form)?;
             let function = &found.function;
-            let callee = Callee { number, flags: Some(function.flags), name: &function.name };
+            let callee = Callee {
+                is_function: true,
+                number,
+                flags: Some(function.flags),
+                name: &function.name,
+            };
             let rules = self.rules(worker, command, &callee)?;
             let mut situation = Situation { engine: self, worker, session, held, rules };
             let ended = situation.run(&functions.interpreter, &callee, keys, args, out)?;
-            return situation.finish(ended, &found.function.class, command, out);
+            return situation.finish(ended, &callee, &found.function.class, command, out);
         }
         let keys = key_count(args, form)?;
         let cache = &self.scripting.cache;
@@ -171,12 +178,12 @@ impl Engine {
         }
         let (number, script) = found.ok_or(NO_SCRIPT)?;
         script.touch(worker.now_ms);
-        let callee = Callee { number, flags: script.flags, name: &script.sha };
+        let callee = Callee { is_function: false, number, flags: script.flags, name: &script.sha };
         let rules = self.rules(worker, command, &callee)?;
         let mut situation = Situation { engine: self, worker, session, held, rules };
         let interpreter = &interpreters.scripts()?.interpreter;
         let ended = situation.run(interpreter, &callee, keys, args, out)?;
-        situation.finish(ended, &script.class, command, out)
+        situation.finish(ended, &callee, &script.class, command, out)
     }
 
     /// What a script may do now, or why it may not run.
@@ -252,15 +259,20 @@ impl Situation<'_, '_> {
                 random: Random::default(),
                 wrote: false,
                 stop: None,
+                request: *args,
+                is_function: callee.is_function,
+                began_ns: 0,
+                slow: None,
+                place: None,
                 saw_expired: false,
             };
             let given = (3..3 + keys).map(|i| args.get(i));
             let rest = args.iter_from(3 + keys);
             let end = interpreter.call(&mut running, callee.number, callee.name, given, rest, out);
-            let saw_expired = running.saw_expired;
+            let (saw_expired, mode) = (running.saw_expired, running.mode());
+            drop(running);
             match end {
-                Ok(End::Stopped(Stop::Again)) => {
-                    let mode = running.mode();
+                Ok(End::Stopped(Stop::Again, _)) => {
                     out.rewind(mark);
                     self.held.hold_all_instead(mode);
                     own.proto = Proto::Resp2;
@@ -286,6 +298,7 @@ impl Situation<'_, '_> {
     fn finish(
         self,
         ended: Ended,
+        callee: &Callee<'_>,
         class: &super::class::Class,
         command: &'static Command,
         out: &mut Out,
@@ -310,10 +323,26 @@ impl Situation<'_, '_> {
                     stats.count_error(code_of(&text));
                 }
             }
-            End::Stopped(Stop::Again) => unreachable!("it has run again"),
+            End::Stopped(stop, place) => {
+                if stop == Stop::Abandoned {
+                    self.worker.effects = Effects::default();
+                }
+                stats.command(command.id).failed.add(1);
+                stats.count_error(b"ERR");
+                out.error(&killed_text(callee.name, place));
+            }
         }
         Ok(ended.saw_expired)
     }
+}
+
+/// What the caller of a script is told that was killed, and where that was.
+fn killed_text(name: &[u8], place: Option<(Vec<u8>, i64)>) -> Vec<u8> {
+    let mut text = b"ERR Script killed by user with SCRIPT KILL...".to_vec();
+    if let Some((source, line)) = place {
+        add_place(&mut text, name, &source, line);
+    }
+    text
 }
 
 /// The code of an error that a script made up, by which it is counted.

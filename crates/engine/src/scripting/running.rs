@@ -4,10 +4,15 @@
 //! spot if nobody has it. If somebody has, a script that has changed nothing yet gives everything back and runs again with
 //! all shards; nobody notices. One that has changed something waits for the shard with what it has ([`Held::escalate`]).
 
+use std::sync::Arc;
+
 use respire_keyspace::{Escalation, Hashed, Held, Mode};
 use respire_resp::{Args, Out};
 
+use super::busy::Slow;
+use super::lend::serve_others;
 use crate::command::{Command, Flags, KeySpec, Lock, Row};
+use crate::config::{Settings, find};
 use crate::dispatch::{KeyHashes, Lookup, hash_keys};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -30,6 +35,10 @@ pub(super) struct Rules {
 pub(super) enum Stop {
     /// It has changed nothing, and runs again with all shards.
     Again,
+    /// SCRIPT KILL or FUNCTION KILL.
+    Killed,
+    /// SHUTDOWN NOSAVE: nothing of it is to be kept.
+    Abandoned,
 }
 
 /// Why a command was not executed.
@@ -59,6 +68,15 @@ pub(super) struct Running<'a, 'e> {
     /// Something was changed or told that can't be taken back.
     pub(super) wrote: bool,
     pub(super) stop: Option<Stop>,
+    /// Where its request is: what FUNCTION STATS tells.
+    pub(super) request: Args<'a>,
+    pub(super) is_function: bool,
+    /// When it was first looked at, monotonic nanoseconds; 0 before.
+    pub(super) began_ns: u64,
+    /// It has run for too long.
+    pub(super) slow: Option<Arc<Slow>>,
+    /// Where it was stopped: the source and the line.
+    pub(super) place: Option<(Vec<u8>, i64)>,
     /// A key past its time was found under a lock for reading.
     pub(super) saw_expired: bool,
 }
@@ -88,6 +106,11 @@ impl Running<'_, '_> {
             return Err(error.into());
         }
         self.secure(command.row, &args)?;
+        let writes = command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+        if writes && self.slow.as_ref().is_some_and(|slow| !slow.begin_writing()) {
+            self.look();
+            return Err(Refusal::Stop);
+        }
         let engine = self.engine;
         self.hashes.clear();
         hash_keys(&engine.keyspace, command.row, &args, self.session.db, &mut self.hashes);
@@ -97,7 +120,7 @@ impl Running<'_, '_> {
         let (worker, session) = (&mut *self.worker, &mut *self.session);
         self.saw_expired |=
             engine.call(worker, session, self.held, command, args, keys, &mut self.out);
-        self.wrote |= command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+        self.wrote |= writes;
         Ok(())
     }
 
@@ -170,10 +193,50 @@ impl Running<'_, '_> {
     }
 
     /// Has a look at whether it has to stop, in the middle of its work.
-    pub(super) fn look(&mut self) {}
+    pub(super) fn look(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        let now = self.engine.clock.monotonic_ns();
+        if self.began_ns == 0 {
+            self.began_ns = now;
+        }
+        if self.slow.is_none() {
+            let Some(threshold_ms) = threshold_ms(&self.worker.settings) else { return };
+            if now - self.began_ns < threshold_ms * 1_000_000 {
+                return;
+            }
+            let name = if self.is_function { self.request.get(1).to_vec() } else { Vec::new() };
+            let command = self.request.iter_from(0).map(<[u8]>::to_vec).collect();
+            let slow =
+                Arc::new(Slow::new(self.is_function, name, command, self.began_ns, self.wrote));
+            self.engine.begin_busy(&slow);
+            self.slow = Some(slow);
+        }
+        serve_others(self.worker);
+        self.stop = self
+            .slow
+            .as_ref()
+            .and_then(|slow| slow.must_stop())
+            .map(|abandoned| if abandoned { Stop::Abandoned } else { Stop::Killed });
+    }
 
     /// How all shards are held when it runs again.
     pub(super) fn mode(&self) -> Mode {
         if self.rules.read_only { Mode::Read } else { Mode::Write }
+    }
+}
+
+/// After how many milliseconds a script has run for too long; `None` for never.
+fn threshold_ms(settings: &Settings) -> Option<u64> {
+    let text = find("busy-reply-threshold").map(|row| row.get(settings))?;
+    text.parse().ok().filter(|threshold| *threshold > 0)
+}
+
+impl Drop for Running<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(slow) = &self.slow {
+            self.engine.end_busy(slow);
+        }
     }
 }

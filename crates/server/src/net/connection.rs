@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) held_until: u64,
     /// In the list of connections to be read this turn.
     pub(crate) listed: bool,
+    /// The turn of the loop in which it was last read.
+    pub(crate) read_in: u64,
     /// When the output first exceeded the soft limit, Unix milliseconds.
     soft_limit_since: Option<i64>,
 }
@@ -58,6 +60,7 @@ impl Connection {
             told: false,
             held_until: 0,
             listed: false,
+            read_in: 0,
             soft_limit_since: None,
         }
     }

@@ -6,6 +6,9 @@
 //!
 //! Nothing of a connection is shared with other threads but its mailbox and what it publishes.
 
+mod busy;
+mod upkeep;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -13,12 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
-use respire_engine::{
-    Batch, ClientKind, Engine, Flow, Message, Prepared, Published, Session, Worker,
-};
+use respire_engine::{Batch, Engine, Flow, Message, Prepared, Published, Session, Worker};
 use respire_keyspace::Prefetch;
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, Proto, ProtocolError, Span};
 
+use self::busy::Aside;
 use super::connection::{Connection, Excess};
 use super::{Mail, Mailbox, NewConnection};
 
@@ -46,15 +48,6 @@ const LARGE_TURN: usize = 4 * 1024 * 1024;
 
 /// Bytes of messages in a row for the same clients that are put together.
 const JOINED_MAX: usize = 64 * 1024;
-
-/// How long an encrypted connection may take to be established.
-const HANDSHAKE_MS: i64 = 10_000;
-
-/// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
-/// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
-/// follow each other, with a look at the sockets in between.
-const UPKEEP_SLICE_NS: u64 = 100_000;
-const UPKEEP_REST_NS: u64 = 400_000;
 
 /// A whole request in the read buffer.
 struct Request {
@@ -108,6 +101,8 @@ pub(crate) struct EventLoop {
     upkeep_left_at: Option<usize>,
     next_check_ms: i64,
     stopping: bool,
+    /// What is kept for the time of a script.
+    aside: Aside,
 }
 
 impl EventLoop {
@@ -119,6 +114,7 @@ impl EventLoop {
         load: Arc<AtomicUsize>,
     ) -> Self {
         Self {
+            aside: Aside::new(&engine),
             engine,
             worker,
             poll,
@@ -150,42 +146,50 @@ impl EventLoop {
     /// Runs until the mailbox says to stop.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(1024);
-        let mut mail = Vec::new();
         while !self.stopping {
-            match self.poll.poll(&mut events, Some(self.timeout())) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    log::error!("Polling sockets failed: {error}");
-                    return;
-                }
-                _ => {}
+            self.free.append(&mut self.aside.freed);
+            let timeout = self.timeout();
+            self.turn(&mut events, timeout);
+        }
+    }
+
+    /// Waits for something to do, for `timeout` at most, and does it.
+    fn turn(&mut self, events: &mut Events, timeout: Duration) {
+        self.aside.turn += 1;
+        if let Err(error) = self.poll.poll(events, Some(timeout))
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            log::error!("Polling sockets failed: {error}");
+            self.stopping = true;
+            return;
+        }
+        let idle = events.is_empty() && self.ready.is_empty();
+        let mut rung = false;
+        for event in &*events {
+            if event.token() == BELL {
+                rung = true;
+                continue;
             }
-            let idle = events.is_empty() && self.ready.is_empty();
-            let mut rung = false;
-            for event in &events {
-                if event.token() == BELL {
-                    rung = true;
-                    continue;
-                }
-                let i = event.token().0;
-                if event.is_writable() {
-                    self.continue_sending(i);
-                }
-                if event.is_readable() || event.is_read_closed() {
-                    self.note_readable(i, event.is_read_closed());
-                }
+            let i = event.token().0;
+            if event.is_writable() {
+                self.continue_sending(i);
             }
-            if rung {
-                self.mailbox.collect(&mut mail);
-                self.open_letters(&mut mail);
-                self.send_messages();
+            if event.is_readable() || event.is_read_closed() {
+                self.note_readable(i, event.is_read_closed());
             }
-            self.ring_timers();
-            self.resume_paused();
-            self.serve_ready();
-            self.release_held();
-            self.upkeep(idle);
+        }
+        if rung {
+            let mut mail = Vec::new();
+            self.mailbox.collect(&mut mail);
+            self.open_letters(&mut mail);
             self.send_messages();
         }
+        self.ring_timers();
+        self.resume_paused();
+        self.serve_ready();
+        self.release_held();
+        self.upkeep(idle);
+        self.send_messages();
     }
 
     fn timeout(&self) -> Duration {
@@ -211,6 +215,12 @@ impl EventLoop {
     }
 
     fn open_letters(&mut self, letters: &mut Vec<Mail>) {
+        if self.aside.serving {
+            let waits = |letter: &mut Mail| !matches!(letter, Mail::Connection(_) | Mail::Stop);
+            self.aside.mail.extend(letters.extract_if(.., waits));
+        } else if !self.aside.mail.is_empty() {
+            letters.splice(..0, std::mem::take(&mut self.aside.mail));
+        }
         // Messages in a row for the same clients, and their size.
         let (mut row, mut size) = (Vec::new(), 0);
         for letter in letters.drain(..) {
@@ -412,7 +422,11 @@ impl EventLoop {
             self.timers.remove(&(at, i));
         }
         self.ready.retain(|r| *r != i);
-        self.free.push(i);
+        if self.aside.serving {
+            self.aside.freed.push(i)
+        } else {
+            self.free.push(i)
+        }
         self.load.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -439,6 +453,12 @@ impl EventLoop {
     fn read(&mut self, i: usize) {
         let Some(connection) = self.connections[i].as_mut() else { return };
         connection.listed = false;
+        let read_in = std::mem::replace(&mut connection.read_in, self.aside.turn);
+        if self.aside.serving && self.must_wait(i, read_in) {
+            self.connections[i].as_mut().expect("still there").read_in = read_in;
+            return;
+        }
+        let Some(connection) = self.connections[i].as_mut() else { return };
         if connection.session.is_blocked() && connection.read_closed {
             return self.close(i);
         }
@@ -622,9 +642,20 @@ impl EventLoop {
         let mut hashes = Vec::new();
         let prepared = self.engine.prepare(&args, session.db(), &mut hashes);
         self.out.clear();
-        let (worker, out) = (&mut self.worker, &mut self.out);
-        worker.begin_timing(&self.engine);
-        match self.engine.execute(worker, session, args, &prepared, &hashes, out) {
+        self.worker.begin_timing(&self.engine);
+        let flow = if prepared.runs_script() && !self.aside.serving {
+            let mut connection = self.connections[i].take().expect("it was just there");
+            let mut out = std::mem::take(&mut self.out);
+            let session = &mut connection.session;
+            let flow = self.execute_script(i, session, args, &prepared, &hashes, &mut out);
+            self.out = out;
+            self.connections[i] = Some(connection);
+            flow
+        } else {
+            let (worker, out) = (&mut self.worker, &mut self.out);
+            self.engine.execute(worker, session, args, &prepared, &hashes, out)
+        };
+        match flow {
             Flow::Done => {
                 self.worker.settle_timing(&self.engine);
                 drop(large);
@@ -640,6 +671,7 @@ impl EventLoop {
                 false
             }
             Flow::Paused(_) => {
+                let connection = self.connections[i].as_mut().expect("the caller has it");
                 connection.large = Some(large);
                 self.pause(i);
                 false
@@ -737,13 +769,19 @@ impl EventLoop {
             self.catch_up(request.connection);
         }
         let Some(connection) = self.connections[request.connection].as_mut() else { return false };
-        let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
-        let args = Args::new(&self.buffer, spans);
-        let session = &mut connection.session;
-        let (worker, out) = (&mut self.worker, &mut self.out);
-        match self.engine.execute(worker, session, args, prepared, self.batch.hashes(), out) {
+        let flow = if prepared.runs_script() && !self.aside.serving {
+            self.execute_script_in_window(request, prepared)
+        } else {
+            let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
+            let args = Args::new(&self.buffer, spans);
+            let (worker, out) = (&mut self.worker, &mut self.out);
+            let session = &mut connection.session;
+            self.engine.execute(worker, session, args, prepared, self.batch.hashes(), out)
+        };
+        let connection = self.connections[request.connection].as_mut().expect("it was just there");
+        match flow {
             Flow::Done => {
-                if session.hears() {
+                if connection.session.hears() {
                     self.catch_up(request.connection);
                 }
                 if self.out.len() >= REPLY_FLUSH && self.connections[request.connection].is_some() {
@@ -870,7 +908,7 @@ impl EventLoop {
 
     /// Ends the waits whose time is over.
     fn ring_timers(&mut self) {
-        if self.timers.is_empty() {
+        if self.timers.is_empty() || self.engine.is_busy() {
             return;
         }
         let now = self.engine.clock.monotonic_ns();
@@ -884,6 +922,10 @@ impl EventLoop {
             if self.engine.time_out(&mut self.worker, &mut connection.session, &mut self.out) {
                 self.send(i);
                 self.note_readable(i, false);
+            } else if self.engine.is_busy() {
+                // Its shards could not be had: it is tried again when the script has ended.
+                self.set_timer(i, Some(0));
+                return;
             }
         }
     }
@@ -922,69 +964,6 @@ impl EventLoop {
                 self.engine.pause.waiting.fetch_sub(1, Ordering::Relaxed);
             }
             self.note_readable(i, false);
-        }
-    }
-
-    /// Background work, in slices; and once a second a look at all connections. `idle` says that nobody has asked for
-    /// anything.
-    fn upkeep(&mut self, idle: bool) {
-        let now = self.engine.clock.monotonic_ns();
-        if now < self.next_upkeep_ns && !(idle && self.upkeep_left_at.is_some()) {
-            return;
-        }
-        self.mailbox.beat(now);
-        self.worker.begin_batch(&self.engine);
-        let threads = usize::from(self.worker.settings.io_threads);
-        let mut shard = self.upkeep_left_at.take().unwrap_or(self.worker.thread);
-        while shard < self.engine.keyspace.shard_count() {
-            let spent = self.engine.clock.monotonic_ns() - now;
-            let in_time = UPKEEP_SLICE_NS
-                .checked_sub(spent)
-                .is_some_and(|budget| !self.engine.upkeep(&mut self.worker, shard as u32, budget));
-            if !in_time {
-                // The next slice goes on here, so that every shard gets its turn.
-                self.upkeep_left_at = Some(shard);
-                break;
-            }
-            shard += threads;
-        }
-        self.engine.limit_clients(&mut self.worker);
-        self.deliver();
-        let rest = match self.upkeep_left_at {
-            Some(_) => UPKEEP_REST_NS,
-            None => 1_000_000_000 / u64::from(self.worker.settings.hz),
-        };
-        self.next_upkeep_ns = self.engine.clock.monotonic_ns() + rest;
-        if self.worker.now_ms >= self.next_check_ms
-            || self.next_check_ms > self.worker.now_ms + 2000
-        {
-            self.next_check_ms = self.worker.now_ms + 1000;
-            self.check_connections();
-        }
-    }
-
-    /// Closes connections that have been idle for too long, or over their soft limit.
-    fn check_connections(&mut self) {
-        let now_ms = self.worker.now_ms;
-        let timeout_ms = i64::from(self.worker.settings.timeout) * 1000;
-        for i in 0..self.connections.len() {
-            let Some(connection) = &mut self.connections[i] else { continue };
-            let idle = now_ms - connection.session.info.active_ms.load(Ordering::Relaxed);
-            if timeout_ms > 0
-                && !connection.session.is_blocked()
-                && idle > timeout_ms
-                && connection.session.info.kind() == ClientKind::Normal
-            {
-                log::debug!("Closing idle client");
-                self.close(i);
-            } else if connection.stream.is_handshaking()
-                && now_ms - connection.session.info.created_ms > HANDSHAKE_MS
-            {
-                log::debug!("Error accepting a client connection: it took too long");
-                self.close(i);
-            } else if let Some(excess) = connection.excess(&self.worker.settings, now_ms) {
-                self.close_for_excess(i, excess);
-            }
         }
     }
 }

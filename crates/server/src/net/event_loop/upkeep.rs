@@ -1,0 +1,81 @@
+//! What an event loop does between turns: upkeep of its share of the shards, and a look at its connections.
+
+use std::sync::atomic::Ordering;
+
+use respire_engine::ClientKind;
+
+use super::EventLoop;
+
+/// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
+/// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
+/// follow each other, with a look at the sockets in between.
+const UPKEEP_SLICE_NS: u64 = 100_000;
+const UPKEEP_REST_NS: u64 = 400_000;
+
+/// How long an encrypted connection may take to be established.
+const HANDSHAKE_MS: i64 = 10_000;
+
+impl EventLoop {
+    /// Background work, in slices; and once a second a look at all connections. `idle` says that nobody has asked for
+    /// anything.
+    pub(super) fn upkeep(&mut self, idle: bool) {
+        let now = self.engine.clock.monotonic_ns();
+        if now < self.next_upkeep_ns && !(idle && self.upkeep_left_at.is_some()) {
+            return;
+        }
+        self.mailbox.beat(now);
+        self.worker.begin_batch(&self.engine);
+        let threads = usize::from(self.worker.settings.io_threads);
+        let mut shard = self.upkeep_left_at.take().unwrap_or(self.worker.thread);
+        while shard < self.engine.keyspace.shard_count() {
+            let spent = self.engine.clock.monotonic_ns() - now;
+            let in_time = UPKEEP_SLICE_NS
+                .checked_sub(spent)
+                .is_some_and(|budget| !self.engine.upkeep(&mut self.worker, shard as u32, budget));
+            if !in_time {
+                // The next slice goes on here, so that every shard gets its turn.
+                self.upkeep_left_at = Some(shard);
+                break;
+            }
+            shard += threads;
+        }
+        self.engine.limit_clients(&mut self.worker);
+        self.deliver();
+        let rest = match self.upkeep_left_at {
+            Some(_) => UPKEEP_REST_NS,
+            None => 1_000_000_000 / u64::from(self.worker.settings.hz),
+        };
+        self.next_upkeep_ns = self.engine.clock.monotonic_ns() + rest;
+        if self.worker.now_ms >= self.next_check_ms
+            || self.next_check_ms > self.worker.now_ms + 2000
+        {
+            self.next_check_ms = self.worker.now_ms + 1000;
+            self.check_connections();
+        }
+    }
+
+    /// Closes connections that have been idle for too long, or over their soft limit.
+    fn check_connections(&mut self) {
+        let now_ms = self.worker.now_ms;
+        let timeout_ms = i64::from(self.worker.settings.timeout) * 1000;
+        for i in 0..self.connections.len() {
+            let Some(connection) = &mut self.connections[i] else { continue };
+            let idle = now_ms - connection.session.info.active_ms.load(Ordering::Relaxed);
+            if timeout_ms > 0
+                && !connection.session.is_blocked()
+                && idle > timeout_ms
+                && connection.session.info.kind() == ClientKind::Normal
+            {
+                log::debug!("Closing idle client");
+                self.close(i);
+            } else if connection.stream.is_handshaking()
+                && now_ms - connection.session.info.created_ms > HANDSHAKE_MS
+            {
+                log::debug!("Error accepting a client connection: it took too long");
+                self.close(i);
+            } else if let Some(excess) = connection.excess(&self.worker.settings, now_ms) {
+                self.close_for_excess(i, excess);
+            }
+        }
+    }
+}
