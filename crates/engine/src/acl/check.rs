@@ -1,6 +1,7 @@
 //! Sessions and their calls: the check before a command, and what becomes of a refusal.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use respire_resp::Args;
 
@@ -14,6 +15,9 @@ use crate::pubsub::Topic;
 use crate::session::Session;
 use crate::stats::{Counters, ThreadStats};
 use crate::worker::Worker;
+
+/// As much of a key, or of a name, is kept in the log: it is for people, and clients decide how long these are.
+const LOGGED_BYTES: usize = 4096;
 
 impl Denial {
     fn reason(self) -> Reason {
@@ -78,7 +82,7 @@ impl Engine {
     /// Counts a refusal, and enters it in the log.
     pub fn note_denial(
         &self,
-        worker: &Worker,
+        stats: &ThreadStats,
         session: &Session,
         context: Context,
         command: &'static Command,
@@ -90,7 +94,7 @@ impl Engine {
             Missing::Key | Missing::Channel => args.get(denial.position),
         };
         let (reason, user) = (denial.reason(), session.user.name());
-        self.log_refusal(&worker.stats, session, context, reason, object, user);
+        self.log_refusal(stats, session, context, reason, object, user);
     }
 
     /// Counts and logs a refusal of `user`, who may not be the user of the session: it may have failed to become that.
@@ -121,8 +125,8 @@ impl Engine {
             count: 0,
             reason,
             context,
-            object: object.to_vec(),
-            user: user.to_vec(),
+            object: object[..object.len().min(LOGGED_BYTES)].to_vec(),
+            user: user[..user.len().min(LOGGED_BYTES)].to_vec(),
             client,
             created_ms: now_ms,
             updated_ms: now_ms,
@@ -166,7 +170,7 @@ impl Engine {
         let context =
             if session.transaction.is_open() { Context::Multi } else { Context::Toplevel };
         self.acl_check(session, command, args).map_err(|denial| {
-            self.note_denial(worker, session, context, command, args, denial);
+            self.note_denial(&worker.stats, session, context, command, args, denial);
             denial.error(command)
         })
     }
@@ -185,7 +189,7 @@ impl Engine {
         }
         self.renew_user(worker, session)?;
         self.acl_check(session, command, args).map_err(|denial| {
-            self.note_denial(worker, session, Context::Multi, command, args, denial);
+            self.note_denial(&worker.stats, session, Context::Multi, command, args, denial);
             denial.error_in_exec()
         })
     }
@@ -208,6 +212,14 @@ impl Engine {
                 Err(Error::NO_AUTH)
             }
         }
+    }
+
+    /// As [`Self::may_listen`], for a client that has just begun to listen to something and has published so: its rights may
+    /// have changed since they were checked, and who changed them may not have seen that it listens.
+    pub(crate) fn may_listen_still(&self, session: &Session) -> bool {
+        fence(Ordering::SeqCst);
+        let now = self.acl.version();
+        session.free_at == now || session.user_version == now || self.may_listen(session)
     }
 
     /// Whether a client may go on listening to what it listens to. Asked for when the users have changed.

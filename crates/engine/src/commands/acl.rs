@@ -1,6 +1,7 @@
 //! ACL: users, what they may do, and what they were refused. The rules themselves are in `crate::acl`.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use respire_datatypes::float::format_f64;
 use respire_datatypes::integer::parse_i64;
@@ -241,7 +242,13 @@ fn save(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 /// Tells the clients of some users that these have changed, or are gone.
 fn for_clients_of(ctx: &mut Ctx<'_, '_>, users: &[Box<[u8]>], message: Message) {
+    // Who begins to listen at this moment either is seen below or sees the change: see `Engine::may_listen_still`.
+    fence(Ordering::SeqCst);
     for client in ctx.engine.clients.list() {
+        let listens = || client.subscriptions.iter().any(|of| of.load(Ordering::Relaxed) > 0);
+        if matches!(message, Message::Recheck) && !listens() {
+            continue;
+        }
         if !users.iter().any(|user| **user == *client.names.lock().user) {
             continue;
         }

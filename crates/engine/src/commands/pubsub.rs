@@ -154,6 +154,7 @@ fn listen(ctx: &mut Ctx<'_, '_>, topic: Topic, word: &[u8]) -> Outcome {
         reply(ctx, topic, word, Some(name));
     }
     ctx.session.publish_subscriptions();
+    ctx.session.closing |= !ctx.engine.may_listen_still(ctx.session);
     Ok(())
 }
 
