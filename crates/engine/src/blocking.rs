@@ -264,8 +264,7 @@ impl Engine {
         if session.wait.is_some() {
             return None;
         }
-        let nanos = self.clock.monotonic_ns().saturating_sub(start);
-        self.account(worker, session, command, &args, nanos);
+        self.account(worker, session, command, &args, start, self.clock.monotonic_ns());
         if let Err(error) = outcome {
             worker.stats.command(command.id).failed.add(1);
             out.clear();

@@ -499,12 +499,10 @@ impl Engine {
     ) -> bool {
         let row = command.row;
         let measured = !command.quick || measures_every_command(&worker.settings);
-        let start = if measured {
-            worker.settle_timing(self);
-            self.clock.monotonic_ns()
-        } else {
-            0
-        };
+        let start = if measured { self.clock.monotonic_ns() } else { 0 };
+        if measured {
+            worker.settle_timing_at(start);
+        }
         let mark = out.mark();
         let (outcome, saw_expired) = match row.lock {
             Lock::Exec => (self.exec(worker, session, out), false),
@@ -525,8 +523,7 @@ impl Engine {
             worker.stats.count_error(error.code());
         }
         if measured && session.wait.is_none() {
-            let nanos = self.clock.monotonic_ns().saturating_sub(start);
-            self.account(worker, session, command, &args, nanos);
+            self.account(worker, session, command, &args, start, self.clock.monotonic_ns());
         } else if measured {
             // A command that waits is accounted for when it is served.
             worker.timing.begin(self.clock.monotonic_ns());
@@ -559,17 +556,20 @@ impl Engine {
         self.remember_keys(session, &mut worker.outbox, row, args);
     }
 
-    /// Accounts for a command that was measured by itself.
+    /// Accounts for a command that was measured by itself, from `start` to `end`.
+    #[allow(clippy::too_many_arguments)] // the whole situation of a call
     pub(crate) fn account(
         &self,
         worker: &mut Worker,
         session: &Session,
         command: &'static Command,
         args: &Args<'_>,
-        nanos: u64,
+        start: u64,
+        end: u64,
     ) {
-        worker.settle_timing(self);
-        worker.timing.begin(self.clock.monotonic_ns());
+        let nanos = end.saturating_sub(start);
+        worker.settle_timing_at(end);
+        worker.timing.begin(end);
         worker.record(command.id, nanos, 1);
         if worker.renew_settings(self) {
             worker.access = Access::new(&worker.settings, worker.now_ms / 1000);

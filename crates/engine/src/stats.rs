@@ -260,10 +260,16 @@ impl BatchTiming {
 impl Worker {
     /// Shares the time since the last settlement among the commands that ran in it.
     pub fn settle_timing(&mut self, engine: &Engine) {
+        if self.timing.count > 0 {
+            self.settle_timing_at(engine.clock.monotonic_ns());
+        }
+    }
+
+    /// As [`Self::settle_timing`], at a moment that the caller has just read from the clock.
+    pub(crate) fn settle_timing_at(&mut self, now: u64) {
         if self.timing.count == 0 {
             return;
         }
-        let now = engine.clock.monotonic_ns();
         let each = now.saturating_sub(self.timing.since) / self.timing.count;
         self.timing.since = now;
         self.timing.count = 0;

@@ -23,6 +23,7 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "crates/engine/src/scripting/lend.rs",
         "lends a call's worker, session and shards to the functions that Lua calls back",
     ),
+    ("crates/engine/src/scripting/push.rs", "puts requests and replies on Lua's raw stack"),
     ("crates/datatypes/src/elements.rs", "lays a key and a value out in one allocation"),
     ("crates/datatypes/src/region.rs", "allocates and maps zeroed arrays of buckets"),
     ("crates/lua-libs/src/call.rs", "reads arguments from Lua's stack and pushes results on it"),

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
-use respire_resp::{Args, Proto};
+use respire_resp::{Args, Out, Proto};
 
 use super::arguments::Arguments;
 use super::cache::sha_of;
-use super::convert::{field, to_lua};
-use super::guard::{self, Ending, RAISES, RAISES_HERE, RETURNS};
+use super::convert::field;
+use super::guard::{self, Ending, RAISES, RAISES_HERE, REPLIES, REPLIES_ALWAYS, RETURNS};
 use super::interpreter::Purpose;
 use super::lend::Desk;
 use super::running::{Refusal, Running};
@@ -60,7 +60,7 @@ pub(super) fn table(lua: &Lua, purpose: Purpose, desk: &Desk) -> mlua::Result<Ta
         collecting(
             lua,
             desk,
-            |lua, running, args| {
+            |lua, running, args, _| {
                 let Lookup::Known(command) = running.engine.resolve(&args) else {
                     return raise(
                         lua,
@@ -144,14 +144,15 @@ const TOO_LARGE: Error = Error::fixed("ERR The arguments of a command are larger
 fn collecting(
     lua: &Lua,
     desk: &Desk,
-    act: impl Fn(&Lua, &mut Running<'_, '_>, Args<'_>) -> Returned + 'static,
+    act: impl Fn(&Lua, &mut Running<'_, '_>, Args<'_>, &mut Out) -> Returned + 'static,
     raises: bool,
 ) -> mlua::Result<Function> {
     let shelf = Rc::new(RefCell::new(Arguments::default()));
     let (desk, own) = (desk.clone(), Rc::clone(&shelf));
     let ending = if raises { RAISES } else { RETURNS };
     let inner = lua.create_function(move |lua, whole: bool| {
-        let arguments = own.take();
+        let mut arguments = own.take();
+        let mut reply = std::mem::take(&mut arguments.reply);
         let wrong = match () {
             () if !whole => Some(NOT_STRINGS),
             () if arguments.are_too_large() => Some(TOO_LARGE),
@@ -161,9 +162,10 @@ fn collecting(
         let result = match wrong {
             Some(error) => Ok((error_value(lua, &error)?, ending)),
             None => desk
-                .with(|running| act(lua, running, arguments.args()))
+                .with(|running| act(lua, running, arguments.args(), &mut reply))
                 .unwrap_or_else(|| Err(mlua::Error::runtime("no script is running"))),
         };
+        arguments.reply = reply;
         own.replace(arguments);
         result
     })?;
@@ -172,19 +174,25 @@ fn collecting(
 
 /// `redis.call` and `redis.pcall`.
 fn calling(lua: &Lua, desk: &Desk, raises: bool) -> mlua::Result<Function> {
-    let ending = if raises { RAISES } else { RETURNS };
-    let act = move |lua: &Lua, running: &mut Running<'_, '_>, args: Args<'_>| {
-        let failed = match running.command(args) {
-            Ok(()) if running.out.bytes().first() == Some(&b'-') => to_lua(lua, &running.out)?,
-            Ok(()) => return Ok((to_lua(lua, &running.out)?, RETURNS)),
+    let (replies, refuses) = if raises { (REPLIES, RAISES) } else { (REPLIES_ALWAYS, RETURNS) };
+    let act = move |lua: &Lua, running: &mut Running<'_, '_>, args: Args<'_>, reply: &mut Out| {
+        let refused = match running.command(args, reply) {
+            Ok(()) => {
+                if !reply.splices().is_empty() {
+                    let whole = reply.to_vec();
+                    reply.clear();
+                    reply.raw(&whole);
+                }
+                return Ok((Value::Nil, replies));
+            }
             Err(Refusal::Error(error)) => error_value(lua, &error)?,
             Err(Refusal::Stop) => return Err(mlua::Error::runtime("the script has to stop")),
         };
-        if let Value::Table(table) = &failed {
+        if let Value::Table(table) = &refused {
             // The error has been counted where it happened.
             table.raw_set("ignore_error_stats_update", true)?;
         }
-        Ok((failed, ending))
+        Ok((refused, refuses))
     };
     collecting(lua, desk, act, raises)
 }

@@ -1,8 +1,4 @@
-//! Between replies and Lua's values, both ways.
-//!
-//! A script sees a reply as Redis shows it: integers are numbers, bulk strings are strings, arrays are tables; a status is
-//! a table with the field `ok`, an error one with `err`; what only RESP3 has comes in tables with a field of its type's
-//! name. What a script returns becomes a reply in the client's protocol.
+//! What scripts return, as replies in the client's protocol. The other way is in `push`.
 
 use mlua::{Function, Lua, Table, Value};
 use respire_resp::{Out, Proto};
@@ -12,109 +8,11 @@ use super::arguments::number_text;
 /// Tables that are inside each other in a reply, at most. Lua's own stack, on which Redis works, has room for a few more.
 const NESTED_MAX: usize = 7000;
 
-/// A reply in wire format, read from the front. It was written by this program: what is not a reply is a bug.
-struct Reader<'r> {
-    rest: &'r [u8],
-}
-
-impl<'r> Reader<'r> {
-    fn line(&mut self) -> (u8, &'r [u8]) {
-        let end = self.rest.windows(2).position(|two| two == b"\r\n").expect("lines end");
-        let line = &self.rest[..end];
-        self.rest = &self.rest[end + 2..];
-        (line[0], &line[1..])
-    }
-
-    fn take(&mut self, len: usize) -> &'r [u8] {
-        let bytes = &self.rest[..len];
-        self.rest = &self.rest[len + 2..];
-        bytes
-    }
-}
-
-/// A number in a line. It was written by this program.
-fn number(digits: &[u8]) -> i64 {
-    let (sign, digits) = match digits {
-        [b'-', rest @ ..] => (-1, rest),
-        rest => (1, rest),
-    };
-    sign * digits.iter().fold(0_i64, |sum, digit| {
-        sum.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0')))
-    })
-}
-
-/// A reply as a script sees it.
-pub(super) fn to_lua(lua: &Lua, out: &Out) -> mlua::Result<Value> {
-    if out.splices().is_empty() {
-        return read(lua, &mut Reader { rest: out.bytes() });
-    }
-    read(lua, &mut Reader { rest: &out.to_vec() })
-}
-
-fn read(lua: &Lua, reader: &mut Reader<'_>) -> mlua::Result<Value> {
-    let (kind, line) = reader.line();
-    match kind {
-        b':' => Ok(Value::Number(number(line) as f64)),
-        b'$' => match number(line) {
-            -1 => Ok(Value::Boolean(false)),
-            len => text(lua, reader.take(len as usize)),
-        },
-        b'*' if line == b"-1" => Ok(Value::Boolean(false)),
-        b'*' | b'>' => {
-            let len = number(line) as usize;
-            let table = lua.create_table_with_capacity(len, 0)?;
-            for i in 1..=len {
-                table.raw_seti(i, read(lua, reader)?)?;
-            }
-            Ok(Value::Table(table))
-        }
-        b'+' => field(lua, "ok", text(lua, line)?),
-        b'-' => field(lua, "err", text(lua, line)?),
-        b'_' => Ok(Value::Nil),
-        b'#' => Ok(Value::Boolean(line == b"t")),
-        b',' => {
-            let number = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok());
-            field(lua, "double", Value::Number(number.unwrap_or(0.0)))
-        }
-        b'(' => field(lua, "big_number", text(lua, line)?),
-        b'=' => verbatim(lua, reader.take(number(line) as usize)),
-        b'%' => {
-            let pairs = lua.create_table()?;
-            for _ in 0..number(line) {
-                let key = read(lua, reader)?;
-                let value = read(lua, reader)?;
-                pairs.raw_set(key, value)?;
-            }
-            field(lua, "map", Value::Table(pairs))
-        }
-        b'~' => {
-            let members = lua.create_table()?;
-            for _ in 0..number(line) {
-                members.raw_set(read(lua, reader)?, true)?;
-            }
-            field(lua, "set", Value::Table(members))
-        }
-        _ => Err(mlua::Error::runtime("a reply of an unknown type")),
-    }
-}
-
-fn text(lua: &Lua, bytes: &[u8]) -> mlua::Result<Value> {
-    lua.create_string(bytes).map(Value::String)
-}
-
 /// A table with one field.
 pub(super) fn field(lua: &Lua, name: &str, value: Value) -> mlua::Result<Value> {
     let table = lua.create_table_with_capacity(0, 1)?;
     table.raw_set(name, value)?;
     Ok(Value::Table(table))
-}
-
-fn verbatim(lua: &Lua, content: &[u8]) -> mlua::Result<Value> {
-    let (format, content) = content.split_at(3);
-    let inner = lua.create_table_with_capacity(0, 2)?;
-    inner.raw_set("format", text(lua, format)?)?;
-    inner.raw_set("string", text(lua, &content[1..])?)?;
-    field(lua, "verbatim_string", Value::Table(inner))
 }
 
 /// An error that a script returned.

@@ -15,13 +15,16 @@ use mlua::ffi::{
     LUA_MULTRET, LUA_OK, LUA_TFUNCTION, LUA_TNUMBER, LUA_TSTRING, LUA_TTABLE, lua_CFunction,
     lua_State, lua_call, lua_concat, lua_error, lua_gettop, lua_insert, lua_isstring, lua_newtable,
     lua_next, lua_pcall, lua_pop, lua_pushboolean, lua_pushcclosure, lua_pushnil, lua_pushstring,
-    lua_pushvalue, lua_rawget, lua_rawset, lua_remove, lua_replace, lua_settop, lua_tocfunction,
-    lua_tointeger, lua_tolstring, lua_tonumber, lua_type, lua_upvalueindex, luaL_checktype,
-    luaL_where,
+    lua_pushvalue, lua_rawget, lua_rawgeti, lua_rawset, lua_remove, lua_replace, lua_settop,
+    lua_tocfunction, lua_tointeger, lua_tolstring, lua_tonumber, lua_touserdata, lua_type,
+    lua_upvalueindex, luaL_checktype, luaL_where,
 };
 use mlua::{Function, Lua, Table};
 
+use respire_resp::Args;
+
 use super::arguments::Arguments;
+use super::push;
 
 /// What a function that [`raising`] wraps returns behind its value.
 pub(super) type Ending = i64;
@@ -31,6 +34,10 @@ pub(super) const RETURNS: Ending = 0;
 pub(super) const RAISES: Ending = 1;
 /// The value, a text, is raised with the line of the caller in front.
 pub(super) const RAISES_HERE: Ending = 2;
+/// Not the value, but what is in [`Arguments::reply`], is the result, or is raised if it is an error.
+pub(super) const REPLIES: Ending = 3;
+/// The same, but errors are results, too.
+pub(super) const REPLIES_ALWAYS: Ending = 4;
 
 const READ_ONLY: &CStr = c"Attempt to modify a readonly table";
 
@@ -95,8 +102,7 @@ unsafe extern "C-unwind" fn call_collecting(state: *mut lua_State) -> c_int {
     // SAFETY: upvalue 2 points to arguments that upvalue 1 owns and that nobody borrows at this moment: see `collecting`.
     // `lua_tolstring` of a string allocates nothing, so no error leaves the loop.
     unsafe {
-        let arguments: *mut Arguments =
-            mlua::ffi::lua_touserdata(state, lua_upvalueindex(2)).cast();
+        let arguments: *mut Arguments = lua_touserdata(state, lua_upvalueindex(2)).cast();
         let count = lua_gettop(state);
         let mut whole = true;
         (*arguments).clear();
@@ -118,7 +124,21 @@ unsafe extern "C-unwind" fn call_collecting(state: *mut lua_State) -> c_int {
         lua_pushvalue(state, lua_upvalueindex(1));
         lua_pushboolean(state, whole.into());
         lua_call(state, 1, 2);
-        finish(state)
+        let ending = lua_tointeger(state, -1) as Ending;
+        if ending != REPLIES && ending != REPLIES_ALWAYS {
+            return finish(state);
+        }
+        let failed = push::reply(state, (*arguments).reply.bytes());
+        if failed {
+            // It has been counted where it happened.
+            lua_pushstring(state, c"ignore_error_stats_update".as_ptr());
+            lua_pushboolean(state, 1);
+            lua_rawset(state, -3);
+        }
+        if failed && ending == REPLIES {
+            lua_error(state);
+        }
+        1
     }
 }
 
@@ -309,6 +329,60 @@ unsafe extern "C-unwind" fn call_taking_function(state: *mut lua_State) -> c_int
         lua_insert(state, 1);
         lua_call(state, lua_gettop(state) - 1, LUA_MULTRET);
         lua_gettop(state)
+    }
+}
+
+/// What a kept function is called with.
+pub(super) struct Given<'a> {
+    /// Which of the kept functions.
+    pub(super) number: i64,
+    pub(super) request: Args<'a>,
+    /// How many arguments of the request, from the fourth on, are keys.
+    pub(super) keys: usize,
+}
+
+/// A function that calls one of the functions in the table `kept`. It takes a pointer to [`Given`], and returns as
+/// [`runner`] does. With `globals`, keys and arguments are put there, else they are the function's own arguments.
+pub(super) fn caller(
+    lua: &Lua,
+    explain: Function,
+    kept: &Table,
+    globals: Option<&Table>,
+) -> mlua::Result<Function> {
+    closure(lua, (explain, kept, globals), 3, call_kept)
+}
+
+/// Calls what [`caller`] made.
+pub(super) fn call_given(
+    caller: &Function,
+    given: &Given<'_>,
+) -> mlua::Result<(mlua::Value, bool)> {
+    caller.call((mlua::LightUserData(std::ptr::from_ref(given).cast_mut().cast()),))
+}
+
+unsafe extern "C-unwind" fn call_kept(state: *mut lua_State) -> c_int {
+    // SAFETY: only `call_given` calls this, scripts never see it: argument 1 points to what it borrows for the call.
+    // Upvalues are the handler, the kept functions, and the globals or nil.
+    unsafe {
+        let given: &Given<'_> = &*lua_touserdata(state, 1).cast();
+        let first = 3 + given.keys;
+        lua_settop(state, 0);
+        lua_pushvalue(state, lua_upvalueindex(1));
+        lua_rawgeti(state, lua_upvalueindex(2), given.number);
+        push::list(state, (3..first).map(|i| given.request.get(i)));
+        push::list(state, given.request.iter_from(first));
+        let mut arguments = 2;
+        if lua_type(state, lua_upvalueindex(3)) == LUA_TTABLE {
+            for name in [c"ARGV", c"KEYS"] {
+                lua_pushstring(state, name.as_ptr());
+                lua_insert(state, -2);
+                lua_rawset(state, lua_upvalueindex(3));
+            }
+            arguments = 0;
+        }
+        let status = lua_pcall(state, arguments, 1, 1);
+        lua_pushboolean(state, (status == LUA_OK).into());
+        2
     }
 }
 

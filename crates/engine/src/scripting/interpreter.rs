@@ -11,7 +11,7 @@ use respire_resp::{Out, Proto};
 
 use super::api;
 use super::convert::{Writer, is_counted, number_of};
-use super::guard;
+use super::guard::{self, Given};
 use super::lend::Desk;
 use super::running::{Running, Stop};
 use super::sandbox::{self, Sandbox};
@@ -58,6 +58,8 @@ pub(super) struct Interpreter {
     compiled_count: usize,
     next_number: Number,
     runner: Function,
+    /// Calls one of the compiled functions.
+    caller: Function,
     /// What `redis.register_function` has been told, while a library is loaded.
     registered: Rc<RefCell<api::Registered>>,
     /// How many looks are left for loading a library; 0 while none is loaded, [`SPENT`] when there are none left.
@@ -80,9 +82,14 @@ impl Interpreter {
         let lua = sandbox::bare_state()?;
         let registered = Rc::default();
         let sandbox = Sandbox::build(&lua, purpose, &desk, &registered)?;
-        let runner = guard::runner(&lua, lua.create_function(explain)?)?;
+        let explain = lua.create_function(explain)?;
+        let runner = guard::runner(&lua, explain.clone())?;
+        let compiled = lua.create_table()?;
+        let globals = (purpose == Purpose::Scripts).then_some(&sandbox.globals);
+        let caller = guard::caller(&lua, explain, &compiled, globals)?;
         let this = Self {
-            compiled: lua.create_table()?,
+            compiled,
+            caller,
             compiled_count: 0,
             next_number: 1,
             lua,
@@ -136,7 +143,7 @@ impl Interpreter {
     pub(super) fn drop_all(&mut self) -> mlua::Result<()> {
         self.compiled_count = 0;
         self.next_number = 1;
-        self.compiled = self.lua.create_table()?;
+        self.compiled.clear()?;
         self.lua.gc_collect()
     }
 
@@ -145,37 +152,15 @@ impl Interpreter {
         self.lua.used_memory()
     }
 
-    /// A table of texts.
-    fn list<'t>(&self, texts: impl ExactSizeIterator<Item = &'t [u8]>) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(texts.len(), 0)?;
-        for (i, text) in texts.enumerate() {
-            table.raw_seti(i + 1, self.lua.create_string(text)?)?;
-        }
-        Ok(table)
-    }
-
-    /// Calls a kept function with keys and arguments, and writes its reply. `name` is what errors call it.
-    pub(super) fn call<'t>(
+    /// Calls a kept function with the keys and arguments of a request, and writes its reply. `name` is what errors call it.
+    pub(super) fn call(
         &self,
         running: &mut Running<'_, '_>,
-        number: Number,
+        given: &Given<'_>,
         name: &[u8],
-        keys: impl ExactSizeIterator<Item = &'t [u8]>,
-        args: impl ExactSizeIterator<Item = &'t [u8]>,
         out: &mut Out,
     ) -> mlua::Result<End> {
-        let function: Function = self.compiled.raw_get(number)?;
-        let (keys, args) = (self.list(keys)?, self.list(args)?);
-        let (value, fine): (Value, bool) = match self.purpose {
-            Purpose::Scripts => {
-                self.sandbox.globals.raw_set("KEYS", keys)?;
-                self.sandbox.globals.raw_set("ARGV", args)?;
-                self.desk.lend(running, || self.runner.call(function))?
-            }
-            Purpose::Functions => {
-                self.desk.lend(running, || self.runner.call((function, keys, args)))?
-            }
-        };
+        let (value, fine) = self.desk.lend(running, || guard::call_given(&self.caller, given))?;
         if let Some(stop) = running.stop {
             self.look(LOOK_EVERY)?;
             return Ok(End::Stopped(stop, running.place.take()));

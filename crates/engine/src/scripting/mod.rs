@@ -9,7 +9,7 @@
 //! | `class` | what is known of where a script reaches |
 //! | `interpreter` | one Lua state: compiled functions, calls, errors |
 //! | `sandbox`, `guard`, `api` | what scripts find there |
-//! | `arguments`, `convert`, `random` | values between Lua and commands; random numbers |
+//! | `arguments`, `push`, `convert`, `random` | values between Lua and commands; random numbers |
 //! | `lend` | how functions that Lua calls back get at the call |
 //! | `running` | a script while it runs: how the commands that it calls are checked and executed |
 //! | `run` | EVAL, EVALSHA and FCALL, from request to reply |
@@ -27,6 +27,7 @@ mod guard;
 mod interpreter;
 mod lend;
 mod libraries;
+mod push;
 mod random;
 mod run;
 mod running;

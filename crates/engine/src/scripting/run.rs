@@ -10,6 +10,7 @@ use respire_resp::{Args, Out, Proto};
 use smallvec::SmallVec;
 
 use super::cache::{read_sha, sha_of};
+use super::guard::Given;
 use super::interpreter::{End, add_place};
 use super::random::Random;
 use super::running::{Rules, Running, Stop};
@@ -247,6 +248,7 @@ impl Situation<'_, '_> {
         let mut own = session_for(self.session);
         let mark = out.mark();
         let mut again = false;
+        let given = Given { number: callee.number, request: *args, keys };
         let result = loop {
             let mut running = Running {
                 engine: self.engine,
@@ -254,7 +256,6 @@ impl Situation<'_, '_> {
                 session: &mut own,
                 held: self.held,
                 rules: self.rules,
-                out: Out::default(),
                 hashes: Vec::new(),
                 random: Random::default(),
                 wrote: false,
@@ -266,9 +267,7 @@ impl Situation<'_, '_> {
                 place: None,
                 saw_expired: false,
             };
-            let given = (3..3 + keys).map(|i| args.get(i));
-            let rest = args.iter_from(3 + keys);
-            let end = interpreter.call(&mut running, callee.number, callee.name, given, rest, out);
+            let end = interpreter.call(&mut running, &given, callee.name, out);
             let (saw_expired, mode) = (running.saw_expired, running.mode());
             drop(running);
             match end {

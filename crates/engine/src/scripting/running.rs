@@ -61,8 +61,6 @@ pub(super) struct Running<'a, 'e> {
     pub(super) session: &'a mut Session,
     pub(super) held: &'a mut Held<'e>,
     pub(super) rules: Rules,
-    /// The reply to the last command.
-    pub(super) out: Out,
     pub(super) hashes: Vec<Hashed>,
     pub(super) random: Random,
     /// Something was changed or told that can't be taken back.
@@ -91,8 +89,8 @@ const CROSSED: Error = Error::fixed(
 );
 
 impl Running<'_, '_> {
-    /// Executes a command; the reply is in `out`, which is an error's where it failed. What is refused is counted here.
-    pub(super) fn command(&mut self, args: Args<'_>) -> Result<(), Refusal> {
+    /// Executes a command; its reply comes in `out`, also where it failed. What is refused is counted here.
+    pub(super) fn command(&mut self, args: Args<'_>, out: &mut Out) -> Result<(), Refusal> {
         if self.stop.is_some() {
             return Err(Refusal::Stop);
         }
@@ -115,11 +113,10 @@ impl Running<'_, '_> {
         self.hashes.clear();
         hash_keys(&engine.keyspace, command.row, &args, self.session.db, &mut self.hashes);
         let keys = KeyHashes::new(command.row, &self.hashes);
-        self.out.clear();
-        self.out.proto = self.session.proto;
+        out.clear();
+        out.proto = self.session.proto;
         let (worker, session) = (&mut *self.worker, &mut *self.session);
-        self.saw_expired |=
-            engine.call(worker, session, self.held, command, args, keys, &mut self.out);
+        self.saw_expired |= engine.call(worker, session, self.held, command, args, keys, out);
         self.wrote |= writes;
         Ok(())
     }
