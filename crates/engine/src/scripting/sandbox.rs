@@ -43,6 +43,9 @@ const BASE: &[&str] = &[
 /// Libraries that scripts have.
 const LIBRARIES: &[&str] = &["string", "table", "math", "coroutine"];
 
+/// Libraries that Redis adds to Lua's.
+const ADDED: &[&str] = &["bit", "cjson", "cmsgpack", "struct"];
+
 /// A new Lua state with the libraries that scripts have a part of.
 pub(super) fn bare_state() -> mlua::Result<Lua> {
     let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
@@ -85,6 +88,10 @@ impl Sandbox {
             let library: Table = builtin.get(*name)?;
             builder.restrict(name, &library, desk)?;
             globals.raw_set(*name, builder.protect(&library)?)?;
+        }
+        respire_lua_libs::install(lua)?;
+        for name in ADDED {
+            globals.raw_set(*name, builder.protect(&builtin.get::<Table>(*name)?)?)?;
         }
         let os = lua.create_table()?;
         os.raw_set("clock", builtin.get::<Table>("os")?.get::<Value>("clock")?)?;
