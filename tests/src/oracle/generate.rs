@@ -9,8 +9,8 @@ use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
 use super::{
-    admin, bitmaps, connection, geo, hashes, hyperloglog, keys, lists, pubsub, sets, sort, streams,
-    strings, zsets,
+    admin, bitmaps, connection, geo, hashes, hyperloglog, keys, lists, pubsub, scripts, sets, sort,
+    streams, strings, zsets,
 };
 
 #[derive(Debug)]
@@ -69,6 +69,7 @@ pub fn rows() -> Vec<Row> {
         bitmaps::ROWS,
         hyperloglog::ROWS,
         pubsub::ROWS,
+        scripts::ROWS,
     ]
     .concat()
 }
