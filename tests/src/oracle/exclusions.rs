@@ -25,6 +25,8 @@ const COMMANDS: &[LeftOut] = &[
     out("LASTSAVE", "likewise"),
     out("MEMORY|MALLOC-STATS", "the report of each server's own allocator"),
     out("WAITAOF", "newer than Redis 7.0"),
+    out("FUNCTION|DUMP", "libraries come in any order; tests/scripts.rs covers it"),
+    out("FUNCTION|RESTORE", "likewise"),
     out("DELIFEQ", "newer than Redis 7.0"),
     out("EXIT", "Respire's own; Redis has no such command"),
     out("CLIENT|NO-TOUCH", "newer than Redis 7.0"),
@@ -45,6 +47,11 @@ const COMMANDS: &[LeftOut] = &[
 ];
 
 pub const LEFT_OUT: &[LeftOut] = &[
+    out("SCRIPT DEBUG YES and SYNC", "there is no debugger"),
+    out(
+        "os and math.random in scripts",
+        "newer than Redis 7.0; random numbers start anew with each script",
+    ),
     out("SET IFEQ", "newer than Redis 7.0"),
     out("CLIENT KILL MAXAGE", "newer than Redis 7.0"),
     out("CLIENT PAUSE", "only its mistakes: a real pause would only slow the test down"),

@@ -9,8 +9,8 @@ use super::compare::Norm;
 use super::step::{Damage, Row, Step};
 use super::words::Words;
 use super::{
-    acl, admin, bitmaps, connection, geo, hashes, hyperloglog, keys, lists, pubsub, sets, sort,
-    streams, strings, zsets,
+    acl, admin, bitmaps, connection, geo, hashes, hyperloglog, keys, lists, pubsub, scripts, sets,
+    sort, streams, strings, zsets,
 };
 
 #[derive(Debug)]
@@ -70,6 +70,7 @@ pub fn rows() -> Vec<Row> {
         hyperloglog::ROWS,
         pubsub::ROWS,
         acl::ROWS,
+        scripts::ROWS,
     ]
     .concat()
 }

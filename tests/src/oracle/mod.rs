@@ -10,7 +10,7 @@
 //! | [`step`] | one command to send and how its replies are compared |
 //! | [`strings`], [`keys`], [`connection`], [`admin`] | a generator per command group |
 //! | [`lists`], [`sets`], [`hashes`], [`zsets`], [`streams`], [`geo`], [`sort`] | likewise |
-//! | [`bitmaps`], [`hyperloglog`], [`pubsub`], [`acl`] | likewise |
+//! | [`bitmaps`], [`hyperloglog`], [`pubsub`], [`acl`], [`scripts`] | likewise |
 //! | [`listen`] | connections that messages, notifications and invalidations are sent to |
 //! | [`generate`] | which group comes next, transactions, damage done to valid commands |
 //! | [`compare`] | what makes two replies equal, where time or identity shows in them |
@@ -32,6 +32,7 @@ pub mod listen;
 pub mod lists;
 pub mod pubsub;
 pub mod run;
+pub mod scripts;
 pub mod sets;
 pub mod sort;
 pub mod step;
