@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use respire_tests::server::{Directory, free_port};
+use respire_tests::server::{self, Directory, free_port};
 use respire_tests::{Kind, Server, Value, encode, outside, value};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -500,6 +500,33 @@ fn the_tools_of_redis_speak_to_it() {
     let more = ["-n", "20000", "-P", "16", "-c", "20", "-t", "set,get", "--csv"];
     let table = run(&benchmark, &args, &more);
     assert!(table.contains("\"SET\"") && table.contains("\"GET\""), "{table}");
+}
+
+#[test]
+fn the_benchmark_speaks_to_it_and_knows_whom_to_trust() {
+    let (authority, _server, port) = start(&[]);
+    let bench = |more: &[&str]| {
+        let output = Command::new(server::subject())
+            .args(["bench", "--tls", "-p", &port.to_string(), "-P", "16", "-q"])
+            .args(more)
+            .output()
+            .expect("it runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let [ca, crt, key] = ["ca.crt", "client.crt", "client.key"].map(|file| authority.path(file));
+    let own = ["--cert", &crt, "--key", &key];
+    let known = [&own[..], &["--cacert", &ca]].concat();
+    let (done, said) = bench(&known);
+    assert!(done, "{said}");
+    // Values larger than what a session holds on its way out.
+    let (done, said) =
+        bench(&[&known[..], &["-t", "set,get", "-d", "300000", "-n", "200", "-r", "10"]].concat());
+    assert!(done, "{said}");
+    let (done, said) = bench(&[&own[..], &["--insecure"]].concat());
+    assert!(done, "{said}");
+    let other = Authority::new("another authority").path("ca.crt");
+    assert!(!bench(&[&own[..], &["--cacert", &other]].concat()).0);
+    assert!(bench(&own).1.contains("no authority to trust"));
 }
 
 /// A key as OpenSSL encrypts it.
