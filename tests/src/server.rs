@@ -266,7 +266,7 @@ impl Drop for Server {
 
 /// A port that nobody listens on. Below the range from which the system takes ports for outgoing connections, so that
 /// none of those takes it before the server does; each process of tests begins at a place of its own.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::resource::UsageWho;
 use parking_lot::Mutex;
-use respire_engine::config::Settings;
+use respire_engine::config::{Settings, directives};
 use respire_engine::{
     Engine, Garbage, Host, HostInfo, Memory, Message, PersistenceInfo, Published, RewriteError,
     ShutdownRequest,
@@ -18,7 +18,7 @@ use respire_engine::{
 use respire_keyspace::Held;
 use respire_persistence::Persistence;
 
-use crate::net::{Listeners, Mail, Mailbox};
+use crate::net::{Acceptor, Listeners, Mail, Mailbox, acceptor};
 use crate::startup::reason;
 use crate::{logging, memory, process};
 
@@ -151,11 +151,10 @@ impl Host for ServerHost {
         if new.maxclients > old.maxclients {
             raise_maxclients(new.maxclients)?;
         }
+        let acceptor = new_acceptor(old, new)?;
         // What can't fail any more comes after what can, so that nothing is left half done.
         let left = if new.dir == old.dir { None } else { Some(change_directory(new)?) };
-        if (new.port, &new.bind) != (old.port, &old.bind)
-            && let Err(error) = self.reopen(old, new)
-        {
+        if let Err(error) = self.listen_as(old, new, acceptor) {
             if let Some(left) = left {
                 let _ = std::env::set_current_dir(left);
             }
@@ -243,18 +242,51 @@ impl Host for ServerHost {
 }
 
 impl ServerHost {
-    fn reopen(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)> {
+    /// Opens other ports if they are others, and accepts encrypted connections as is given. Nobody is accepted between.
+    fn listen_as(
+        &self,
+        old: &Settings,
+        new: &Settings,
+        acceptor: Option<Acceptor>,
+    ) -> Result<(), (String, String)> {
         let mut listeners = self.listening.listeners.lock();
-        listeners.reopen_tcp(old, new, &self.listening.registry).map_err(|error| {
-            log::warn!("{error}");
-            let (name, reason) = if new.port == old.port {
-                ("bind", "Failed to bind to specified addresses.")
-            } else {
-                ("port", "Unable to listen on this port. Check server logs.")
-            };
-            (name.into(), reason.into())
-        })
+        if (new.port, new.tls_port, &new.bind) != (old.port, old.tls_port, &old.bind) {
+            let opened = listeners.reopen_tcp(old, new, &self.listening.registry);
+            opened.map_err(|error| not_opened(&error, old, new))?;
+        }
+        if let Some(acceptor) = acceptor {
+            listeners.accept_with(acceptor);
+        }
+        Ok(())
     }
+}
+
+/// Which directive is to blame, and what its user is told.
+fn not_opened(error: &str, old: &Settings, new: &Settings) -> (String, String) {
+    const TAKEN: &str = "Unable to listen on this port. Check server logs.";
+    log::warn!("{error}");
+    let (name, reason) = if new.port != old.port {
+        ("port", TAKEN)
+    } else if new.tls_port != old.tls_port {
+        ("tls-port", TAKEN)
+    } else {
+        ("bind", "Failed to bind to specified addresses.")
+    };
+    (name.into(), reason.into())
+}
+
+/// What encrypted connections are accepted with from now on, if that changes.
+fn new_acceptor(old: &Settings, new: &Settings) -> Result<Option<Acceptor>, (String, String)> {
+    let differs =
+        || directives().find(|row| row.name.starts_with("tls-") && row.get(old) != row.get(new));
+    if new.tls_port == 0 || (new.files_named == old.files_named && differs().is_none()) {
+        return Ok(None);
+    }
+    acceptor(new).map(Some).map_err(|why| {
+        log::warn!("{why}");
+        let name = differs().map_or("tls-cert-file", |row| row.name);
+        (name.into(), "Unable to update TLS configuration. Check server logs.".into())
+    })
 }
 
 fn raise_maxclients(maxclients: u32) -> Result<(), (String, String)> {

@@ -17,10 +17,12 @@ const LAW: &[(&str, &[&str])] = &[
             "respire-keyspace",
             "respire-journal",
             "respire-rdb",
+            "respire-lua-libs",
         ],
     ),
     ("respire-rdb", &["respire-datatypes"]),
     ("respire-bench", &[]),
+    ("respire-lua-libs", &[]),
 ];
 
 /// The server itself, and who may depend on it.

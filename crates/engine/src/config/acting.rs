@@ -69,6 +69,7 @@ const fn idle(name: &'static str, effect: Effect, store: Store) -> Directive {
 
 pub(super) static ROWS: &[Directive] = &[
     row("port", number!(port: u16, 0 => 65_535)),
+    row("tls-port", number!(tls_port: u16, 0 => 65_535)),
     row(
         "bind",
         Store::Special { read: |settings| settings.bind.join(" "), write: special::write_bind },

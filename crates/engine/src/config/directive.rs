@@ -59,6 +59,8 @@ pub struct Directive {
     pub file_only: bool,
     /// Takes a list: several arguments, or one argument with blanks.
     pub list: bool,
+    /// Stands for what lies in a file: setting it to what it is reads the file again.
+    pub names_file: bool,
     pub(super) store: Store,
 }
 
@@ -74,6 +76,7 @@ impl Directive {
             protected: false,
             file_only: false,
             list: false,
+            names_file: false,
             store,
         }
     }
@@ -110,6 +113,11 @@ impl Directive {
 
     pub(super) const fn list(mut self) -> Self {
         self.list = true;
+        self
+    }
+
+    pub(super) const fn names_file(mut self) -> Self {
+        self.names_file = true;
         self
     }
 

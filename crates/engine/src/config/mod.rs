@@ -178,7 +178,8 @@ impl Config {
         }
         let mut changed: Vec<&'static str> = Vec::new();
         for row in rows {
-            if row.get(&old) != row.get(&new) && !changed.contains(&row.name) {
+            new.files_named += u64::from(row.names_file);
+            if (row.names_file || row.get(&old) != row.get(&new)) && !changed.contains(&row.name) {
                 changed.push(row.name);
             }
         }

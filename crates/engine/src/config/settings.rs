@@ -129,6 +129,8 @@ pub struct Rename {
 pub struct Settings {
     /// TCP port; 0 listens on none.
     pub port: u16,
+    /// 0 for no TLS.
+    pub tls_port: u16,
     /// Addresses in Redis's notation: `*` all IPv4, `::*` all IPv6, a leading `-` for one that may be missing.
     pub bind: Vec<String>,
     /// Path of the Unix socket, empty for none.
@@ -214,6 +216,8 @@ pub struct Settings {
     pub notify_keyspace_events: Classes,
     /// Keys that clients are tracked for; 0 is no limit.
     pub tracking_table_max_keys: u64,
+    /// How often CONFIG SET has named a directive that stands for a file.
+    pub files_named: u64,
     /// Values given to directives that have no field of their own, in canonical form.
     pub(super) kept: BTreeMap<&'static str, String>,
     /// Directives that a file, an argument or CONFIG SET named.
@@ -247,6 +251,7 @@ impl Settings {
     pub fn new(threads: usize, dir: impl Into<String>) -> Self {
         Self {
             port: 6379,
+            tls_port: 0,
             bind: vec!["*".into(), "-::*".into()],
             unixsocket: String::new(),
             unixsocketperm: 0,
@@ -306,6 +311,7 @@ impl Settings {
             tracking_table_max_keys: 1_000_000,
             list_compress_depth: 0,
             notify_keyspace_events: Classes::empty(),
+            files_named: 0,
             kept: BTreeMap::new(),
             explicit: BTreeSet::new(),
         }

@@ -89,6 +89,11 @@ impl Sandbox {
             builder.restrict(name, &library, desk)?;
             globals.raw_set(*name, builder.protect(&library)?)?;
         }
+        respire_lua_libs::install(lua)?;
+        for name in ["bit", "cjson", "cmsgpack", "struct"] {
+            let library: Table = builtin.get(name)?;
+            globals.raw_set(name, builder.protect(&library)?)?;
+        }
         let os = lua.create_table()?;
         os.raw_set("clock", builtin.get::<Table>("os")?.get::<Value>("clock")?)?;
         globals.raw_set("os", builder.protect(&os)?)?;

@@ -347,6 +347,9 @@ impl EventLoop {
         if connection.held_until > self.safe_to {
             return;
         }
+        if connection.stream.flush().is_err() {
+            return self.close(i);
+        }
         if connection.output.is_empty() {
             // What was to be sent may have been nothing but the end of the connection.
             return self.after_sending(i);
@@ -483,8 +486,8 @@ impl EventLoop {
                 _ => return self.close(i),
             },
         };
-        let full = got == READ_CHUNK;
-        connection.readable = full || (connection.read_closed && got > 0);
+        let more = got == READ_CHUNK || (got > 0 && connection.stream.holds_more());
+        connection.readable = more || (connection.read_closed && got > 0);
         // A reply to a large request may have listed it already; nobody is read twice in a turn.
         if connection.readable && !connection.listed {
             connection.listed = true;

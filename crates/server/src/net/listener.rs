@@ -14,6 +14,7 @@ use respire_engine::{ClientInfo, Engine};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::stream::Stream;
+use super::tls::{self, Acceptor, TlsStream};
 use super::{Mail, Mailbox};
 use crate::startup::reason;
 
@@ -25,6 +26,7 @@ pub(crate) struct NewConnection {
 
 enum Listener {
     Tcp(mio::net::TcpListener),
+    Tls(mio::net::TcpListener),
     Unix(mio::net::UnixListener, String),
 }
 
@@ -37,9 +39,12 @@ pub(crate) struct Loop {
 /// All listening sockets.
 pub(crate) struct Listeners {
     sockets: Vec<Listener>,
-    /// What the TCP sockets were asked to be: names as in the settings, and the port.
+    /// What the TCP sockets were asked to be: names as in the settings, and the ports.
     bind: Vec<String>,
     port: u16,
+    tls_port: u16,
+    /// What encrypted connections are accepted with, while there is a port for them.
+    acceptor: Option<Acceptor>,
 }
 
 const DENIED: &[u8] = b"-DENIED Respire is running in protected mode: no password is set, so only connections from this \
@@ -49,9 +54,14 @@ impl Listeners {
     /// Opens the sockets that the settings name.
     pub(crate) fn open(settings: &Settings) -> Result<Self, String> {
         let mut sockets = Vec::new();
-        if settings.port != 0 {
-            open_tcp(settings, &mut sockets)?;
-        }
+        let acceptor = match settings.tls_port {
+            0 => None,
+            _ => Some(tls::acceptor(settings).map_err(|why| {
+                log::warn!("{why}");
+                "Failed to configure TLS. Check logs for more info."
+            })?),
+        };
+        open_tcp(settings, &mut sockets)?;
         if !settings.unixsocket.is_empty() {
             let path = &settings.unixsocket;
             let opened = open_unix(path, settings.unixsocketperm);
@@ -62,7 +72,8 @@ impl Listeners {
         if sockets.is_empty() {
             return Err("Configured to not listen anywhere, exiting.".into());
         }
-        Ok(Self { sockets, bind: settings.bind.clone(), port: settings.port })
+        let (port, tls_port) = (settings.port, settings.tls_port);
+        Ok(Self { sockets, bind: settings.bind.clone(), port, tls_port, acceptor })
     }
 
     /// Opens one TCP socket on 127.0.0.1, on a port that the system chooses.
@@ -71,7 +82,13 @@ impl Listeners {
             .map_err(|error| format!("Could not create a listening socket: {error}"))?;
         let port = listener.local_addr().map_or(0, |address| address.port());
         let bind = vec![Ipv4Addr::LOCALHOST.to_string()];
-        Ok(Self { sockets: vec![Listener::Tcp(listener)], bind, port })
+        let sockets = vec![Listener::Tcp(listener)];
+        Ok(Self { sockets, bind, port, tls_port: 0, acceptor: None })
+    }
+
+    /// From now on, encrypted connections are accepted with this.
+    pub(crate) fn accept_with(&mut self, acceptor: Acceptor) {
+        self.acceptor = Some(acceptor);
     }
 
     /// Replaces the TCP sockets by those that `new` names. If that fails, those of `old` are opened again.
@@ -95,11 +112,10 @@ impl Listeners {
 
     fn open_more_tcp(&mut self, settings: &Settings) -> Result<(), String> {
         let mut sockets = Vec::new();
-        if settings.port != 0 {
-            open_tcp(settings, &mut sockets)?;
-        }
+        open_tcp(settings, &mut sockets)?;
         self.sockets.extend(sockets);
-        (self.bind, self.port) = (settings.bind.clone(), settings.port);
+        self.bind.clone_from(&settings.bind);
+        (self.port, self.tls_port) = (settings.port, settings.tls_port);
         Ok(())
     }
 
@@ -121,26 +137,29 @@ impl Listeners {
         }
     }
 
-    /// The addresses of the TCP sockets.
+    /// The addresses of the TCP sockets that are not encrypted.
     pub(crate) fn tcp_addresses(&self) -> Vec<SocketAddr> {
         let addresses = self.sockets.iter().filter_map(|socket| match socket {
             Listener::Tcp(listener) => listener.local_addr().ok(),
-            Listener::Unix(..) => None,
+            Listener::Tls(_) | Listener::Unix(..) => None,
         });
         addresses.collect()
     }
 
     /// The sockets as INFO shows them.
     pub(crate) fn describe(&self) -> Vec<String> {
+        let bind = self.bind.iter().map(|name| format!("bind={name},")).collect::<String>();
         let mut lines = Vec::new();
         if self.sockets.iter().any(|socket| matches!(socket, Listener::Tcp(_))) {
-            let bind = self.bind.iter().map(|name| format!("bind={name},")).collect::<String>();
             lines.push(format!("name=tcp,{bind}port={}", self.port));
         }
         lines.extend(self.sockets.iter().filter_map(|socket| match socket {
-            Listener::Tcp(_) => None,
+            Listener::Tcp(_) | Listener::Tls(_) => None,
             Listener::Unix(_, path) => Some(format!("name=unix,bind={path}")),
         }));
+        if self.sockets.iter().any(|socket| matches!(socket, Listener::Tls(_))) {
+            lines.push(format!("name=tls,{bind}port={}", self.tls_port));
+        }
         lines
     }
 
@@ -148,7 +167,7 @@ impl Listeners {
     pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
         for (i, socket) in self.sockets.iter_mut().enumerate() {
             match socket {
-                Listener::Tcp(listener) => {
+                Listener::Tcp(listener) | Listener::Tls(listener) => {
                     registry.register(listener, Token(i), Interest::READABLE)?
                 }
                 Listener::Unix(listener, _) => {
@@ -165,7 +184,12 @@ impl Listeners {
         loop {
             let accepted = match socket {
                 Listener::Tcp(listener) => {
-                    listener.accept().map(|(stream, peer)| accept_tcp(stream, peer, engine))
+                    listener.accept().map(|(stream, peer)| accept_tcp(stream, peer, engine, None))
+                }
+                Listener::Tls(listener) => {
+                    let acceptor = self.acceptor.as_ref();
+                    let accepted = listener.accept();
+                    accepted.map(|(stream, peer)| accept_tcp(stream, peer, engine, acceptor))
                 }
                 Listener::Unix(listener, path) => {
                     listener.accept().map(|(stream, _)| Some(accept_unix(stream, path, engine)))
@@ -193,18 +217,33 @@ impl Drop for Listeners {
     }
 }
 
+/// Opens the sockets of both TCP ports.
 fn open_tcp(settings: &Settings, sockets: &mut Vec<Listener>) -> Result<(), String> {
+    if settings.port != 0 {
+        open_port(settings, settings.port, Listener::Tcp, sockets)?;
+    }
+    if settings.tls_port != 0 {
+        open_port(settings, settings.tls_port, Listener::Tls, sockets)?;
+    }
+    Ok(())
+}
+
+fn open_port(
+    settings: &Settings,
+    port: u16,
+    listener: fn(mio::net::TcpListener) -> Listener,
+    sockets: &mut Vec<Listener>,
+) -> Result<(), String> {
     for bind in &settings.bind {
         let (name, optional) = match bind.strip_prefix('-') {
             Some(name) => (name, true),
             None => (bind.as_str(), false),
         };
-        for address in resolve(name, settings.port)? {
+        for address in resolve(name, port)? {
             match listen(address, settings.tcp_backlog as i32) {
-                Ok(listener) => sockets.push(Listener::Tcp(listener)),
+                Ok(socket) => sockets.push(listener(socket)),
                 Err(error) if optional && is_missing(&error) => {}
                 Err(error) => {
-                    let port = settings.port;
                     return Err(format!(
                         "Could not create server TCP listening socket {name}:{port}: bind: {}",
                         reason(&error)
@@ -261,11 +300,12 @@ fn open_unix(path: &str, mode: u32) -> io::Result<mio::net::UnixListener> {
     Ok(mio::net::UnixListener::from_std(socket.into()))
 }
 
-/// Prepares a TCP connection; refuses strangers in protected mode.
+/// Prepares a TCP connection, encrypted if there is an acceptor; refuses strangers in protected mode.
 fn accept_tcp(
     stream: mio::net::TcpStream,
     peer: SocketAddr,
     engine: &Engine,
+    acceptor: Option<&Acceptor>,
 ) -> Option<NewConnection> {
     let settings = engine.config.load();
     let mut stream = stream;
@@ -273,7 +313,8 @@ fn accept_tcp(
         && settings.requirepass.is_empty()
         && !peer.ip().to_canonical().is_loopback()
     {
-        refuse(&mut stream, DENIED, engine);
+        // Whoever waits for a handshake could not read it.
+        refuse(&mut stream, if acceptor.is_none() { DENIED } else { b"" }, engine);
         return None;
     }
     // Failures here are those of a connection that is gone already.
@@ -285,7 +326,14 @@ fn accept_tcp(
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     }
     let laddr = stream.local_addr().map(|a| a.to_string()).unwrap_or_default();
-    let stream = Stream::Tcp(stream);
+    let stream = match acceptor {
+        None => Stream::Tcp(stream),
+        Some(acceptor) => {
+            let stream = TlsStream::new(stream, acceptor);
+            let failed = |error| log::warn!("Error accepting a client connection: {error}");
+            Stream::Tls(Box::new(stream.map_err(failed).ok()?))
+        }
+    };
     let info = client_info(engine, peer.to_string(), laddr, stream.fd(), false);
     Some(NewConnection { stream, info })
 }
@@ -297,7 +345,7 @@ fn accept_unix(stream: mio::net::UnixStream, path: &str, engine: &Engine) -> New
 }
 
 fn refuse(stream: &mut impl Write, why: &[u8], engine: &Engine) {
-    // Best effort: whoever it is gets the reason if the socket takes it at once.
+    // Best effort, and nothing before a handshake: whoever it is gets the reason if the socket takes it at once.
     let _ = stream.write(why);
     engine.rejected_connections.fetch_add(1, Ordering::Relaxed);
 }
@@ -321,6 +369,7 @@ fn hand_over(mut new: NewConnection, engine: &Engine, loops: &[Loop]) {
         match &mut new.stream {
             Stream::Tcp(stream) => refuse(stream, FULL, engine),
             Stream::Unix(stream) => refuse(stream, FULL, engine),
+            Stream::Tls(stream) => refuse(stream.socket_mut(), b"", engine),
         }
         return;
     }

@@ -6,6 +6,9 @@ use respire_engine::ClientKind;
 
 use super::EventLoop;
 
+/// How long an encrypted connection may take to be established.
+const HANDSHAKE_MS: i64 = 10_000;
+
 /// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
 /// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
 /// follow each other, with a look at the sockets in between.
@@ -63,6 +66,11 @@ impl EventLoop {
                 && connection.session.info.kind() == ClientKind::Normal
             {
                 log::debug!("Closing idle client");
+                self.close(i);
+            } else if connection.stream.is_handshaking()
+                && now_ms - connection.session.info.created_ms > HANDSHAKE_MS
+            {
+                log::debug!("Error accepting a client connection: it took too long");
                 self.close(i);
             } else if let Some(excess) = connection.excess(&self.worker.settings, now_ms) {
                 self.close_for_excess(i, excess);
