@@ -25,6 +25,7 @@ const COMMANDS: &[LeftOut] = &[
     out("LASTSAVE", "likewise"),
     out("MEMORY|MALLOC-STATS", "the report of each server's own allocator"),
     out("WAITAOF", "newer than Redis 7.0"),
+    out("SCRIPT|DEBUG", "there is no debugger"),
     out("FUNCTION|DUMP", "libraries come in any order; tests/scripts.rs covers it"),
     out("FUNCTION|RESTORE", "likewise"),
     out("DELIFEQ", "newer than Redis 7.0"),
@@ -47,7 +48,6 @@ const COMMANDS: &[LeftOut] = &[
 ];
 
 pub const LEFT_OUT: &[LeftOut] = &[
-    out("SCRIPT DEBUG YES and SYNC", "there is no debugger"),
     out(
         "os and math.random in scripts",
         "newer than Redis 7.0; random numbers start anew with each script",

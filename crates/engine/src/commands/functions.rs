@@ -137,7 +137,9 @@ fn load(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         replace = true;
     }
-    let library = ctx.worker.interpreters.inspect_library(ctx.args.get(last))?;
+    let libraries = &ctx.engine.scripting.libraries;
+    let refuse = |name: &[u8]| if replace { Ok(()) } else { libraries.refuse_taken(name) };
+    let library = ctx.worker.interpreters.inspect_library(ctx.args.get(last), refuse)?;
     let name = library.name.clone();
     ctx.engine.scripting.libraries.add(library, replace)?;
     ctx.effect_as_asked();
@@ -258,7 +260,7 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
     })?;
     let mut libraries = Vec::new();
     for code in codes {
-        libraries.push(ctx.worker.interpreters.inspect_library(&code)?);
+        libraries.push(ctx.worker.interpreters.inspect_library(&code, |_| Ok(()))?);
     }
     ctx.engine.scripting.libraries.restore(libraries, policy)?;
     ctx.effect_as_asked();

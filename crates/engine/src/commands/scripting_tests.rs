@@ -170,3 +170,32 @@ fn random_numbers_are_the_same_in_every_run() {
     assert_eq!(eval(&mut h, script, &[]), first);
     assert!(first.contains("0.39646477363839 9"), "{first}");
 }
+
+/// A script may do what its client may do, and no more.
+#[test]
+fn scripts_have_the_rights_of_their_client() {
+    let mut h = Harness::new();
+    h.line("ACL SETUSER bob on nopass +@all ~a* resetchannels &ok* -set");
+    h.line("AUTH bob x");
+    let mut told = |script: &str| h.run(&["EVAL", script, "0"]);
+    const WHO: &str = "-ERR The user executing the script can't";
+    assert_eq!(
+        told("return redis.pcall('publish','no','x')"),
+        format!("{WHO} publish to the channel mentioned in the command\r\n")
+    );
+    assert_eq!(
+        told("return redis.pcall('get','b')"),
+        format!("{WHO} access at least one of the keys mentioned in the command arguments\r\n")
+    );
+    assert_eq!(
+        told("return redis.pcall('set','a','b')"),
+        format!("{WHO} run this command or subcommand\r\n")
+    );
+    assert_eq!(told("return redis.call('incr','a')"), ":1\r\n");
+    assert_eq!(
+        told("return {redis.acl_check_cmd('get','a'), redis.acl_check_cmd('set','a','1')}"),
+        "*2\r\n:1\r\n$-1\r\n"
+    );
+    let log = h.line("ACL LOG");
+    assert!(log.contains("$3\r\nlua\r\n") && log.contains("$3\r\nset\r\n"), "{log}");
+}

@@ -331,7 +331,7 @@ fn register(args: &MultiValue, registered: &mut Registered) -> Result<(), Error>
         }
     };
     check_name(&function.name)?;
-    let same = |other: &NewFunction| other.name.eq_ignore_ascii_case(&function.name);
+    let same = |other: &NewFunction| other.name == function.name;
     if registered.0.iter().any(same) {
         return Err(Error::fixed("ERR Function already exists in the library"));
     }

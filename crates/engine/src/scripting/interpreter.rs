@@ -115,11 +115,15 @@ impl Interpreter {
             let name = &self.purpose.chunk()[1..];
             return Err(format!("{name}:1: unexpected symbol near 'char(27)'").into_bytes());
         }
-        let chunk = self.lua.load(body).set_name(self.purpose.chunk());
-        chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => message.into_bytes(),
-            error => error.to_string().into_bytes(),
-        })
+        let broken = |error: mlua::Error| error.to_string().into_bytes();
+        let body = self.lua.create_string(body).map_err(broken)?;
+        // Lua's own function: mlua's makes a text of what Lua says, which need not be one.
+        let compiled = self.sandbox.compile.call((body, self.purpose.chunk())).map_err(broken)?;
+        match compiled {
+            (Value::Function(function), _) => Ok(function),
+            (_, Value::String(message)) => Err(message.as_bytes().to_vec()),
+            _ => Err(b"it can't be compiled".to_vec()),
+        }
     }
 
     /// Keeps a function under a number. `None` if so many are kept that all have to be dropped first.

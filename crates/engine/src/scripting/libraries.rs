@@ -118,6 +118,14 @@ impl Libraries {
         self.state.read().functions.get(&function.to_ascii_lowercase()).cloned()
     }
 
+    /// Refuses a library of a name that is taken.
+    pub(crate) fn refuse_taken(&self, name: &[u8]) -> Result<(), Error> {
+        if self.state.read().libraries.contains_key(name) {
+            return Err(Error::quoting("ERR Library '", name, "' already exists"));
+        }
+        Ok(())
+    }
+
     /// Makes a change, all of it or, if it fails, nothing.
     fn change(&self, change: impl FnOnce(&mut State) -> Result<(), Error>) -> Result<(), Error> {
         let mut state = self.state.write();
@@ -189,7 +197,7 @@ impl Engine {
         }
         let mut interpreters = Interpreters::NONE;
         let libraries: Result<Vec<_>, Error> =
-            codes.iter().map(|code| interpreters.inspect_library(code)).collect();
+            codes.iter().map(|code| interpreters.inspect_library(code, |_| Ok(()))).collect();
         self.scripting.libraries.restore(libraries?, Policy::Replace)
     }
 }

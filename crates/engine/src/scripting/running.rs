@@ -11,6 +11,7 @@ use respire_resp::{Args, Out};
 
 use super::busy::Slow;
 use super::lend::serve_others;
+use crate::acl::{Context, Denial, Missing};
 use crate::command::{Command, Flags, KeySpec, Lock, Row};
 use crate::config::{Settings, find};
 use crate::dispatch::{KeyHashes, Lookup, hash_keys};
@@ -130,7 +131,7 @@ impl Running<'_, '_> {
         if row.has(Flags::NOSCRIPT) || row.has(Flags::PROTECTED) {
             return Err(NOT_ALLOWED);
         }
-        self.may(command, args)?;
+        self.may(command, args).map_err(|denial| self.denied(command, args, denial))?;
         let writes = row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
         if writes && self.rules.read_only {
             return Err(READ_ONLY);
@@ -149,8 +150,21 @@ impl Running<'_, '_> {
     }
 
     /// Whether the user on whose behalf the script runs may call a command. The one place where that is asked.
-    pub(super) fn may(&self, _: &'static Command, _: &Args<'_>) -> Result<(), Error> {
-        Ok(())
+    pub(super) fn may(&self, command: &'static Command, args: &Args<'_>) -> Result<(), Denial> {
+        self.engine.acl_check(self.session, command, args)
+    }
+
+    /// Notes a call that the user may not make; returns what the script is told.
+    #[cold]
+    fn denied(&self, command: &'static Command, args: &Args<'_>, denial: Denial) -> Error {
+        let told = match denial.missing {
+            Missing::Command => "run this command or subcommand",
+            Missing::Key => "access at least one of the keys mentioned in the command arguments",
+            Missing::Channel => "publish to the channel mentioned in the command",
+        };
+        let stats = &self.worker.stats;
+        self.engine.note_denial(stats, self.session, Context::Lua, command, args, denial);
+        Error::text(format!("ERR The user executing the script can't {told}"))
     }
 
     /// Sees to it that the shards which a command needs are held.

@@ -58,6 +58,8 @@ pub(super) struct Sandbox {
     pub(super) globals: Table,
     /// Lua's own `next`.
     pub(super) next: Function,
+    /// Lua's own `loadstring`.
+    pub(super) compile: Function,
     /// The metatable of the globals as scripts see them.
     front: Table,
     /// What a library finds while it is loaded.
@@ -79,6 +81,7 @@ impl Sandbox {
             missing: missing_global(lua)?,
         };
         let next: Function = builtin.get("next")?;
+        let compile: Function = builtin.get("loadstring")?;
         let globals = lua.create_table()?;
         for name in BASE {
             globals.raw_set(*name, builtin.get::<Value>(*name)?)?;
@@ -110,7 +113,7 @@ impl Sandbox {
             Purpose::Functions => Some(builder.loading(desk, registered)?),
         };
         lua.set_globals(seen)?;
-        Ok(Self { globals, next, front, loading })
+        Ok(Self { globals, next, compile, front, loading })
     }
 
     /// A library is loaded from now on: it finds little more than what it registers itself with.

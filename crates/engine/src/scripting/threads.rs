@@ -113,9 +113,14 @@ impl Interpreters {
         Ok(sha)
     }
 
-    /// Runs the code of a library to learn what it registers.
-    pub(crate) fn inspect_library(&mut self, code: &[u8]) -> Result<Library, Error> {
+    /// Runs the code of a library to learn what it registers, unless `refuse` has something against its name.
+    pub(crate) fn inspect_library(
+        &mut self,
+        code: &[u8],
+        refuse: impl FnOnce(&[u8]) -> Result<(), Error>,
+    ) -> Result<Library, Error> {
         let (name, body) = shebang::of_library(code)?;
+        refuse(&name)?;
         let registered = self.functions()?.load(body)?;
         if registered.is_empty() {
             return Err(Error::fixed("ERR No functions registered"));
