@@ -6,9 +6,6 @@ use respire_engine::ClientKind;
 
 use super::EventLoop;
 
-/// How long an encrypted connection may take to be established.
-const HANDSHAKE_MS: i64 = 10_000;
-
 /// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
 /// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
 /// follow each other, with a look at the sockets in between.
