@@ -824,6 +824,8 @@ impl EventLoop {
     fn finish_portion(&mut self, portion: &Portion) {
         let i = portion.connection;
         let Some(connection) = self.connections[i].as_mut() else { return self.out.clear() };
+        // All that was read of it is done: it may be read again, even while a script of this turn runs for too long.
+        connection.read_in = 0;
         if let Some(error) = &portion.error {
             log::debug!("Client id={}: {error}", connection.session.info.id);
             self.out.error(&error.reply());
