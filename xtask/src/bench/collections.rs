@@ -80,7 +80,22 @@ struct Row {
 
 const NOTHING: fn(&Server) -> Result<(), String> = |_| Ok(());
 
+/// A counter that ends after a while, as rate limiters have it; and its digest, which EVALSHA takes.
+const SCRIPT: &str =
+    "redis.call('INCR',KEYS[1]) redis.call('EXPIRE',KEYS[1],100) return redis.call('GET',KEYS[1])";
+
 const ROWS: &[Row] = &[
+    Row {
+        what: "EVALSHA of three commands",
+        bound: 2.0,
+        line: "EVALSHA dca3f758c8e1824bf21c3b1d1d8c04f0d1416308 1 e:__key__",
+        keys: 10_000,
+        requests: 200_000,
+        prepare: |server| {
+            let mut client = server.target().connect().map_err(text)?;
+            client.call(&["SCRIPT", "LOAD", SCRIPT]).map(drop).map_err(text)
+        },
+    },
     Row {
         what: "LPUSH",
         bound: 3.0,
