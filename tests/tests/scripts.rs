@@ -35,6 +35,24 @@ const LIBRARY: &str = "#!lua name=lib\n\
     redis.register_function('spin', function() while true do end end)\n\
     redis.register_function('set', function(keys, args) return redis.call('SET', keys[1], args[1]) end)";
 
+/// What a script keeps out of the log is not there after a restart; what it does before and after is.
+#[test]
+fn a_script_keeps_changes_out_of_the_log() {
+    let directory = Directory::new("set-repl");
+    let options = ["--appendonly", "yes"];
+    let server = Server::start_in(Kind::Respire, &directory, &options);
+    let script = "redis.call('SET','a',1) redis.set_repl(redis.REPL_NONE) redis.call('SET','b',1) \
+                  redis.set_repl(redis.REPL_ALL) redis.call('SET','c',1)";
+    server.client().roundtrip(&["EVAL", script, "0"]).expect("a reply");
+    server.client().roundtrip(&["SET", "d", "1"]).expect("a reply");
+    server.crash();
+    let server = Server::start_in(Kind::Respire, &directory, &options);
+    let mut client = server.client();
+    let there = ["a", "b", "c", "d"]
+        .map(|key| client.roundtrip(&["EXISTS", key]).expect("a reply") == Value::Integer(1));
+    assert_eq!(there, [true, false, true, true]);
+}
+
 #[test]
 fn a_script_that_runs_for_too_long_can_be_killed_from_every_thread() {
     let server = Server::start(Kind::Respire, PATIENCE);

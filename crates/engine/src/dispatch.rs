@@ -712,6 +712,7 @@ pub(crate) fn run<'e>(
     let db = session.db;
     let journaled = engine.journal.is_on()
         && !worker.is_replaying()
+        && !session.unlogged
         && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
     let before = if journaled { held.changes() } else { 0 };
     worker.effects.begin();

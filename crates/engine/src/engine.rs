@@ -60,6 +60,8 @@ pub struct Engine {
     pub active_expire: AtomicBool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD: bytes from which elements of lists are kept apart; 0 leaves it to the lists.
     pub(crate) list_apart: AtomicUsize,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call what is not meant for them.
+    pub(crate) scripts_call_all: AtomicBool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
     pub(crate) skip_checksums: AtomicBool,
     /// Whether commands have to be refused: see `saving.rs`. 0 is the usual.
@@ -114,6 +116,7 @@ impl Engine {
             host,
             active_expire: AtomicBool::new(true),
             list_apart: AtomicUsize::new(0),
+            scripts_call_all: AtomicBool::new(false),
             skip_checksums: AtomicBool::new(false),
             condition: AtomicU8::new(0),
             log_failure: Mutex::default(),

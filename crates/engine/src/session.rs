@@ -46,6 +46,8 @@ pub struct Session {
     pub(crate) in_exec: bool,
     /// It is the session of a script.
     pub(crate) in_script: bool,
+    /// What it does is not written to the append-only file: `redis.set_repl`.
+    pub(crate) unlogged: bool,
     /// What the client listens to; `None` while that is nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// How the client's keys are tracked, if they are.
@@ -88,6 +90,7 @@ impl Session {
             transaction: Transaction::default(),
             in_exec: false,
             in_script: false,
+            unlogged: false,
             subscriptions: None,
             tracking: None,
             wait: None,

@@ -59,6 +59,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"sleep", 3) => sleep(ctx),
         (b"object", 3 | 4) => object(ctx),
         (b"set-active-expire", 3) => set_active_expire(ctx),
+        (b"set-disable-deny-scripts", 3) => let_scripts_call_all(ctx),
         (b"set-skip-checksum-validation", 3) => skip_checksums(ctx),
         (b"reload", 2..) => reload(ctx),
         (b"loadaof", 2) => load_log(ctx),
@@ -149,6 +150,13 @@ fn serialized_length(entry: EntryRef<'_>) -> usize {
 fn pause_cron(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
     ctx.engine.cron_paused.store(on, std::sync::atomic::Ordering::Relaxed);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn let_scripts_call_all(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
+    ctx.engine.scripts_call_all.store(on, std::sync::atomic::Ordering::Relaxed);
     ctx.out.ok();
     Ok(())
 }
@@ -408,6 +416,8 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Stop (0) or resume (1) deleting keys whose time has passed and that nobody asks",
             "    for.",
+            "SET-DISABLE-DENY-SCRIPTS <0|1>",
+            "    Let scripts call what is not meant for them (1), or not (0).",
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
             "    Check (0) or don't check (1) the checksums of what is restored.",
             "SLEEP <seconds>",

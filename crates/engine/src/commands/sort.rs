@@ -242,8 +242,8 @@ fn order((a_weight, a): &(Weight, Vec<u8>), (b_weight, b): &(Weight, Vec<u8>)) -
 fn sorted(ctx: &mut Ctx<'_, '_>, query: &mut Query<'_>) -> Result<Vec<Vec<u8>>, Error> {
     let (mut elements, unordered) = elements(ctx)?;
     let mut keeps_order = query.keeps_order();
-    if keeps_order && unordered && query.store.is_some() {
-        // What is stored must not depend on the order of a hash table.
+    if keeps_order && unordered && (query.store.is_some() || ctx.session.in_script) {
+        // What is stored, or what a script does with it, must not depend on the order of a hash table.
         keeps_order = false;
         query.alphabetic = true;
         query.by = None;

@@ -76,7 +76,8 @@ pub(super) fn table(lua: &Lua, purpose: Purpose, desk: &Desk) -> mlua::Result<Ta
     add(lua, &redis, "sha1hex", sha1hex)?;
     add(lua, &redis, "error_reply", error_reply)?;
     add(lua, &redis, "status_reply", status_reply)?;
-    add(lua, &redis, "set_repl", set_repl)?;
+    let own = desk.clone();
+    add(lua, &redis, "set_repl", move |lua, args| set_repl(lua, &own, &args))?;
     let own = desk.clone();
     add(lua, &redis, "setresp", move |lua, args| set_resp(lua, &own, &args))?;
     if purpose == Purpose::Scripts {
@@ -275,7 +276,9 @@ fn log(lua: &Lua, args: MultiValue) -> Returned {
     nothing()
 }
 
-fn set_repl(lua: &Lua, args: MultiValue) -> Returned {
+/// `redis.set_repl`: whether what follows goes to the append-only file. Of the flags, `REPL_AOF` says so.
+fn set_repl(lua: &Lua, desk: &Desk, args: &MultiValue) -> Returned {
+    const TO_FILE: i64 = 1;
     if args.len() != 1 {
         return raise(lua, &Error::fixed("ERR redis.set_repl() requires two arguments."));
     }
@@ -288,6 +291,7 @@ fn set_repl(lua: &Lua, args: MultiValue) -> Returned {
             ),
         );
     }
+    desk.with(|running| running.session.unlogged = flags & TO_FILE == 0);
     nothing()
 }
 

@@ -5,6 +5,7 @@
 //! all shards; nobody notices. One that has changed something waits for the shard with what it has ([`Held::escalate`]).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use respire_keyspace::{Escalation, Hashed, Held, Mode};
 use respire_resp::{Args, Out};
@@ -128,7 +129,8 @@ impl Running<'_, '_> {
         if !row.takes(args.len()) {
             return Err(ARITY);
         }
-        if row.has(Flags::NOSCRIPT) || row.has(Flags::PROTECTED) {
+        let denied = row.flags.intersects(Flags::NOSCRIPT | Flags::PROTECTED);
+        if denied && !self.engine.scripts_call_all.load(Ordering::Relaxed) {
             return Err(NOT_ALLOWED);
         }
         self.may(command, args).map_err(|denial| self.denied(command, args, denial))?;
@@ -139,12 +141,6 @@ impl Running<'_, '_> {
         self.engine.check_condition(self.session, command)?;
         if row.has(Flags::DENYOOM) && self.rules.out_of_memory && !self.wrote {
             return Err(Error::OUT_OF_MEMORY);
-        }
-        if row.lock == Lock::KeysToWait && (row.reaches_out)(args) {
-            let name = command.full_name;
-            return Err(Error::text(format!(
-                "ERR {name} command is not allowed with BLOCK option from scripts"
-            )));
         }
         Ok(())
     }

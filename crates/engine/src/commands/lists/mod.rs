@@ -25,7 +25,7 @@ const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE.union(Flags::DENYOOM);
 const REMOVE: Flags = Flags::WRITE;
 const FAST: Flags = Flags::FAST;
-const WAITS: Flags = Flags::BLOCKING.union(Flags::NOSCRIPT);
+const WAITS: Flags = Flags::BLOCKING;
 
 const READS: &[KeySpec] = &[KeySpec::one(1, "RO access")];
 const INSERTS: &[KeySpec] = &[KeySpec::one(1, "RW insert")];

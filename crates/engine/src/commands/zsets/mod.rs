@@ -31,7 +31,7 @@ const DELETE: Flags = Flags::WRITE;
 const DELETE_FAST: Flags = DELETE.union(Flags::FAST);
 
 const BLOCK: Flags = DELETE.union(Flags::BLOCKING);
-const BLOCK_FAST: Flags = BLOCK.union(Flags::FAST).union(Flags::NOSCRIPT);
+const BLOCK_FAST: Flags = BLOCK.union(Flags::FAST);
 
 const BLOCKS: &[KeySpec] = &[KeySpec::range(1, -2, 1, "RW access delete")];
 const READS: &[KeySpec] = &[KeySpec::one(1, "RO access")];
