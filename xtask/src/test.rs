@@ -46,6 +46,7 @@ const INSTALLED: &[(&str, &str)] = &[
     ("redis-cli", "redis-tools"),
     ("redis-benchmark", "redis-tools"),
     ("valgrind", "valgrind"),
+    ("openssl", "openssl"),
 ];
 
 /// Programs that have to be here: which version of them, and from where, is the developer's choice.
@@ -165,7 +166,9 @@ fn tools() -> Result<(), String> {
     if !venv.is_ok_and(|status| status.success()) {
         return Err("python3 lacks venv; please install it (Debian: python3-venv)".into());
     }
-    println!("redis-server, redis-cli, redis-benchmark, valgrind, python3, node and npm are here");
+    println!(
+        "redis-server, redis-cli, redis-benchmark, valgrind, openssl, python3, node and npm are here"
+    );
     Ok(())
 }
 
@@ -257,10 +260,13 @@ mod tests {
     #[test]
     fn packages_are_named_once_and_only_for_what_is_missing() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
-        assert_eq!(missing_packages(|_| false), ["redis-server", "redis-tools", "valgrind"]);
+        assert_eq!(
+            missing_packages(|_| false),
+            ["redis-server", "redis-tools", "valgrind", "openssl"]
+        );
         assert_eq!(
             missing_packages(|program| program == "redis-server"),
-            ["redis-tools", "valgrind"]
+            ["redis-tools", "valgrind", "openssl"]
         );
     }
 

@@ -3,6 +3,7 @@
 use crate::keys::KeyDistribution;
 use crate::load::Load;
 use crate::target::{Address, Error, Target};
+use crate::tls::{Tls, TlsArgs};
 use crate::workload::Workload;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// Put the same load on this server as well (host:port or a socket's path), in turns, and print both with ratios
     #[arg(long, value_name = "HOST:PORT", help_heading = "Server")]
     pub against: Option<String>,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// Connections
     #[arg(short, long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Load")]
@@ -191,15 +195,26 @@ impl Args {
         Address::resolve(host, port, self.timeout).map(Some)
     }
 
-    pub(crate) fn target(&self, address: Address) -> Target {
-        Target {
+    pub(crate) fn target(&self, address: Address) -> Result<Target, Error> {
+        let tls = match (self.tls.tls, &address) {
+            (false, _) => None,
+            (true, _) if self.wants_embedded() => {
+                return Err(Error("--tls needs a server: --port names one".into()));
+            }
+            (true, Address::Unix(_)) => {
+                return Err(Error("--tls is for TCP, not for Unix sockets".into()));
+            }
+            (true, _) => Some(Tls::new(&self.tls, self.host.as_deref().unwrap_or("127.0.0.1"))?),
+        };
+        Ok(Target {
             address,
             user: self.user.clone(),
             password: self.pass.clone(),
             db: self.db,
             resp3: self.resp3,
             timeout: self.timeout,
-        }
+            tls,
+        })
     }
 
     pub(crate) fn rounds(&self) -> u32 {

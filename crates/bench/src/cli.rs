@@ -91,9 +91,9 @@ fn measure_all(args: &Args, embedded: &dyn Fn() -> io::Result<Embedded>) -> Resu
         Some(embedded) => Address::Tcp(embedded.addr),
         None => args.address()?,
     };
-    let mut sides = vec![Side::new(args.target(address))?];
+    let mut sides = vec![Side::new(args.target(address)?)?];
     if let Some(address) = args.against_address()? {
-        sides.push(Side::new(args.target(address))?);
+        sides.push(Side::new(args.target(address)?)?);
     }
     if args.load {
         for side in &sides {

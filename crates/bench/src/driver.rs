@@ -13,6 +13,7 @@ use crate::cpu;
 use crate::keys::KeySource;
 use crate::skip::Skipper;
 use crate::target::{self, Address, Error, Target};
+use crate::tls::TlsStream;
 use crate::workload::Batches;
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
@@ -35,6 +36,7 @@ pub(crate) fn new_histogram() -> Histogram<u64> {
 enum Stream {
     Tcp(mio::net::TcpStream),
     Unix(mio::net::UnixStream),
+    Tls(Box<TlsStream<mio::net::TcpStream>>),
 }
 
 impl Stream {
@@ -42,6 +44,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 
@@ -49,13 +52,37 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.write(buffer),
             Stream::Unix(stream) => stream.write(buffer),
+            Stream::Tls(stream) => stream.write(buffer),
         }
+    }
+
+    /// Whether the stream itself has taken bytes that the kernel has not.
+    fn holds_bytes(&self) -> bool {
+        match self {
+            Stream::Tls(stream) => stream.conn.wants_write(),
+            _ => false,
+        }
+    }
+
+    /// Hands the kernel what the stream holds, as far as it takes it.
+    fn push(&mut self) -> io::Result<()> {
+        let Stream::Tls(stream) = self else { return Ok(()) };
+        match stream.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            pushed => pushed,
+        }
+    }
+
+    /// Whether a read that did not fill its buffer has emptied the stream.
+    fn is_plain(&self) -> bool {
+        !matches!(self, Stream::Tls(_))
     }
 
     fn source(&mut self) -> &mut dyn mio::event::Source {
         match self {
             Stream::Tcp(stream) => stream,
             Stream::Unix(stream) => stream,
+            Stream::Tls(stream) => &mut stream.sock,
         }
     }
 }
@@ -72,6 +99,12 @@ struct Connection {
     active_at: u64,
     /// What the kernel did not take of the batch.
     unsent: Vec<u8>,
+}
+
+impl Connection {
+    fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty() || self.stream.holds_bytes()
+    }
 }
 
 /// When requests should be sent: number `i` of this thread at `first + i * interval`.
@@ -163,6 +196,11 @@ impl<'a> Driver<'a> {
                 target::Stream::Unix(stream) => {
                     Stream::Unix(mio::net::UnixStream::from_std(stream))
                 }
+                target::Stream::Tls(stream) => {
+                    let TlsStream { conn, sock } = *stream;
+                    let sock = mio::net::TcpStream::from_std(sock);
+                    Stream::Tls(Box::new(TlsStream { conn, sock }))
+                }
             };
             poll.registry()
                 .register(stream.source(), Token(index), Interest::READABLE)
@@ -246,7 +284,7 @@ impl<'a> Driver<'a> {
                 if index == self.connections.len() {
                     continue;
                 }
-                if event.is_writable() && !self.connections[index].unsent.is_empty() {
+                if event.is_writable() && self.connections[index].has_unsent() {
                     self.flush(index)?;
                 }
                 let ended = event.is_read_closed() || event.is_error();
@@ -315,8 +353,8 @@ impl<'a> Driver<'a> {
         connection.outstanding = count;
         connection.active_at = now;
         let taken = write(&mut connection.stream, batch, &self.address)?;
-        if taken < batch.len() {
-            connection.unsent.extend_from_slice(&batch[taken..]);
+        connection.unsent.extend_from_slice(&batch[taken..]);
+        if connection.has_unsent() {
             self.watch(index, Interest::READABLE | Interest::WRITABLE)?;
         }
         Ok(())
@@ -330,7 +368,7 @@ impl<'a> Driver<'a> {
         if taken > 0 {
             connection.active_at = now;
         }
-        if connection.unsent.is_empty() {
+        if !connection.has_unsent() {
             self.watch(index, Interest::READABLE)?;
         }
         Ok(())
@@ -367,7 +405,7 @@ impl<'a> Driver<'a> {
                 self.answered(index, replies, now)?;
             }
             // A short read has emptied the socket: the poller tells when there is more.
-            if len < buffer.len() && !ended {
+            if len < buffer.len() && !ended && self.connections[index].stream.is_plain() {
                 return Ok(());
             }
         }
@@ -427,6 +465,7 @@ impl<'a> Driver<'a> {
 }
 
 fn write(stream: &mut Stream, bytes: &[u8], address: &Address) -> Result<usize, Error> {
+    stream.push().map_err(|error| Error(format!("cannot write to {address}: {error}")))?;
     let mut taken = 0;
     while taken < bytes.len() {
         match stream.write(&bytes[taken..]) {

@@ -1,6 +1,6 @@
 //! A load generator and latency meter for any server that speaks RESP: `respire bench`, and the library under it.
 //!
-//! It knows nothing of Respire's internals and talks to servers over TCP or Unix sockets only.
+//! It knows nothing of Respire's internals and talks to servers over sockets only, encrypted or not.
 //!
 //! - [`run`]: the command line.
 //! - [`Load`] → [`Report`]: one measurement, closed or open loop, with the server's CPU time per request.
@@ -21,6 +21,7 @@ mod prober;
 mod show;
 mod skip;
 mod target;
+mod tls;
 mod workload;
 
 pub use cli::{Embedded, run};
@@ -30,4 +31,5 @@ pub use keys::KeyDistribution;
 pub use load::{Load, Report, median};
 pub use prober::{ProbeReport, Prober};
 pub use target::{Address, Client, Error, Target};
+pub use tls::Tls;
 pub use workload::Workload;

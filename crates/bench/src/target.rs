@@ -3,6 +3,7 @@
 //! Invariant: nothing here waits without a limit; a server that is silent for `timeout` is an error.
 
 use crate::skip::Skipper;
+use crate::tls::{Tls, TlsStream};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -94,6 +95,8 @@ pub struct Target {
     pub resp3: bool,
     /// The longest wait for a connection, and for any reply.
     pub timeout: Duration,
+    /// How connections are encrypted, if they are.
+    pub tls: Option<Tls>,
 }
 
 impl Target {
@@ -106,6 +109,7 @@ impl Target {
             db: 0,
             resp3: false,
             timeout: Duration::from_secs(10),
+            tls: None,
         }
     }
 
@@ -117,7 +121,10 @@ impl Target {
                 let stream =
                     TcpStream::connect_timeout(addr, self.timeout).map_err(|e| failed(&e))?;
                 stream.set_nodelay(true).map_err(|e| failed(&e))?;
-                Stream::Tcp(stream)
+                match &self.tls {
+                    Some(tls) => Stream::Tls(Box::new(tls.wrap(stream)?)),
+                    None => Stream::Tcp(stream),
+                }
             }
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path).map_err(|e| failed(&e))?),
         };
@@ -157,6 +164,7 @@ fn cannot_connect(address: &dyn fmt::Display, error: &io::Error) -> Error {
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// One blocking connection.
@@ -222,6 +230,7 @@ impl Client {
         let twin = match &self.stream {
             Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
             Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+            Stream::Tls(_) => Err(io::Error::other("an encrypted stream has one end")),
         };
         let twin = twin.map_err(|error| cannot_connect(&self.address, &error))?;
         Ok((self.stream, twin))
@@ -233,6 +242,7 @@ impl Client {
             .and_then(|()| match &self.stream {
                 Stream::Tcp(stream) => stream.set_nonblocking(true),
                 Stream::Unix(stream) => stream.set_nonblocking(true),
+                Stream::Tls(stream) => stream.sock.set_nonblocking(true),
             })
             .map_err(|error| cannot_connect(&self.address, &error))?;
         Ok(self.stream)
@@ -240,6 +250,10 @@ impl Client {
 
     fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
         match &self.stream {
+            Stream::Tls(stream) => {
+                stream.sock.set_read_timeout(timeout)?;
+                stream.sock.set_write_timeout(timeout)
+            }
             Stream::Tcp(stream) => {
                 stream.set_read_timeout(timeout)?;
                 stream.set_write_timeout(timeout)
@@ -273,6 +287,7 @@ impl Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -282,6 +297,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(buffer),
             Stream::Unix(stream) => stream.write(buffer),
+            Stream::Tls(stream) => stream.write(buffer),
         }
     }
 

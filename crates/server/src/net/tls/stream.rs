@@ -92,32 +92,38 @@ impl TlsStream {
 
     fn read_with(&mut self, raw: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
+        // A read that the socket did not fill has emptied it.
+        let mut drained = false;
         self.more = true;
         loop {
             filled += self.take_clear(&mut buffer[filled..]);
             if filled == buffer.len() {
                 return Ok(filled);
             }
-            if let Some(ended) = self.ended {
-                return match ended {
-                    _ if filled > 0 => Ok(filled),
-                    Ended::Closed => Ok(0),
-                    Ended::Failed(kind) => Err(kind.into()),
-                };
-            }
             if !self.ahead.is_empty() {
                 let ahead = std::mem::take(&mut self.ahead);
                 filled += self.decipher(&ahead, &mut buffer[filled..]);
                 continue;
             }
+            match self.ended {
+                Some(_) if filled > 0 => return Ok(filled),
+                Some(Ended::Closed) => return Ok(0),
+                Some(Ended::Failed(kind)) => return Err(kind.into()),
+                None if drained => {
+                    self.more = false;
+                    let nothing = || io::ErrorKind::WouldBlock.into();
+                    return if filled > 0 { Ok(filled) } else { Err(nothing()) };
+                }
+                None => {}
+            }
             match self.socket.read(raw) {
                 Ok(0) => self.ended = Some(self.end_of_socket()),
-                Ok(got) => filled += self.decipher(&raw[..got], &mut buffer[filled..]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.more = false;
-                    return if filled > 0 { Ok(filled) } else { Err(error) };
+                Ok(got) => {
+                    drained = got < raw.len();
+                    filled += self.decipher(&raw[..got], &mut buffer[filled..]);
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => drained = true,
                 Err(error) => self.ended = Some(Ended::Failed(error.kind())),
             }
         }
