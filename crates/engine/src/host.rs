@@ -145,6 +145,8 @@ pub trait Host: Send + Sync {
     fn allocator_report(&self) -> Result<String, String>;
     /// Halts the calling thread.
     fn sleep(&self, duration: Duration);
+    /// Ends the process by the signal of a bad address. Whoever can't says why.
+    fn segfault(&self) -> &'static str;
     /// Memory figures of the process. Called ten times a second.
     fn memory(&self) -> Memory;
     /// Bytes that are allocated, large tables apart: exact for what this thread did, and for others as of their last batch.
@@ -279,6 +281,10 @@ impl Host for NoHost {
 
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    fn segfault(&self) -> &'static str {
+        "ERR there is no server to crash"
     }
 
     fn memory(&self) -> Memory {

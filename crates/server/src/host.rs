@@ -20,7 +20,7 @@ use respire_persistence::Persistence;
 
 use crate::net::{Acceptor, Listeners, Mail, Mailbox, acceptor};
 use crate::startup::reason;
-use crate::{logging, memory, process};
+use crate::{crash, logging, memory, process};
 
 /// The server's side of the engine's [`Host`].
 pub(crate) struct ServerHost {
@@ -182,6 +182,7 @@ impl Host for ServerHost {
         if new.loglevel != old.loglevel {
             logging::set_level(new.loglevel);
         }
+        crash::set_enabled(new.text("crash-log-enabled") == "yes");
         self.files.settings_changed(new);
         Ok(())
     }
@@ -235,6 +236,10 @@ impl Host for ServerHost {
 
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    fn segfault(&self) -> &'static str {
+        crash::segfault()
     }
 
     fn memory(&self) -> Memory {

@@ -3,15 +3,20 @@
 mod banner;
 pub mod check;
 mod clock;
+mod crash;
 mod host;
 mod logging;
 mod memory;
 mod metrics;
 mod net;
+pub mod ping;
 mod process;
 mod server;
 mod startup;
+mod supervise;
+mod syslog;
 
-pub use process::abort_on_panic;
+pub use crash::report_crashes;
 pub use server::{Options, Server};
 pub use startup::{Action, read_command_line};
+pub use supervise::go_into_background;

@@ -1,4 +1,4 @@
-//! The `respire` binary: the server, its benchmark, or the check of its files.
+//! The `respire` binary: the server, its benchmark, the check of its files, or the question whether it serves.
 
 mod allocator;
 
@@ -19,13 +19,16 @@ static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 pub static ALLOCATOR_OPTIONS: &[u8; 23] = b"background_thread:true\0";
 
 fn main() -> ExitCode {
-    respire::abort_on_panic();
+    respire::report_crashes();
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     if args.first().is_some_and(|first| first == "bench") {
         return respire_bench::run(args.into_iter().skip(1), &start_embedded);
     }
     if args.first().is_some_and(|first| first == "check") {
         return respire::check::run(args.into_iter().skip(1));
+    }
+    if args.first().is_some_and(|first| first == "ping") {
+        return respire::ping::run(args.into_iter().skip(1));
     }
     let args: Result<Vec<String>, OsString> = args.into_iter().map(OsString::into_string).collect();
     let args = match args {
@@ -37,10 +40,16 @@ fn main() -> ExitCode {
             println!("{text}");
             ExitCode::SUCCESS
         }
-        Ok(Action::Serve(options)) => match Server::start(*options) {
-            Ok(server) => server.run_until_signal(),
-            Err(error) => fail(&error),
-        },
+        Ok(Action::Serve(options)) => serve(*options),
+        Err(error) => fail(&error),
+    }
+}
+
+fn serve(mut options: Options) -> ExitCode {
+    let started =
+        respire::go_into_background(&mut options.settings).and_then(|()| Server::start(options));
+    match started {
+        Ok(server) => server.run_until_signal(),
         Err(error) => fail(&error),
     }
 }

@@ -181,3 +181,10 @@ pub(crate) fn purge() {
         log::warn!("Purging memory failed with error {failed}");
     }
 }
+
+/// Starts the allocator's background thread again, which a fork leaves behind.
+pub(crate) fn run_in_background() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        log::warn!("The allocator has no background thread: {error}");
+    }
+}

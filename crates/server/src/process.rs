@@ -79,16 +79,3 @@ pub(crate) fn remove_pidfile(path: &str) {
         }
     }
 }
-
-/// Makes any panic end the process, with its place and a backtrace in the log: a thread that has lost its way must not
-/// leave a server behind that half works.
-pub fn abort_on_panic() {
-    std::panic::set_hook(Box::new(|panic| {
-        let trace = std::backtrace::Backtrace::force_capture();
-        let thread = std::thread::current();
-        let name = thread.name().unwrap_or("unnamed");
-        log::error!("=== RESPIRE BUG: please report this: thread {name}: {panic}\n{trace}");
-        eprintln!("Thread {name}: {panic}\n{trace}");
-        std::process::abort();
-    }));
-}

@@ -24,7 +24,8 @@ use signal_hook::iterator::Signals;
 use crate::clock::SystemClock;
 use crate::host::{Listening, ServerHost, Stop};
 use crate::net::{BELL, EventLoop, Listeners, Loop, Mail, Mailbox};
-use crate::{banner, logging, memory, metrics, process};
+use crate::supervise::Supervisor;
+use crate::{banner, crash, logging, memory, metrics, process};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -78,10 +79,15 @@ impl Server {
             process::enter_directory(&mut settings)?;
             logging::start(&settings)?;
             log_settings(&settings, config_file.as_deref());
+            crash::set_enabled(settings.text("crash-log-enabled") == "yes");
         }
         fit_file_limit(&mut settings);
         let mut listeners = open_listeners(&settings, purpose)?;
         let addresses = listeners.tcp_addresses();
+        let supervisor = match purpose {
+            Purpose::Service => Supervisor::of(&settings),
+            Purpose::Embedded => Supervisor::None,
+        };
         let (poll, waker) = poller()?;
         let stop = Arc::new(Stop::new(waker));
         listeners.register(poll.registry()).map_err(failed("Could not poll the listeners"))?;
@@ -106,6 +112,8 @@ impl Server {
         if purpose == Purpose::Service {
             log::info!("{}", banner::text(&settings));
             process::write_pidfile(&settings.pidfile);
+            supervisor.warn_if_missing(&settings);
+            supervisor.starting();
         }
         let pidfile = settings.pidfile.clone();
         let config = Config::new(defaults, settings);
@@ -121,7 +129,7 @@ impl Server {
         metrics::serve(&engine.config.load(), &engine, &mailboxes, &stop)?;
         engine.sample();
         log::info!("Server initialized");
-        let mut keepers = keepers(&engine, &files, &loops)?;
+        let mut keepers = keepers(&engine, &files, &loops, supervisor.clone())?;
         let (compacting, compacted) = (Arc::clone(&engine), Arc::clone(&stop));
         keepers.push(spawn("respire-compact", move || compact(&compacting, &compacted))?);
         let accept = Accept {
@@ -133,6 +141,7 @@ impl Server {
             keepers,
             files,
             stop: Arc::clone(&stop),
+            supervisor,
         };
         let main = spawn("respire-main", move || accept.run())?;
         Ok(Self { stop, addresses, pidfile, main })
@@ -210,6 +219,7 @@ struct Accept {
     keepers: Vec<JoinHandle<()>>,
     files: Arc<Persistence>,
     stop: Arc<Stop>,
+    supervisor: Supervisor,
 }
 
 fn open_listeners(settings: &Settings, purpose: Purpose) -> Result<Listeners, String> {
@@ -255,6 +265,7 @@ fn keepers(
     engine: &Arc<Engine>,
     files: &Arc<Persistence>,
     loops: &[Loop],
+    supervisor: Supervisor,
 ) -> Result<Vec<JoinHandle<()>>, String> {
     let (loading, saving, syncing) = (Arc::clone(engine), Arc::clone(files), Arc::clone(files));
     let save = move || {
@@ -265,6 +276,7 @@ fn keepers(
         }
         drop(loading);
         log::info!("Ready to accept connections");
+        supervisor.ready();
         saving.save_loop();
     };
     let mailboxes: Vec<_> = loops.iter().map(|l| Arc::clone(&l.mailbox)).collect();
@@ -287,7 +299,8 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 impl Accept {
     fn run(self) {
-        let Self { mut poll, listening, engine, loops, threads, keepers, files, stop } = self;
+        let Self { mut poll, listening, engine, loops, threads, keepers, files, stop, supervisor } =
+            self;
         let mut events = Events::with_capacity(64);
         let mut sample_at = Instant::now() + SAMPLE_EVERY;
         loop {
@@ -313,7 +326,8 @@ impl Accept {
                 sample_at = Instant::now() + SAMPLE_EVERY;
             }
         }
-        // First of all, so that whoever sees a connection close may start another server on the same port.
+        supervisor.stopping();
+        // First of all that clients notice, so that whoever sees a connection close may start another server on the same port.
         listening.listeners.lock().close();
         for Loop { mailbox, .. } in &loops {
             if let Err(error) = mailbox.post(Mail::Stop) {
@@ -345,7 +359,11 @@ pub(crate) fn spawn(
     name: &str,
     f: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, String> {
-    let spawned = thread::Builder::new().name(name.into()).spawn(f);
+    let prepared = || {
+        crash::prepare_thread();
+        f();
+    };
+    let spawned = thread::Builder::new().name(name.into()).spawn(prepared);
     spawned.map_err(|error| format!("Could not start thread {name}: {error}"))
 }
 

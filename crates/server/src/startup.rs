@@ -101,6 +101,7 @@ fn help() -> String {
 Usage: respire [/path/to/redis.conf] [-] [--directive value ...]
        respire bench [options]
        respire check [--fix] FILE...
+       respire ping [-h HOST] [-p PORT] [-s SOCKET] [-t SECONDS]
        respire -v | --version
        respire -h | --help
 

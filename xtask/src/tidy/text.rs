@@ -42,6 +42,11 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "lays a member and its score out in one allocation, which tree and index point to",
     ),
     ("crates/server/src/allocator.rs", "hands allocations on to jemalloc, with their alignment"),
+    (
+        "crates/server/src/crash.rs",
+        "handles the signals of faults, on stacks of its own, and writes to the log's descriptor",
+    ),
+    ("crates/server/src/supervise.rs", "forks, to go into the background"),
     ("crates/server/src/main.rs", "names the allocator's options, which it finds by symbol"),
     (
         "crates/server/src/memory.rs",

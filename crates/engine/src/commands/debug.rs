@@ -76,6 +76,8 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
             Ok(())
         }
         (b"stringmatch-len", 4) => string_match(ctx),
+        (b"segfault", 2) => Err(Error::text(ctx.engine.host.segfault())),
+        (b"panic", 2) => panic!("DEBUG PANIC asked for it"),
         (b"htstats", 3 | 4) => table_stats(ctx),
         (b"htstats-key", 3 | 4) => table_stats_of_key(ctx),
         _ if NOT_YET.iter().any(|known| known.as_bytes() == name) => {
@@ -408,11 +410,15 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "    Write a message to the log.",
             "OBJECT <key>",
             "    Show how a value is stored.",
+            "PANIC",
+            "    Crash the server by a panic.",
             "POPULATE <count> [<prefix>] [<size>]",
             "    Create keys <prefix>:<number>, with values of <size> bytes, where there are none.",
             "PROTOCOL <type>",
             "    Answer a value of a type: string, integer, double, bignum, null, array, set,",
             "    map, attrib, push, verbatim, true, false.",
+            "SEGFAULT",
+            "    Crash the server by a signal.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Stop (0) or resume (1) deleting keys whose time has passed and that nobody asks",
             "    for.",

@@ -182,17 +182,11 @@ pub(super) static ROWS: &[Directive] = &[
     none("cluster-config-file", TEXT, "nodes.conf").immutable(),
     none("cluster-link-sendbuf-limit", MEMORY, "0"),
     // How the process runs.
-    promise("daemonize", BOOL, "no", &["no"]).immutable(),
-    promise(
-        "supervised",
-        Kind::Choice(&["upstart", "systemd", "auto", "no"]),
-        "no",
-        &["no", "auto"],
-    )
-    .immutable(),
-    promise("syslog-enabled", BOOL, "no", &["no"]).immutable(),
-    later("syslog-ident", TEXT, "redis").immutable(),
-    later(
+    read("daemonize", BOOL, "no").immutable(),
+    read("supervised", Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no").immutable(),
+    read("syslog-enabled", BOOL, "no").immutable(),
+    read("syslog-ident", TEXT, "redis").immutable(),
+    read(
         "syslog-facility",
         Kind::Choice(&[
             "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
@@ -200,6 +194,7 @@ pub(super) static ROWS: &[Directive] = &[
         "local0",
     )
     .immutable(),
+    read("log-format", Kind::Choice(&["plain", "json"]), "plain").immutable(),
     later("max-new-connections-per-cycle", int(1, 1000), "10"),
     // Handshakes are work of the event loops, where each connection has its turn.
     none("max-new-tls-connections-per-cycle", int(1, 1000), "1"),
@@ -234,7 +229,7 @@ pub(super) static ROWS: &[Directive] = &[
         Store::KeptSpecial { default: "0 200 800", read: special::oom_scores },
     )
     .list(),
-    none("crash-log-enabled", BOOL, "yes"),
+    read("crash-log-enabled", BOOL, "yes"),
     none("crash-memcheck-enabled", BOOL, "yes"),
     none("use-exit-on-panic", BOOL, "no").immutable().hidden(),
     none("server_cpulist", TEXT, "").immutable(),

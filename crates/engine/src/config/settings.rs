@@ -330,6 +330,11 @@ impl Settings {
         }
     }
 
+    /// The value of the directive of this name, as CONFIG GET answers it; for those that are rarely asked for.
+    pub fn text(&self, name: &str) -> String {
+        super::find(name).map_or_else(String::new, |row| row.get(self))
+    }
+
     /// Whether a file, an argument or CONFIG SET named this directive (by its own name, not an alias).
     pub fn is_explicit(&self, name: &str) -> bool {
         self.explicit.contains(name)
