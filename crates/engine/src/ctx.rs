@@ -54,8 +54,8 @@ pub(crate) struct Data<'a, 'e> {
     pub(crate) db: usize,
     /// The time by which keys live and die, milliseconds. It stands still while effects are executed again.
     pub(crate) now_ms: i64,
-    /// The time that the clock shows, milliseconds: what relative times count from.
-    pub(crate) clock_ms: i64,
+    /// The time that the clock shows, microseconds.
+    pub(crate) clock_us: i64,
     pub(crate) access: Access,
     /// Reads do not count as uses: CLIENT NO-TOUCH.
     pub(crate) no_touch: bool,
@@ -70,6 +70,12 @@ pub(crate) struct Data<'a, 'e> {
 }
 
 impl<'e> Data<'_, 'e> {
+    /// The time that relative times count from, Unix time in milliseconds.
+    #[inline]
+    pub(crate) fn clock_ms(&self) -> i64 {
+        self.clock_us / 1000
+    }
+
     /// Looks a key up for reading: counts a hit or a miss, and notes the use.
     #[inline]
     pub(crate) fn read(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {

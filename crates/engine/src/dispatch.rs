@@ -259,7 +259,7 @@ impl Engine {
     ) -> Flow {
         out.proto = session.proto;
         let mark = out.mark();
-        if let Some(flow) = self.paused(worker, session, prepared) {
+        if let Some(flow) = self.paused(worker, session, &args, prepared) {
             return flow;
         }
         session.info.command.store(prepared.number(), Ordering::Relaxed);
@@ -304,15 +304,20 @@ impl Engine {
     }
 
     #[inline]
-    fn paused(&self, worker: &Worker, session: &Session, prepared: &Prepared) -> Option<Flow> {
+    fn paused(
+        &self,
+        worker: &Worker,
+        session: &Session,
+        args: &Args<'_>,
+        prepared: &Prepared,
+    ) -> Option<Flow> {
         let (kind, until) = self.pause.current(worker.now_ms)?;
         let held_back = match (kind, prepared.lookup) {
             (PauseKind::All, _) => true,
             (PauseKind::Write, Lookup::Known(command)) => {
-                let exec = command.row.lock == Lock::Exec && session.transaction.writes();
+                let exec = command.row.lock == Lock::Exec && session.transaction.writes(self);
                 let queued = session.transaction.is_open() && command.row.lock != Lock::Exec;
-                exec || (!queued
-                    && command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE))
+                exec || (!queued && self.may_write(command, args))
             }
             (PauseKind::Write, _) => false,
         };
@@ -720,7 +725,7 @@ pub(crate) fn run<'e>(
         held,
         db: session.db,
         now_ms: worker.now_ms,
-        clock_ms: worker.now_us / 1000,
+        clock_us: worker.now_us,
         access: worker.access,
         no_touch: session.no_touch,
         rng: &mut worker.rng,

@@ -75,9 +75,8 @@ impl Transaction {
     }
 
     /// Whether a queued command writes, for CLIENT PAUSE WRITE.
-    pub(crate) fn writes(&self) -> bool {
-        let writing = Flags::WRITE | Flags::MAY_REPLICATE;
-        self.queue.iter().any(|queued| queued.command.row.flags.intersects(writing))
+    pub(crate) fn writes(&self, engine: &Engine) -> bool {
+        self.queue.iter().any(|queued| engine.may_write(queued.command, &queued.args.as_args()))
     }
 
     /// Whether a queued command may need memory.

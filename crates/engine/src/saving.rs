@@ -122,7 +122,7 @@ impl Engine {
             return Err(self.busy_error());
         }
         let writes = command.row.has(Flags::WRITE)
-            || (command.row.lock == Lock::Exec && session.transaction.writes())
+            || (command.row.lock == Lock::Exec && session.transaction.writes(self))
             || command.full_name == "ping";
         if writes { self.refuse_writing(condition) } else { Ok(()) }
     }

@@ -84,10 +84,7 @@ impl Server {
         fit_file_limit(&mut settings);
         let mut listeners = open_listeners(&settings, purpose)?;
         let addresses = listeners.tcp_addresses();
-        let supervisor = match purpose {
-            Purpose::Service => Supervisor::of(&settings),
-            Purpose::Embedded => Supervisor::None,
-        };
+        let supervisor = supervisor(&settings, purpose);
         let (poll, waker) = poller()?;
         let stop = Arc::new(Stop::new(waker));
         listeners.register(poll.registry()).map_err(failed("Could not poll the listeners"))?;
@@ -230,6 +227,14 @@ fn open_listeners(settings: &Settings, purpose: Purpose) -> Result<Listeners, St
     listeners.inspect_err(|_| {
         log::warn!("Failed listening on port {} (tcp), aborting.", settings.port);
     })
+}
+
+/// Who is told how the server is doing.
+fn supervisor(settings: &Settings, purpose: Purpose) -> Supervisor {
+    match purpose {
+        Purpose::Service => Supervisor::of(settings),
+        Purpose::Embedded => Supervisor::None,
+    }
 }
 
 /// The mailboxes and pollers of the event loops.

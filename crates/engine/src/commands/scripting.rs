@@ -174,7 +174,7 @@ fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn load(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (source, now) = (ctx.args.get(2), ctx.data.clock_ms);
+    let (source, now) = (ctx.args.get(2), ctx.data.clock_ms());
     let sha = ctx.worker.interpreters.load_script(&ctx.engine.scripting.cache, source, now)?;
     ctx.out.bulk(&sha);
     Ok(())

@@ -157,7 +157,9 @@ fn swapdb(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn time(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let now_us = ctx.engine.clock.unix_us();
+    // Within a script, time stands still.
+    let in_script = ctx.session.in_script;
+    let now_us = if in_script { ctx.data.clock_us } else { ctx.engine.clock.unix_us() };
     ctx.out.array(2);
     ctx.out.bulk_int(now_us.div_euclid(1_000_000));
     ctx.out.bulk_int(now_us.rem_euclid(1_000_000));

@@ -14,9 +14,9 @@ use super::guard::Given;
 use super::interpreter::{End, add_place};
 use super::random::Random;
 use super::running::{Rules, Running, Stop};
-use super::shebang::ScriptFlags;
+use super::shebang::{self, ScriptFlags};
 use super::threads::{Interpreters, broken};
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, Lock};
 use crate::dispatch::KeyHashes;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -77,6 +77,26 @@ fn session_for(caller: &mut Session) -> Session {
 }
 
 impl Engine {
+    /// Whether a call may write. A script that says of itself that it does not may not.
+    pub(crate) fn may_write(&self, command: &Command, args: &Args<'_>) -> bool {
+        let writes = command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+        let is_script = command.row.lock == Lock::Script;
+        writes && !(is_script && self.declared(command, args).contains(ScriptFlags::NO_WRITES))
+    }
+
+    /// What the script that is called says of itself.
+    fn declared(&self, command: &Command, args: &Args<'_>) -> ScriptFlags {
+        let Some(name) = args.try_get(1) else { return ScriptFlags::default() };
+        let flags = match form_of(command) {
+            Form::Function => self.scripting.libraries.find(name).map(|found| found.function.flags),
+            Form::Digest => read_sha(name)
+                .and_then(|sha| self.scripting.cache.find(&sha))
+                .and_then(|script| script.flags),
+            Form::Text => shebang::of_script(name).ok().flatten().map(|(flags, _)| flags),
+        };
+        flags.unwrap_or_default()
+    }
+
     /// The shards with which a script begins; `None` while another one keeps some of them for too long.
     pub(crate) fn hold_for_script<'e>(
         &'e self,

@@ -57,7 +57,7 @@ fn expiry_time(ctx: &Ctx<'_, '_>, form: ExpiryForm, at: usize) -> Result<i64, Er
     if parse_i64(text).ok_or(Error::NOT_INTEGER)? < 0 {
         return Err(Error::fixed("ERR invalid expire time, must be >= 0"));
     }
-    match form.at(text, ctx.data.clock_ms, ctx.name())? {
+    match form.at(text, ctx.data.clock_ms(), ctx.name())? {
         moment if moment <= LATEST => Ok(moment),
         _ => Err(Error::invalid_expire(ctx.name())),
     }

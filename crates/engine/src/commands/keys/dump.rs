@@ -126,7 +126,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let at = match ttl {
         0 => None,
         ttl if options.absolute => Some(ttl),
-        ttl => Some(ttl.wrapping_add(ctx.data.clock_ms)),
+        ttl => Some(ttl.wrapping_add(ctx.data.clock_ms())),
     };
     if at.is_some_and(|at| at <= ctx.data.now_ms) {
         if options.replace && ctx.data.remove(&key) {

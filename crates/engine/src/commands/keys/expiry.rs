@@ -75,7 +75,7 @@ impl Conditions {
 fn set_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let conditions = Conditions::parse(ctx)?;
     let now_ms = ctx.data.now_ms;
-    let at = form.at(ctx.args.get(2), ctx.data.clock_ms, ctx.name())?;
+    let at = form.at(ctx.args.get(2), ctx.data.clock_ms(), ctx.name())?;
     let key = ctx.key(1);
     let event = match ctx.data.write(&key) {
         Some(entry) if !conditions.allow(entry.get().expire(), at) => None,

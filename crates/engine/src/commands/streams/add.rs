@@ -144,7 +144,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let fields = (first..args.len()).map(|i| args.get(i));
     let too_large = fields.clone().map(<[u8]>::len).sum::<usize>() > Stream::MAX_BYTES;
     let key = ctx.key(1);
-    let clock_ms = ctx.data.clock_ms;
+    let clock_ms = ctx.data.clock_ms();
     let limits = limits(ctx.settings);
     let mut stream = if options.make && !too_large {
         ctx.data.edit_or_create(&key, Stream::new)?

@@ -24,7 +24,7 @@ pub(super) fn heard_of(
     group: &[u8],
     name: &[u8],
 ) -> Result<ConsumerId, Error> {
-    let now_ms = ctx.data.clock_ms;
+    let now_ms = ctx.data.clock_ms();
     let missing = || Error::no_group_at(key.bytes, group, "");
     let mut stream = ctx.data.edit::<Stream>(key)?.ok_or_else(missing)?;
     let found = stream.group_mut(group).ok_or_else(missing)?;
@@ -196,7 +196,7 @@ pub(super) fn destroy(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 pub(super) fn create_consumer(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (key, args, now_ms) = (ctx.key(2), ctx.args, ctx.data.clock_ms);
+    let (key, args, now_ms) = (ctx.key(2), ctx.args, ctx.data.clock_ms());
     let mut stream = with_group(ctx, &key)?;
     let mut new = false;
     if let Some(group) = stream.group_mut(args.get(3)) {

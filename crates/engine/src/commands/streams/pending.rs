@@ -134,7 +134,7 @@ struct Claim {
 }
 
 fn claim(ctx: &Ctx<'_, '_>) -> Result<Claim, Error> {
-    let now_ms = ctx.data.clock_ms;
+    let now_ms = ctx.data.clock_ms();
     let number = |text: &[u8], wrong: &'static str| parse_i64(text).ok_or(Error::fixed(wrong));
     let min_idle = number(ctx.args.get(4), "ERR Invalid min-idle-time argument for XCLAIM")?.max(0);
     let is_id = |i: &usize| StreamId::parse(ctx.args.get(*i), 0).is_some();
@@ -195,7 +195,7 @@ fn check_group(ctx: &mut Ctx<'_, '_>, key: &Key<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn xclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (key, args, now_ms) = (ctx.key(1), ctx.args, ctx.data.clock_ms);
+    let (key, args, now_ms) = (ctx.key(1), ctx.args, ctx.data.clock_ms());
     check_group(ctx, &key)?;
     let claim = claim(ctx)?;
     let consumer = heard_of(ctx, &key, args.get(2), args.get(3))?;

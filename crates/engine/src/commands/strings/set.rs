@@ -124,7 +124,7 @@ fn set_options(ctx: &Ctx<'_, '_>) -> Result<SetOptions, Error> {
         i += 1;
     }
     if let Some((form, value)) = expiry {
-        let at = form.at_positive(ctx.args.get(value), ctx.data.clock_ms, ctx.name())?;
+        let at = form.at_positive(ctx.args.get(value), ctx.data.clock_ms(), ctx.name())?;
         options.ttl = Ttl::At(at);
     }
     Ok(options)
@@ -152,7 +152,7 @@ pub(super) fn psetex(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn set_with_expiry(ctx: &mut Ctx<'_, '_>, form: ExpiryForm) -> Outcome {
     let key = ctx.key(1);
-    let at = form.at_positive(ctx.args.get(2), ctx.data.clock_ms, ctx.name())?;
+    let at = form.at_positive(ctx.args.get(2), ctx.data.clock_ms(), ctx.name())?;
     let value = value_of(&ctx.args, 3);
     ctx.data.set(&key, value, Ttl::At(at));
     ctx.effect_set(&key, ctx.args.get(3), Ttl::At(at));
@@ -226,7 +226,7 @@ fn getex_options(ctx: &Ctx<'_, '_>) -> Result<NewExpiry, Error> {
 pub(super) fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let expiry = getex_options(ctx)?;
-    let (now_ms, clock_ms, name) = (ctx.data.now_ms, ctx.data.clock_ms, ctx.name());
+    let (now_ms, clock_ms, name) = (ctx.data.now_ms, ctx.data.clock_ms(), ctx.name());
     let Some(mut entry) = ctx.data.write(&key) else {
         ctx.out.null();
         return Ok(());
