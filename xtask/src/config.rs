@@ -80,6 +80,8 @@ fn directive(row: &str) -> Option<String> {
         ("rename-command", _) => "FLUSHALL \"\"".to_owned(),
         ("io-threads", _) => "4".to_owned(),
         ("dir", _) => "./".to_owned(),
+        // One argument with blanks.
+        ("metrics-bind", _) => "\"127.0.0.1 -::1\"".to_owned(),
         (_, "empty") => "\"\"".to_owned(),
         (_, default) => default.strip_prefix('`')?.strip_suffix('`')?.to_owned(),
     };
