@@ -3,6 +3,7 @@
 //! Owns nothing but the list of subcommands: each is a module with `run(args) -> Result<(), String>`.
 
 mod bench;
+mod config;
 mod conformance;
 mod memcheck;
 mod test;
@@ -15,6 +16,7 @@ usage: cargo xtask <command>
 
   test [step ...]   install what the checks need, then pass them all, or only the named steps
   conformance       the public Redis test suite, which you bring, and how much of it passes
+  config            write respire.conf from docs/configuration.md
   bench             the figures of docs/benchmarks.md, measured against redis-server
   tidy              the rules on the text of the sources
 ";
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = args.collect();
     let result = match command.as_str() {
         "bench" => bench::run(&args),
+        "config" => config::run(&args),
         "conformance" => conformance::run(&args),
         "test" => test::run(&args),
         "tidy" => tidy::run(&args),

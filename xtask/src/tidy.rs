@@ -17,6 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::config;
 use length::Ratchet;
 
 const RATCHET: &str = "xtask/tidy-ratchet.txt";
@@ -89,6 +90,8 @@ fn long_things(files: &Files) -> BTreeMap<String, usize> {
 
 fn check(files: &Files, ratchet: &Ratchet) -> Vec<String> {
     let mut findings = ratchet.check(&long_things(files));
+    let text = |path| files.get(path).map(String::as_str);
+    findings.extend(config::check(text(config::SOURCE), text(config::TARGET)));
     for (path, text) in files {
         findings.extend(text::check(path, text));
         if path.ends_with(".md") {

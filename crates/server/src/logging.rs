@@ -29,6 +29,7 @@ pub(crate) fn start(settings: &Settings) -> Result<(), String> {
     // A second server in the same process (a test, a benchmark) shares the first one's log.
     let _ = builder.try_init();
     set_level(settings.loglevel);
+    crash::set_enabled(settings.text("crash-log-enabled") == "yes");
     Ok(())
 }
 

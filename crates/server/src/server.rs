@@ -46,6 +46,15 @@ enum Purpose {
     Embedded,
 }
 
+impl Purpose {
+    fn supervisor(self, settings: &Settings) -> Supervisor {
+        match self {
+            Self::Service => Supervisor::of(settings),
+            Self::Embedded => Supervisor::None,
+        }
+    }
+}
+
 impl Options {
     /// A server as its configuration says.
     pub fn new(defaults: Settings, settings: Settings, config_file: Option<PathBuf>) -> Self {
@@ -79,12 +88,11 @@ impl Server {
             process::enter_directory(&mut settings)?;
             logging::start(&settings)?;
             log_settings(&settings, config_file.as_deref());
-            crash::set_enabled(settings.text("crash-log-enabled") == "yes");
         }
         fit_file_limit(&mut settings);
         let mut listeners = open_listeners(&settings, purpose)?;
         let addresses = listeners.tcp_addresses();
-        let supervisor = supervisor(&settings, purpose);
+        let supervisor = purpose.supervisor(&settings);
         let (poll, waker) = poller()?;
         let stop = Arc::new(Stop::new(waker));
         listeners.register(poll.registry()).map_err(failed("Could not poll the listeners"))?;
@@ -107,10 +115,7 @@ impl Server {
         };
         let secret = [random()?, random()?, random()?, random()?];
         if purpose == Purpose::Service {
-            log::info!("{}", banner::text(&settings));
-            process::write_pidfile(&settings.pidfile);
-            supervisor.warn_if_missing(&settings);
-            supervisor.starting();
+            announce(&settings, &supervisor);
         }
         let pidfile = settings.pidfile.clone();
         let config = Config::new(defaults, settings);
@@ -186,6 +191,14 @@ impl Server {
     }
 }
 
+/// Makes known that the process is there: to the log, by the file of its id, to its supervisor.
+fn announce(settings: &Settings, supervisor: &Supervisor) {
+    log::info!("{}", banner::text(settings));
+    process::write_pidfile(&settings.pidfile);
+    supervisor.warn_if_missing(settings);
+    supervisor.starting();
+}
+
 /// Frees what comes, and counts it off.
 fn free(garbage: Receiver<Garbage>, freeing: &AtomicUsize) {
     for garbage in garbage {
@@ -227,14 +240,6 @@ fn open_listeners(settings: &Settings, purpose: Purpose) -> Result<Listeners, St
     listeners.inspect_err(|_| {
         log::warn!("Failed listening on port {} (tcp), aborting.", settings.port);
     })
-}
-
-/// Who is told how the server is doing.
-fn supervisor(settings: &Settings, purpose: Purpose) -> Supervisor {
-    match purpose {
-        Purpose::Service => Supervisor::of(settings),
-        Purpose::Embedded => Supervisor::None,
-    }
 }
 
 /// The mailboxes and pollers of the event loops.

@@ -703,3 +703,26 @@ fn the_documentation_lists_every_directive() {
     wrong.extend(found.keys().map(|heading| format!("directives under '{heading}'")));
     assert!(wrong.is_empty(), "docs/configuration.md:\n{}", wrong.join("\n"));
 }
+
+/// `respire.conf`, which is made from the documentation.
+const CONFIGURATION: &str = include_str!("../../../../respire.conf");
+
+#[test]
+fn the_configuration_file_holds_every_directive_that_acts_at_its_default() {
+    assert_eq!(parsed(CONFIGURATION).unwrap().explicit.len(), 0, "every line is commented out");
+    // A directive is the last line of its paragraph.
+    let lines: Vec<&str> = CONFIGURATION
+        .split("\n\n")
+        .filter_map(|paragraph| paragraph.lines().last()?.strip_prefix("# "))
+        .collect();
+    let (settings, machine) = (defaults(), ["io-threads", "dir", "user", "rename-command"]);
+    for row in directives().filter(|row| row.effect == Effect::Acting) {
+        let starts = format!("{} ", row.name);
+        let line = lines.iter().find(|line| line.starts_with(&starts));
+        let line = line.unwrap_or_else(|| panic!("{} is missing", row.name));
+        let uncommented = parsed(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        if !machine.contains(&row.name) {
+            assert_eq!(row.get(&uncommented), row.get(&settings), "{line}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What those who run the server rely on: reports of crashes, supervisors, the background, logs for machines, health checks,
+//! the configuration file that comes with it.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use respire_tests::server::{Directory, free_port};
+use respire_tests::{Kind, Server, server};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SEGV: i32 = 11;
+const ABRT: i32 = 6;
+
+/// Starts a server, crashes it, and returns its log, when it has ended by `signal`.
+fn crashed(extra: &[&str], signal: i32, crash: impl FnOnce(&Server)) -> String {
+    let mut server = Server::start(Kind::Respire, extra);
+    crash(&server);
+    let ended = server.wait_exit(PATIENCE).expect("it ends");
+    assert_eq!(ended.signal(), Some(signal), "{ended}: {}", server.log());
+    server.log()
+}
+
+fn send(server: &Server, words: &[&str]) {
+    let mut client = server.client();
+    client.send(words).expect("sent");
+    assert_eq!(client.read_to_close().expect("closed"), b"");
+}
+
+#[test]
+fn a_crash_leaves_a_report_with_the_functions_that_led_to_it() {
+    for (word, signal, said) in
+        [("SEGFAULT", SEGV, "crashed by signal: 11"), ("PANIC", ABRT, "DEBUG PANIC asked for it")]
+    {
+        let log = crashed(&[], signal, |server| send(server, &["DEBUG", word]));
+        for part in [
+            "RESPIRE BUG REPORT START",
+            said,
+            "BACKTRACE OF THREAD respire-io-",
+            "commands/debug.rs",
+            "used_memory_rss:",
+            "RESPIRE BUG REPORT END",
+        ] {
+            assert_eq!(log.matches(part).count().min(1), 1, "{word}: no {part} in {log}");
+        }
+        assert_eq!(log.matches("BUG REPORT START").count(), 1, "{word}: {log}");
+    }
+    // From outside, on whatever thread it hits.
+    let log = crashed(&[], SEGV, |server| {
+        let status = Command::new("kill").args(["-SEGV", &server.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    });
+    assert!(log.contains("RESPIRE BUG REPORT END"), "{log}");
+}
+
+#[test]
+fn crash_log_enabled_no_leaves_no_report_but_ends_the_same() {
+    for (word, signal) in [("SEGFAULT", SEGV), ("PANIC", ABRT)] {
+        let log = crashed(&["--crash-log-enabled", "no"], signal, |server| {
+            send(server, &["DEBUG", word]);
+        });
+        assert!(!log.contains("BUG REPORT"), "{word}: {log}");
+    }
+    let log = crashed(&[], SEGV, |server| {
+        let mut client = server.client();
+        client.roundtrip(&["CONFIG", "SET", "crash-log-enabled", "no"]).expect("a reply");
+        send(server, &["DEBUG", "SEGFAULT"]);
+    });
+    assert!(!log.contains("BUG REPORT"), "{log}");
+}
+
+/// Runs the server under test until its directory is gone with the test.
+fn command(directory: &Directory, port: u16) -> Command {
+    let mut command = Command::new(server::subject());
+    command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn ping(port: u16) -> bool {
+    let ping = Command::new(server::subject())
+        .args(["ping", "-p", &port.to_string()])
+        .output()
+        .expect("it runs");
+    ping.status.success()
+}
+
+/// Waits until `done` says so.
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn systemd_is_told_of_the_start_and_the_end() {
+    let directory = Directory::new("systemd");
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let told = || {
+        let mut text = [0; 256];
+        let len = socket.recv(&mut text).expect("a message in time");
+        String::from_utf8_lossy(&text[..len]).into_owned()
+    };
+    let port = free_port();
+    let mut server = command(&directory, port)
+        .args(["--supervised", "systemd", "--daemonize", "yes"])
+        .env("NOTIFY_SOCKET", &path)
+        .spawn()
+        .expect("it runs");
+    assert_eq!(told(), "STATUS=Loading the data");
+    assert!(told().starts_with("READY=1\n"));
+    // Under a supervisor it stays in the foreground: the process that was started is the server.
+    assert!(ping(port));
+    let status = Command::new("kill").arg(server.id().to_string()).status().expect("kill runs");
+    assert!(status.success());
+    assert!(told().starts_with("STOPPING=1\n"));
+    assert!(server.wait().expect("it ends").success());
+}
+
+fn id_in(path: &Path) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[test]
+fn daemonize_leaves_a_server_in_the_background() {
+    let directory = Directory::new("daemon");
+    let (pidfile, port) = (directory.path().join("pid"), free_port());
+    let mut parent = command(&directory, port)
+        .args(["--daemonize", "yes", "--logfile", "log", "--pidfile"])
+        .arg(&pidfile)
+        .spawn()
+        .expect("it runs");
+    assert!(parent.wait().expect("it ends").success());
+    wait("the file of the process id", || id_in(&pidfile).is_some());
+    let id = id_in(&pidfile).expect("just seen");
+    assert_ne!(id, parent.id());
+    wait("the server", || ping(port));
+    // It leads a session of its own: no terminal's end ends it. The fields behind the name: state, parent, group, session.
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("a process");
+    let session =
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).map(str::to_owned);
+    assert_eq!(session, Some(id.to_string()), "{stat}");
+    let status = Command::new("kill").arg(id.to_string()).status().expect("kill runs");
+    assert!(status.success());
+    wait("the end", || !pidfile.exists());
+    wait("the end of the port", || !ping(port));
+}
+
+#[test]
+fn a_json_log_is_one_object_a_line() {
+    let server = Server::start(Kind::Respire, &["--log-format", "json"]);
+    let mut client = server.client();
+    client.roundtrip(&["DEBUG", "LOG", "a \"quoted\" word"]).expect("a reply");
+    let log = server.log();
+    for line in log.lines() {
+        assert!(line.starts_with("{\"time\":\"2") && line.ends_with("\"}"), "{line}");
+    }
+    assert!(log.contains(r#""message":"DEBUG LOG: a \"quoted\" word"}"#), "{log}");
+    assert!(log.contains(r#""message":"Ready to accept connections"}"#), "{log}");
+}
+
+#[test]
+fn ping_tells_who_serves() {
+    assert!(!ping(free_port()));
+    let server = Server::start(Kind::Respire, &["--requirepass", "secret"]);
+    // To want a password is to serve.
+    assert!(ping(server.port()));
+}
+
+#[test]
+fn the_configuration_file_that_comes_with_it_starts_a_server() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../respire.conf");
+    let server = Server::start_configured(Kind::Respire, Some(&file), &[]);
+    let log = server.log();
+    assert!(log.contains("Configuration loaded from") && !log.contains("WARNING"), "{log}");
+}
