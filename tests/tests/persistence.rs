@@ -272,7 +272,7 @@ fn a_base_may_consist_of_requests() {
     let told = details(&server);
     server.crash();
     let base = directory.path().join("appendonlydir/appendonly.aof.2.base.aof");
-    assert!(fs::read(&base).unwrap().starts_with(b"*2\r\n$6\r\nSELECT\r\n"));
+    assert!(fs::read(&base).unwrap().starts_with(b"*"), "requests, and not an RDB file");
     copy_dir(&directory.path().join("appendonlydir"), &copy.path().join("appendonlydir"));
     let server = Server::start_in(Kind::Respire, &directory, &options);
     assert_eq!(digest(&server), wanted);
@@ -581,7 +581,9 @@ fn compare_encodings(one: &Server, other: &Server) {
                 let grew = [b"list".to_vec(), b"set".to_vec()].map(Value::Simple).contains(&kind);
                 // A string that was changed in place is `raw` until it is loaded.
                 let raw = Value::Bulk(b"raw".to_vec());
-                if grew && (a == newer || b == newer) || a == raw {
+                // What a script stored in redis-server may be a number that was not recognised as one.
+                let text = Value::Bulk(b"embstr".to_vec());
+                if grew && (a == newer || b == newer) || a == raw || a == text {
                     continue;
                 }
                 assert_eq!(a, b, "{} of {}", command[0].escape_ascii(), key.escape_ascii());

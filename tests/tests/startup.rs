@@ -27,13 +27,13 @@ fn help_and_version_are_printed() {
 fn the_log_tells_what_has_no_effect_and_who_runs() {
     let server = Server::start(
         Kind::Respire,
-        &["--tls-replication", "yes", "--activedefrag", "yes", "--busy-reply-threshold", "1"],
+        &["--tls-replication", "yes", "--dynamic-hz", "no", "--rdb-del-sync-files", "yes"],
     );
     let log = server.log();
     for part in [
         "WARNING: 'tls-replication' IS CONFIGURED BUT NOT SUPPORTED".to_owned(),
-        "mean nothing here: activedefrag".to_owned(),
-        "no effect yet: busy-reply-threshold".to_owned(),
+        "mean nothing here: dynamic-hz".to_owned(),
+        "no effect yet: rdb-del-sync-files".to_owned(),
         format!(" PID: {}\n", server.pid()),
         "Server initialized\n".to_owned(),
     ] {
