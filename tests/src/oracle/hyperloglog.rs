@@ -53,14 +53,14 @@ fn pfadd(w: &mut Words) -> Vec<Step> {
 /// With a key of its own: Redis tells nobody who has read it that it becomes dense.
 fn made_dense(w: &mut Words) -> Vec<Step> {
     let mut steps = pfadd(w);
-    steps[0].args[1] = b"q0".to_vec();
+    steps[0].args[1] = b"dense".to_vec();
     // Sixteen thousand numbers come with GETREG.
     let what = w.pick(&["TODENSE", "TODENSE", "TODENSE", "TODENSE", "GETREG"]);
-    let key = w.pick(&["q0", "q0", "no such key"]);
+    let key = w.pick(&["dense", "dense", "no such key"]);
     steps.push(Step::new(w, "PFDEBUG").arg(what).arg(key));
-    steps.push(Step::new(w, "PFCOUNT").arg("q0"));
+    steps.push(Step::new(w, "PFCOUNT").arg("dense"));
     if w.chance(1, 3) {
-        steps.push(Step::new(w, "DEL").arg("q0"));
+        steps.push(Step::new(w, "DEL").arg("dense"));
     }
     steps
 }

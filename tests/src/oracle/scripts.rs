@@ -46,7 +46,8 @@ pub const ROWS: &[Row] = &[
         0 => s.arg("LIBRARYNAME").arg("lib0"),
         1 => s.arg("LIBRARYNAME").arg("LIB*").arg("WITHCODE"),
         _ => s.arg(w.pick(&["WITHCODE", "x", "LIBRARYNAME"])).arg("LIBRARYNAME").arg("none"),
-    }),
+    }
+    .norm(Norm::Unordered)),
     row!(2, None, "FUNCTION STATS", |_w, s| s),
     row!(3, Any, "FUNCTION DELETE", |w, s| s.arg(w.pick(&["lib0", "none", "LIB0"]))),
     row!(1, Any, "FUNCTION FLUSH", |w, s| s.arg(w.pick(&["ASYNC", "SYNC", "x"]))),
