@@ -187,9 +187,12 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("command|getkeysandflags", "arity", FROM_7_2),
     ("zrank", "arity", WITHSCORE),
     ("zrevrank", "arity", WITHSCORE),
+    ("bzpopmin", "flags", IN_SCRIPTS),
+    ("bzpopmax", "flags", IN_SCRIPTS),
     ("sort", "key specifications", "where STORE's key is can be told"),
 ];
 
+const IN_SCRIPTS: &str = "since Redis 7.2 scripts may call what waits, and it answers at once";
 const WITHSCORE: &str = "since Redis 7.2 it takes WITHSCORE";
 const FROM_7_2: &str = "since Redis 7.2 it takes a command without arguments, too";
 

@@ -52,6 +52,13 @@ const UNITS: &[&str] = &[
     "unit/limits",
     "unit/pause",
     "unit/replybufsize",
+    "unit/scripting",
+    "unit/functions",
+    "unit/acl",
+    "unit/acl-v2",
+    "unit/auth",
+    "unit/dump",
+    "unit/violations",
 ];
 
 /// Where the runner's servers listen.

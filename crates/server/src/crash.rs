@@ -66,14 +66,20 @@ pub fn report_crashes() {
     }
 }
 
-/// Gives the calling thread, for as long as the process lives, a stack for reports.
+/// Gives the calling thread, for as long as the process lives, a stack for reports. It is mapped, past the allocator: it
+/// takes no memory until it is used, and does not count as what the data need.
 pub(crate) fn prepare_thread() {
-    let stack: &'static mut [u8] = Vec::leak(Vec::with_capacity(REPORT_STACK));
-    let stack =
-        libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: REPORT_STACK };
-    // SAFETY: the memory is as large as is said, is never freed, and belongs to this thread alone. If the system refuses,
-    // the thread keeps the small stack that it has.
-    unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    // SAFETY: a new private mapping of a fixed size, which is never unmapped and belongs to this thread alone. If the
+    // system refuses either, the thread keeps the small stack that it has.
+    unsafe {
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let start = libc::mmap(std::ptr::null_mut(), REPORT_STACK, access, kind, -1, 0);
+        if start != libc::MAP_FAILED {
+            let stack = libc::stack_t { ss_sp: start, ss_flags: 0, ss_size: REPORT_STACK };
+            libc::sigaltstack(&raw const stack, std::ptr::null_mut());
+        }
+    }
 }
 
 /// Has later reports written to `file`, or to standard output.
