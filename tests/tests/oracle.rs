@@ -16,7 +16,7 @@ use respire_tests::oracle::{self, Difference, Plan};
 use respire_tests::{Kind, Server};
 
 const SEED: u64 = 20_240_611;
-const COMMANDS: u64 = 200_000;
+const COMMANDS: u64 = 150_000;
 const CONNECTIONS: usize = 3;
 
 /// The slow log must stay empty, however slow the machine.
