@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use crate::buffer::size_class;
 use crate::collection::Ahead;
 use crate::compaction::{Moves, Sparse};
-use crate::hash::Hasher;
+use crate::hash::{Hasher, same};
 use crate::table::{Place, Table, Word, prefetch_all};
 
 const STAMP: u8 = 1 << 5;
@@ -268,8 +268,12 @@ impl Elements {
     pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
         match (step, hash) {
             (Ahead::Content, _) => prefetch_all(self),
-            (Ahead::Bucket, Some(hash)) => self.table.prefetch_bucket(hash),
-            (Ahead::Element, Some(hash)) => self.table.prefetch_entry(hash),
+            (Ahead::Bucket, Some(hash)) => {
+                self.table.ahead(hash);
+            }
+            (Ahead::Element, Some(hash)) => {
+                self.table.ahead(hash).map(|bucket| bucket.prefetch_entry(hash));
+            }
             (_, None) => {}
         }
     }
@@ -282,10 +286,9 @@ impl Elements {
 
     #[inline]
     fn place(&self, hash: u64, key: &[u8]) -> Option<Place> {
-        let tag = hash as u16;
-        self.table.find(hash, |word| {
+        self.table.find_tagged(hash, |word| {
             // SAFETY: what is in the table is alive while it is borrowed.
-            word.tag() == tag && unsafe { Element(word.entry()).key() } == key
+            same(unsafe { Element(word.entry()).key() }, key)
         })
     }
 
@@ -307,11 +310,10 @@ impl Elements {
     }
 
     fn place_where(&self, hash: u64, wanted: impl Fn(View<'_>) -> bool) -> Option<Place> {
-        let tag = hash as u16;
-        self.table.find(hash, |word| {
+        self.table.find_tagged(hash, |word| {
             // SAFETY: as in `place`.
             let view = unsafe { Element(word.entry()).view() };
-            word.tag() == tag && wanted(view) && self.hash(view.key) == hash
+            wanted(view) && self.hash(view.key) == hash
         })
     }
 

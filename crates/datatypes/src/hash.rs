@@ -39,9 +39,39 @@ impl Hasher {
     }
 }
 
+/// Whether two byte strings are the same: for keys, most of which have the length of a word or a few.
+#[inline]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    let word = |text: &[u8], at: usize| {
+        u64::from_le_bytes(text[at..at + 8].try_into().expect("eight bytes"))
+    };
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        // The words overlap.
+        len @ 8..=16 => (word(a, 0) ^ word(b, 0)) | (word(a, len - 8) ^ word(b, len - 8)) == 0,
+        _ => a == b,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strings_are_the_same_only_if_all_bytes_are() {
+        for len in 0..40 {
+            let text: Vec<u8> = (0..len).collect();
+            assert!(same(&text, &text.clone()));
+            assert!(!same(&text, &[&text[..], b"x"].concat()));
+            for at in 0..text.len() {
+                let mut other = text.clone();
+                other[at] ^= 1;
+                assert!(!same(&text, &other), "{len} bytes, {at}");
+            }
+        }
+    }
 
     #[test]
     fn the_secret_matters() {

@@ -10,7 +10,6 @@ use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
 use crate::command::{Command, Flags, KeySpec, Lock, REDACTED, Row, lookup, registry};
-use crate::config::Settings;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
@@ -65,6 +64,12 @@ pub(crate) struct KeyHashes<'a> {
 impl<'a> KeyHashes<'a> {
     pub(crate) const NONE: Self = Self { first: 0, step: 1, hashes: &[] };
 
+    /// That of the only key, at `position`.
+    #[inline]
+    pub(crate) fn one(position: usize, hash: &'a Hashed) -> Self {
+        Self { first: position, step: 1, hashes: std::slice::from_ref(hash) }
+    }
+
     pub(crate) fn new(row: &Row, hashes: &'a [Hashed]) -> Self {
         match row.keys.first().and_then(KeySpec::fixed_start) {
             Some((first, step)) => Self { first, step, hashes },
@@ -106,7 +111,34 @@ pub struct Batch {
     /// The collections that are used, and what is looked for in each.
     elements: Vec<Element>,
     /// The command before: most pipelines repeat one.
-    last: Option<&'static Command>,
+    last: Option<(&'static Command, Option<ShortName>)>,
+}
+
+/// A name of up to eight letters in one number, in any case; of names of other characters, more than one may be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ShortName(u64, usize);
+
+impl ShortName {
+    #[inline]
+    fn new(name: &[u8]) -> Option<Self> {
+        const SMALL: u64 = u64::from_ne_bytes([0x20; 8]);
+        let half = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        let word = match name.len() {
+            // The halves overlap.
+            4..=8 => u64::from(half(&name[..4])) | u64::from(half(&name[name.len() - 4..])) << 32,
+            len @ 1..=3 => {
+                let byte = |i: usize| u64::from(name[i]);
+                byte(0) | byte(len / 2) << 8 | byte(len - 1) << 16
+            }
+            _ => return None,
+        };
+        Some(Self(word | SMALL, name.len()))
+    }
+}
+
+/// Whether a name has only letters.
+fn is_word(name: &[u8]) -> bool {
+    name.iter().all(u8::is_ascii_alphabetic)
 }
 
 impl Batch {
@@ -118,6 +150,13 @@ impl Batch {
     /// The collections that commands of the window use, and the elements that they look for.
     pub fn elements(&self) -> &[Element] {
         &self.elements
+    }
+
+    /// Adds the key that is argument `i`; its shard is to be filled in.
+    #[inline(always)] // for the sake of the most frequent of its callers
+    fn add_key(&mut self, keyspace: &Keyspace, args: &Args<'_>, i: usize, db: usize) {
+        self.hashes.push(keyspace.half_hashed(args.get(i), db));
+        self.spans.push(args.span(i));
     }
 
     pub fn clear(&mut self) {
@@ -159,6 +198,17 @@ impl Prepared {
     pub fn subscribes(&self) -> bool {
         let subscribing = Flags::PUBSUB.union(Flags::WHILE_LISTENING);
         matches!(self.lookup, Lookup::Known(command) if command.row.has(subscribing))
+    }
+
+    /// Whether it only reads or writes the value at one key: nothing of what follows is the case.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        matches!(self.lookup, Lookup::Known(command) if command.plain.is_some())
+    }
+
+    /// Whether it may take so long that others should not wait for its end.
+    pub fn may_take_long(&self) -> bool {
+        matches!(self.lookup, Lookup::Known(command) if !command.quick)
     }
 
     /// Whether it runs a script, which may take any time.
@@ -214,21 +264,27 @@ impl Engine {
     /// after [`Self::complete`].
     #[inline]
     pub fn prepare_in(&self, batch: &mut Batch, args: &Args<'_>, db: usize) -> Prepared {
+        let name = args.get(0);
         let lookup = match batch.last {
-            Some(last) if last.row.name.as_bytes().eq_ignore_ascii_case(args.get(0)) => {
-                Lookup::Known(last)
-            }
+            Some((last, word)) if ShortName::new(name) == word => Lookup::Known(last),
             _ => self.resolve(args),
         };
         let start = batch.hashes.len() as u32;
         if let Lookup::Known(command) = lookup {
-            let plain = command.parent.is_none() && command.subcommands.is_empty();
-            batch.last = (plain && self.renames.is_empty()).then_some(command);
-            for i in key_positions(command.row, args) {
-                batch.hashes.push(self.keyspace.half_hashed(args.get(i), db));
-                batch.spans.push(args.span(i));
+            if !batch.last.is_some_and(|(last, _)| last.id == command.id) {
+                let plain = command.parent.is_none() && command.subcommands.is_empty();
+                let lasts = plain && self.renames.is_empty();
+                let word = ShortName::new(name).filter(|_| lasts && is_word(name));
+                batch.last = word.map(|word| (command, Some(word)));
             }
-            if command.row.group.is_of_collections() {
+            match command.plain {
+                Some(only) if usize::from(only) < args.len() => {
+                    batch.add_key(&self.keyspace, args, only.into(), db);
+                }
+                _ => key_positions(command.row, args)
+                    .for_each(|i| batch.add_key(&self.keyspace, args, i, db)),
+            }
+            if command.of_collections {
                 let element = usize::from(command.row.element);
                 let hash = (element > 0 && element < args.len())
                     .then(|| self.keyspace.hasher().hash(args.get(element)));
@@ -258,6 +314,29 @@ impl Engine {
         out: &mut Out,
     ) -> Flow {
         out.proto = session.proto;
+        if let Lookup::Known(command) = prepared.lookup
+            && command.plain.is_some()
+            && self.is_calm(worker, session)
+        {
+            if let Some(key) = hashes.get(prepared.keys.0 as usize)
+                && command.takes(args.len())
+            {
+                return self.execute_plain(worker, session, command, &args, key, out);
+            }
+        }
+        self.execute_any(worker, session, args, prepared, hashes, out)
+    }
+
+    /// Executes a request of which nothing is known yet.
+    fn execute_any(
+        &self,
+        worker: &mut Worker,
+        session: &mut Session,
+        args: Args<'_>,
+        prepared: &Prepared,
+        hashes: &[Hashed],
+        out: &mut Out,
+    ) -> Flow {
         let mark = out.mark();
         if let Some(flow) = self.paused(worker, session, &args, prepared) {
             return flow;
@@ -417,7 +496,8 @@ impl Engine {
             }
         };
         let Some(mut held) = held.and_then(closed) else {
-            self.reject_busy(worker, session, command, out);
+            // A script holds what it needs, for too long.
+            self.reject_command(worker, session, command, &self.busy_error(), out);
             return Flow::Done;
         };
         let mark = out.mark();
@@ -436,7 +516,8 @@ impl Engine {
         drop(held);
         if gave_up {
             out.rewind(mark);
-            self.reject_busy(worker, session, command, out);
+            // A script holds what it needs, for too long.
+            self.reject_command(worker, session, command, &self.busy_error(), out);
         }
         if saw_expired && mode == Mode::Read && self.pause.current(worker.now_ms).is_none() {
             self.delete_expired(worker, session.db, row, &args);
@@ -449,7 +530,13 @@ impl Engine {
 
     /// Deletes those keys of a read-only command that it found to be past their time.
     #[cold]
-    fn delete_expired(&self, worker: &mut Worker, db: usize, row: &Row, args: &Args<'_>) {
+    pub(crate) fn delete_expired(
+        &self,
+        worker: &mut Worker,
+        db: usize,
+        row: &Row,
+        args: &Args<'_>,
+    ) {
         for spec in row.keys {
             for i in spec.positions(args) {
                 self.delete_if_expired(worker, db, args.get(i));
@@ -503,11 +590,8 @@ impl Engine {
         out: &mut Out,
     ) -> bool {
         let row = command.row;
-        let measured = !command.quick || measures_every_command(&worker.settings);
-        let start = if measured { self.clock.monotonic_ns() } else { 0 };
-        if measured {
-            worker.settle_timing_at(start);
-        }
+        let measured = !command.quick || worker.measures_all;
+        let start = if measured { worker.begin_measuring(self) } else { 0 };
         let mark = out.mark();
         let (outcome, saw_expired) = match row.lock {
             Lock::Exec => (self.exec(worker, session, out), false),
@@ -523,9 +607,7 @@ impl Engine {
         }
         if let Err(error) = outcome {
             out.rewind(mark);
-            out.error(error.as_bytes());
-            worker.stats.command(command.id).failed.add(1);
-            worker.stats.count_error(error.code());
+            self.answer_failure(worker, command, &error, out);
         }
         if measured && session.wait.is_none() {
             self.account(worker, session, command, &args, start, self.clock.monotonic_ns());
@@ -573,8 +655,7 @@ impl Engine {
         end: u64,
     ) {
         let nanos = end.saturating_sub(start);
-        worker.settle_timing_at(end);
-        worker.timing.begin(end);
+        worker.end_measuring(end);
         worker.record(command.id, nanos, 1);
         if worker.renew_settings(self) {
             worker.access = Access::new(&worker.settings, worker.now_ms / 1000);
@@ -632,17 +713,32 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses a request because a script holds what it needs, for too long.
+    /// Refuses a command.
     #[cold]
-    fn reject_busy(
+    pub(crate) fn reject_command(
         &self,
         worker: &mut Worker,
         session: &mut Session,
         command: &'static Command,
+        error: &Error,
         out: &mut Out,
     ) {
         let prepared = Prepared { lookup: Lookup::Known(command), keys: (0, 0) };
-        self.reject(worker, session, &prepared, &self.busy_error(), out);
+        self.reject(worker, session, &prepared, error, out);
+    }
+
+    /// Answers a command that has failed.
+    #[cold]
+    pub(crate) fn answer_failure(
+        &self,
+        worker: &Worker,
+        command: &Command,
+        error: &Error,
+        out: &mut Out,
+    ) {
+        out.error(error.as_bytes());
+        worker.stats.command(command.id).failed.add(1);
+        worker.stats.count_error(error.code());
     }
 
     /// Refuses a request.
@@ -768,16 +864,8 @@ pub(crate) fn run<'e>(
     (outcome, saw_expired)
 }
 
-/// Whether a fast command could be one that the slow log or the latency monitor is to show.
-#[inline]
-fn measures_every_command(settings: &Settings) -> bool {
-    const SHORT_US: i64 = 1000;
-    (0..SHORT_US).contains(&settings.slowlog_log_slower_than)
-        || settings.latency_monitor_threshold > 0
-}
-
 fn mode_of(row: &Row, lock: Lock) -> Mode {
-    if row.has(Flags::WRITE) || lock == Lock::KeysExclusive { Mode::Write } else { Mode::Read }
+    if lock == Lock::KeysExclusive { Mode::Write } else { row.mode() }
 }
 
 /// Commands that act at once even while a transaction is being queued.

@@ -25,6 +25,7 @@ mod metrics;
 mod multi;
 mod notify;
 mod pause;
+mod plain;
 mod pubsub;
 mod samples;
 mod saving;

@@ -237,6 +237,8 @@ const LATENCY_MAX: u64 = 100_000_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct BatchTiming {
     since: u64,
+    /// Nothing but the end of a command that was timed by itself has happened since then.
+    just_measured: bool,
     /// Command numbers with how many of them came in a row.
     runs: Vec<(u16, u64)>,
     count: u64,
@@ -245,6 +247,7 @@ pub(crate) struct BatchTiming {
 impl BatchTiming {
     pub(crate) fn begin(&mut self, now: u64) {
         self.since = now;
+        self.just_measured = false;
     }
 
     #[inline]
@@ -258,8 +261,34 @@ impl BatchTiming {
 }
 
 impl Worker {
+    /// When a command begins that is timed by itself. Behind another such, that is where the other one ended: the clock is
+    /// read once for each.
+    #[inline]
+    pub(crate) fn begin_measuring(&mut self, engine: &Engine) -> u64 {
+        if self.timing.just_measured && self.timing.count == 0 {
+            return self.timing.since;
+        }
+        let now = engine.clock.monotonic_ns();
+        self.settle_timing_at(now);
+        now
+    }
+
+    /// Work is done between commands that is no part of either.
+    #[inline]
+    pub fn work_between(&mut self) {
+        self.timing.just_measured = false;
+    }
+
+    /// A command ends that was timed by itself.
+    pub(crate) fn end_measuring(&mut self, now: u64) {
+        self.settle_timing_at(now);
+        self.timing.since = now;
+        self.timing.just_measured = true;
+    }
+
     /// Shares the time since the last settlement among the commands that ran in it.
     pub fn settle_timing(&mut self, engine: &Engine) {
+        self.work_between();
         if self.timing.count > 0 {
             self.settle_timing_at(engine.clock.monotonic_ns());
         }

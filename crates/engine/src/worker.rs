@@ -40,6 +40,8 @@ pub struct Worker {
     pub thread: usize,
     pub settings: Arc<Settings>,
     pub(crate) settings_version: u64,
+    /// Every command is timed by itself, quick ones too.
+    pub(crate) measures_all: bool,
     /// The version of the users that sessions are checked against.
     pub(crate) users_version: u64,
     pub stats: Arc<ThreadStats>,
@@ -78,6 +80,7 @@ impl Worker {
         let mut worker = Self {
             thread,
             settings_version: engine.config.version(),
+            measures_all: measures_every_command(&settings),
             users_version: engine.acl.version(),
             stats: engine.stats.add_thread(),
             rng: fastrand::Rng::with_seed(seed),
@@ -142,6 +145,7 @@ impl Worker {
         if old {
             self.settings = engine.config.load();
             self.settings_version = version;
+            self.measures_all = measures_every_command(&self.settings);
         }
         old
     }
@@ -162,4 +166,11 @@ impl Worker {
         // Asking makes known to other threads what this one has allocated.
         engine.host.allocated();
     }
+}
+
+/// Whether a fast command could be one that the slow log or the latency monitor is to show.
+fn measures_every_command(settings: &Settings) -> bool {
+    const SHORT_US: i64 = 1000;
+    (0..SHORT_US).contains(&settings.slowlog_log_slower_than)
+        || settings.latency_monitor_threshold > 0
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use respire_datatypes::collection::Collection;
-use respire_datatypes::hash::Hasher;
+use respire_datatypes::hash::{Hasher, same};
 use respire_datatypes::table::{Place, Table, TableStats, Word};
 
 use crate::entry::{Entry, EntryRef, Heap, NewValue};
@@ -124,10 +124,9 @@ impl Db {
 
     #[inline]
     pub(crate) fn place(&self, key: &Key<'_>) -> Option<Place> {
-        let tag = key.hash as u16;
-        self.keys.find(key.hash, |word| {
+        self.keys.find_tagged(key.hash, |word| {
             // SAFETY: an entry in the table is alive while the table is borrowed.
-            word.tag() == tag && unsafe { Entry::in_word(word).as_ref() }.key() == key.bytes
+            same(unsafe { Entry::in_word(word).as_ref() }.key(), key.bytes)
         })
     }
 
@@ -307,7 +306,7 @@ impl Db {
 
     /// The place of a word of the table of expiring keys, in the table of keys.
     pub(crate) fn place_of_entry(&self, hash: u64, entry: Entry) -> Option<Place> {
-        self.keys.find(hash, |word| Entry::in_word(word) == entry)
+        self.keys.find_tagged(hash, |word| Entry::in_word(word) == entry)
     }
 }
 

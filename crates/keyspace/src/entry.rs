@@ -363,6 +363,17 @@ impl Entry {
             unsafe { self.0.add(old.value_at()).cast::<i64>().write_unaligned(*value) }
             return Ok(None);
         }
+        if let (Store::Inline, NewValue::Bytes(data)) = (old.store, &value)
+            && data.len() == old.value_len
+            && !old.has(MODIFIED)
+        {
+            // SAFETY: as many bytes lie there already, and the caller has the only access.
+            unsafe {
+                let at = self.0.add(old.value_at());
+                at.copy_from_nonoverlapping(NonNull::from(*data).cast(), data.len());
+            }
+            return Ok(None);
+        }
         let mut new = Shape::new(old.key_len, &value, old.has(EXPIRES));
         new.flags |= old.flags & MARKED;
         if old.has(WIDE) != new.has(WIDE) || old.layout() != new.layout() {

@@ -160,7 +160,7 @@ impl Shard {
             for entry in &due {
                 // SAFETY: the entry was just read from a table of this shard, which is borrowed mutably.
                 let hash = self.hasher.hash(unsafe { entry.as_ref() }.key());
-                self.dbs[db].keys.prefetch_bucket(hash);
+                self.dbs[db].keys.ahead(hash);
                 hashes.push(hash);
             }
             for (entry, hash) in due.drain(..).zip(&hashes) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use respire_datatypes::collection::Ahead;
 use respire_datatypes::hash::Hasher;
+use respire_datatypes::table::BucketAhead;
 use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
@@ -126,6 +127,17 @@ impl Keyspace {
         Held::one_unless_busy(&self.cells, shard, mode)
     }
 
+    /// Calls `f` with one shard held, and those of whoever waits for its keys; `None` while others give up waiting.
+    #[inline]
+    pub fn with_one_unless_busy<'k, R>(
+        &'k self,
+        shard: u32,
+        mode: Mode,
+        f: impl FnOnce(&mut Held<'k>) -> R,
+    ) -> Option<R> {
+        Held::with_one(&self.cells, shard, mode, f)
+    }
+
     /// As [`Self::hold`]; `None` while others give up waiting.
     pub fn hold_unless_busy(&self, shards: SmallVec<[u32; 16]>, mode: Mode) -> Option<Held<'_>> {
         Held::some_unless_busy(&self.cells, shards, mode)
@@ -171,7 +183,7 @@ impl Prefetch<'_> {
 
     /// Takes a step into the collection at a key, towards the element with `hash` if there is one.
     #[inline]
-    pub fn element(&mut self, step: PrefetchStep, key: &Hashed, hash: Option<u64>) {
+    pub fn element(&self, step: PrefetchStep, key: &Hashed, hash: Option<u64>) {
         if let Some(shard) = self.held.shard(key.shard)
             && let Some(entry) = shard.db(key.db as usize).likely(key.hash)
             && let Some(collection) = entry.collection()
@@ -185,22 +197,32 @@ impl Prefetch<'_> {
         }
     }
 
-    /// Asks for the bucket of a key.
+    /// Loads the entries of keys. All buckets are asked for before the first is read; the few entries in overflow buckets
+    /// come last.
     #[inline]
-    pub fn bucket(&mut self, key: &Hashed) {
-        if let Some(shard) = self.held.shard(key.shard) {
-            shard.db(key.db as usize).keys.prefetch_bucket(key.hash);
-        }
-    }
-
-    /// Asks for the entry of a key. It reads the bucket, so this comes after all buckets have been asked for.
-    #[inline]
-    pub fn entry(&mut self, key: &Hashed) {
-        if let Some(shard) = self.held.shard(key.shard) {
-            shard.db(key.db as usize).keys.prefetch_entry(key.hash);
+    pub fn keys(&self, keys: &[Hashed]) {
+        for keys in keys.chunks(SIDE_BY_SIDE) {
+            let mut buckets = [None; SIDE_BY_SIDE];
+            for (key, bucket) in keys.iter().zip(&mut buckets) {
+                if let Some(shard) = self.held.shard(key.shard) {
+                    *bucket = shard.db(key.db as usize).keys.ahead(key.hash);
+                }
+            }
+            let mut further: SmallVec<[(BucketAhead<'_>, u64); SIDE_BY_SIDE]> = SmallVec::new();
+            for (key, bucket) in keys.iter().zip(buckets) {
+                if let Some(bucket) = bucket
+                    && bucket.prefetch_entry(key.hash)
+                {
+                    further.push((bucket, key.hash));
+                }
+            }
+            further.into_iter().for_each(|(bucket, hash)| bucket.prefetch_overflow(hash));
         }
     }
 }
+
+/// Keys whose buckets are asked for before the first is read.
+const SIDE_BY_SIDE: usize = 64;
 
 /// A place in a walk over all shards, as SCAN's cursor: 48 bits of hash range above 12 bits of shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

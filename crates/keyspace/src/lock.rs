@@ -64,6 +64,7 @@ impl Cell {
         }
     }
 
+    #[inline]
     fn unlock(&self, mode: Mode) {
         // SAFETY: only called by `Held`, for locks that it took in the same mode.
         unsafe {
@@ -165,40 +166,41 @@ pub const SHARDS_MAX: usize = 4096;
 /// The shards that could be locked for reading without waiting. Each is tried when it is first asked for, and kept.
 pub(crate) struct HeldNow<'k> {
     cells: &'k [Cell],
-    tried: [u64; SHARDS_MAX / 64],
-    held: [u64; SHARDS_MAX / 64],
+    tried: SmallVec<[std::cell::Cell<Tried>; 64]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    NotYet,
+    Held,
+    Refused,
 }
 
 impl<'k> HeldNow<'k> {
     pub(crate) fn new(cells: &'k [Cell]) -> Self {
-        Self { cells, tried: [0; SHARDS_MAX / 64], held: [0; SHARDS_MAX / 64] }
+        Self { cells, tried: cells.iter().map(|_| std::cell::Cell::new(Tried::NotYet)).collect() }
     }
 
     #[inline]
-    pub(crate) fn shard(&mut self, shard: u32) -> Option<&Shard> {
-        let (word, bit) = (shard as usize / 64, 1 << (shard % 64));
+    pub(crate) fn shard(&self, shard: u32) -> Option<&Shard> {
+        let tried = &self.tried[shard as usize];
         let cell = &self.cells[shard as usize];
-        if self.tried[word] & bit == 0 {
-            self.tried[word] |= bit;
-            if cell.lock.try_lock_shared() {
-                self.held[word] |= bit;
-            }
+        if tried.get() == Tried::NotYet {
+            let held = cell.lock.try_lock_shared();
+            tried.set(if held { Tried::Held } else { Tried::Refused });
         }
         // SAFETY: the lock is held for reading until drop.
-        (self.held[word] & bit != 0).then(|| unsafe { &*cell.shard.get() })
+        (tried.get() == Tried::Held).then(|| unsafe { &*cell.shard.get() })
     }
 }
 
 impl Drop for HeldNow<'_> {
     #[inline]
     fn drop(&mut self) {
-        for word in 0..self.cells.len().div_ceil(64) {
-            let mut held = self.held[word];
-            while held != 0 {
-                let shard = word * 64 + held.trailing_zeros() as usize;
-                // SAFETY: the bit says that `shard` locked it.
-                unsafe { self.cells[shard].lock.unlock_shared() }
-                held &= held - 1;
+        for (cell, tried) in self.cells.iter().zip(&self.tried) {
+            if tried.get() == Tried::Held {
+                // SAFETY: `shard` locked it.
+                unsafe { cell.lock.unlock_shared() }
             }
         }
     }
@@ -237,6 +239,26 @@ impl<'k> Held<'k> {
     #[inline]
     pub(crate) fn one_unless_busy(cells: &'k Cells, shard: u32, mode: Mode) -> Option<Self> {
         cells.lock_unless_busy(shard, mode).then(|| Self::holding(cells, mode, Which::One(shard)))
+    }
+
+    /// Calls `f` with one shard held, and with those that must be held, too: see [`Self::must_widen`]. `None` where others
+    /// give up waiting.
+    #[inline]
+    pub(crate) fn with_one<R>(
+        cells: &'k Cells,
+        shard: u32,
+        mode: Mode,
+        f: impl FnOnce(&mut Self) -> R,
+    ) -> Option<R> {
+        if !cells.lock_unless_busy(shard, mode) {
+            return None;
+        }
+        // Made and dropped in place: it is too large to be handed about for every command.
+        let mut held = Self::holding(cells, mode, Which::One(shard));
+        if held.must_widen() {
+            held = held.widened()?;
+        }
+        Some(f(&mut held))
     }
 
     #[inline]
@@ -302,6 +324,15 @@ impl<'k> Held<'k> {
     /// Whether a shard is held.
     #[inline]
     pub fn holds(&self, shard: u32) -> bool {
+        // What most commands hold; a table of jumps would cost them more than all that follows.
+        if let Which::One(only) = self.which {
+            return only == shard;
+        }
+        self.holds_among(shard)
+    }
+
+    #[inline(never)]
+    fn holds_among(&self, shard: u32) -> bool {
         match &self.which {
             Which::One(only) => *only == shard,
             Which::Some(list) => list.binary_search(&shard).is_ok(),
@@ -449,6 +480,7 @@ impl<'k> Held<'k> {
         self.which = Which::Some(held);
     }
 
+    #[cold]
     fn unlock(&mut self) {
         match std::mem::replace(&mut self.which, Which::Nothing) {
             Which::Nothing => {}
@@ -508,10 +540,15 @@ impl<'k> Held<'k> {
 
     #[inline]
     fn any_shard(&self, f: impl Fn(&Shard) -> bool) -> bool {
-        match &self.which {
-            Which::One(shard) => f(self.shard(*shard)),
-            _ => self.held_shards().into_iter().any(|shard| f(self.shard(shard))),
+        if let Which::One(shard) = self.which {
+            return f(self.shard(shard));
         }
+        self.any_of_several(f)
+    }
+
+    #[inline(never)]
+    fn any_of_several(&self, f: impl Fn(&Shard) -> bool) -> bool {
+        self.held_shards().into_iter().any(|shard| f(self.shard(shard)))
     }
 
     fn held_shards(&self) -> SmallVec<[u32; 16]> {
@@ -547,6 +584,9 @@ impl<'k> Held<'k> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.unlock();
+        match self.which {
+            Which::One(shard) => self.cells[shard as usize].unlock(self.mode),
+            _ => self.unlock(),
+        }
     }
 }

@@ -136,8 +136,23 @@ impl Out {
 
     #[inline]
     pub fn bulk(&mut self, data: &[u8]) {
-        self.bytes.reserve(data.len() + 24);
-        self.head(b'$', data.len() as i64);
+        let len = data.len();
+        // The usual lengths, without a call.
+        match len {
+            0..10 => {
+                self.bytes.reserve(len + 6);
+                self.bytes.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
+            }
+            10..100 => {
+                self.bytes.reserve(len + 7);
+                let (tens, ones) = (len as u8 / 10, len as u8 % 10);
+                self.bytes.extend_from_slice(&[b'$', b'0' + tens, b'0' + ones, b'\r', b'\n']);
+            }
+            _ => {
+                self.bytes.reserve(len + 24);
+                self.head(b'$', len as i64);
+            }
+        }
         self.bytes.extend_from_slice(data);
         self.bytes.extend_from_slice(b"\r\n");
     }

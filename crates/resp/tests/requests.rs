@@ -413,6 +413,37 @@ fn arguments_are_limited_in_length() {
     assert_eq!(of(16 * 1024 + 1), Err(ProtocolError::UnauthenticatedBulkLength));
 }
 
+/// Short requests have a way of their own through the parser, which smaller limits close: both ways lead to the same.
+#[test]
+fn short_requests_mean_the_same_by_either_way() {
+    let narrow = Limits { max_bulk: 998, ..OPEN };
+    let text: Vec<u8> = (0..998).map(|i| b"\r\n$*19 a"[i % 8]).collect();
+    for count in 1..12 {
+        for len in [0, 1, 2, 9, 10, 11, 99, 100, 101, 997, 998] {
+            let parts: Vec<&[u8]> = (0..count).map(|i| &text[..(len + i * 7) % 999]).collect();
+            let bytes = multibulk(&parts);
+            let got = request_within(OPEN, &bytes);
+            assert_eq!(got, request_within(narrow, &bytes), "{count} of {len}");
+            assert_eq!(got.map(|request| request.len()), Ok(count));
+            for cut in [1, bytes.len() / 2, bytes.len() - 1] {
+                let got = in_pieces(OPEN, true, [&bytes[..cut], &bytes[cut..]].into_iter());
+                assert_eq!(got, in_pieces(narrow, true, [&bytes[..]].into_iter()));
+            }
+        }
+    }
+    for odd in [
+        "*01\r\n$1\r\na\r\n",
+        "*1\r\n$01\r\na\r\n",
+        "*1\r\n$001\r\nabc\r\n",
+        "*1\r\n$a1\r\na\r\n",
+        "*1\r\n$1x\r\na\r\n",
+    ] {
+        let bytes = [odd.as_bytes(), b"        "].concat();
+        let ways = [OPEN, narrow].map(|limits| in_pieces(limits, true, [&bytes[..]].into_iter()));
+        assert_eq!(ways[0], ways[1], "{odd:?}");
+    }
+}
+
 /// Announcing half a gigabyte costs the announcer, not us.
 #[test]
 fn what_is_only_announced_takes_no_memory() {

@@ -15,7 +15,7 @@ use super::bounds::{LexRange, ScoreRange};
 use super::member::Member;
 use super::tree::{self, Tree};
 use crate::collection::Ahead;
-use crate::hash::Hasher;
+use crate::hash::{Hasher, same};
 use crate::table::{Place, Table, Word, prefetch_all};
 
 /// Items of a leaf: with its length, 1 KiB.
@@ -108,10 +108,12 @@ impl Large {
             (Ahead::Bucket, _) => {
                 self.tree.prefetch_root();
                 if let Some(hash) = hash {
-                    self.index.prefetch_bucket(hash);
+                    self.index.ahead(hash);
                 }
             }
-            (Ahead::Element, Some(hash)) => self.index.prefetch_entry(hash),
+            (Ahead::Element, Some(hash)) => {
+                self.index.ahead(hash).map(|bucket| bucket.prefetch_entry(hash));
+            }
             (Ahead::Element, None) => {}
         }
     }
@@ -133,10 +135,9 @@ impl Large {
 
     #[inline]
     fn find(&self, hash: u64, member: &[u8]) -> Option<Place> {
-        let tag = hash as u16;
-        self.index.find(hash, |word| {
+        self.index.find_tagged(hash, |word| {
             let found = Member::of(word);
-            word.tag() == tag && found.bytes() == member && self.holds(found)
+            same(found.bytes(), member) && self.holds(found)
         })
     }
 
@@ -186,7 +187,7 @@ impl Large {
     /// Takes a member that the tree holds no more out of the index, and frees it.
     fn forget(&mut self, member: Member) {
         let hash = self.hasher.hash(member.bytes());
-        let place = self.index.find(hash, |word| Member::of(word) == member);
+        let place = self.index.find_tagged(hash, |word| Member::of(word) == member);
         let place = place.expect("a member of the tree is in the index");
         self.index.remove(place, hash_of(&self.hasher));
         self.members -= member.memory();

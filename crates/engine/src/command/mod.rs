@@ -8,6 +8,7 @@ mod renames;
 
 use bitflags::bitflags;
 use respire_datatypes::integer::parse_i64;
+use respire_keyspace::Mode;
 use respire_resp::Args;
 
 use crate::ctx::Ctx;
@@ -333,6 +334,16 @@ impl Row {
     #[inline]
     pub fn takes(&self, count: usize) -> bool {
         if self.arity >= 0 { count == self.arity as usize } else { count >= -self.arity as usize }
+    }
+
+    /// Whether every request of the right length has an argument at `position`.
+    pub(crate) fn takes_key_at(&self, position: usize) -> bool {
+        (self.arity.unsigned_abs() as usize) > position
+    }
+
+    /// How the shards of its keys are held, if nothing more is needed.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.has(Flags::WRITE) { Mode::Write } else { Mode::Read }
     }
 
     #[inline]

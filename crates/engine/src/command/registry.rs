@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
+use respire_keyspace::Mode;
 use respire_resp::Args;
 
-use super::{Flags, Row};
+use super::{Channels, Flags, KeySpec, Lock, Place, Row};
 
 /// A row with what the registry knows about it.
 #[derive(Debug)]
@@ -19,6 +20,39 @@ pub struct Command {
     pub parent: Option<u16>,
     /// Takes so little time that measuring it would take as much: it shares the time of its batch.
     pub quick: bool,
+    /// The position of its only key, if it is a plain command: see `plain.rs`.
+    pub plain: Option<u8>,
+    /// The least and the greatest number of arguments, name included.
+    least: u32,
+    greatest: u32,
+    /// How its shards are held.
+    pub mode: Mode,
+    /// Works on a collection, which can be loaded ahead.
+    pub of_collections: bool,
+}
+
+impl Command {
+    /// Whether a request with `count` arguments, name included, is of the right length.
+    #[inline]
+    pub fn takes(&self, count: usize) -> bool {
+        (self.least as usize..=self.greatest as usize).contains(&count)
+    }
+}
+
+/// The position of the only key of a command that does nothing but read or write the value at that key.
+fn plain_key(row: &Row) -> Option<u8> {
+    let other = Flags::all()
+        .difference(Flags::READONLY.union(Flags::WRITE).union(Flags::DENYOOM).union(Flags::FAST));
+    let [KeySpec { place: Place::Range { first, last, step: 1 }, .. }] = row.keys else {
+        return None;
+    };
+    let plain = !row.flags.intersects(other)
+        && row.lock == Lock::Keys
+        && row.channels == Channels::None
+        && row.subcommands.is_empty()
+        && *last == *first as i32
+        && row.takes_key_at(*first as usize);
+    plain.then_some(*first as u8)
 }
 
 /// The table of commands.
@@ -69,7 +103,19 @@ impl Registry {
     fn add(&mut self, row: &'static Row, parent: Option<u16>, full_name: &'static str) -> u16 {
         let id = self.commands.len() as u16;
         let quick = row.has(Flags::FAST) || row.complexity.starts_with("O(1)");
-        self.commands.push(Command { row, id, full_name, subcommands: Vec::new(), parent, quick });
+        self.commands.push(Command {
+            row,
+            id,
+            full_name,
+            subcommands: Vec::new(),
+            parent,
+            quick,
+            plain: plain_key(row).filter(|_| parent.is_none()),
+            least: row.arity.unsigned_abs(),
+            greatest: u32::try_from(row.arity).unwrap_or(u32::MAX),
+            mode: row.mode(),
+            of_collections: row.group.is_of_collections(),
+        });
         if parent.is_none() {
             assert!(self.find(row.name.as_bytes()).is_none(), "two rows for {}", row.name);
             let mask = self.slots.len() - 1;

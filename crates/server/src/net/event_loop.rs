@@ -1,11 +1,12 @@
 //! An event loop: one thread with its poller and its connections.
 //!
-//! A turn reads every ready socket into one buffer, one after the other, and parses all whole requests; then it goes
-//! through the requests in windows: keys are hashed, buckets and entries loaded into the cache side by side, and the
-//! requests executed in order. The replies of a connection leave with one write.
+//! A turn reads every ready socket into one buffer, one after the other, and parses all whole requests; then it executes
+//! them in order, while what the next ones will touch is loaded into the cache (`ahead.rs`). The replies of a connection
+//! leave with one write, those of all connections of a turn one after the other.
 //!
 //! Nothing of a connection is shared with other threads but its mailbox and what it publishes.
 
+mod ahead;
 mod busy;
 mod upkeep;
 
@@ -16,10 +17,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
-use respire_engine::{Batch, Engine, Flow, Message, Prepared, Published, Session, Worker};
-use respire_keyspace::Prefetch;
+use respire_engine::{Engine, Flow, Message, Prepared, Published, Session, Worker};
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, Proto, ProtocolError, Span};
 
+use self::ahead::Ahead;
 use self::busy::Aside;
 use super::connection::{Connection, Excess};
 use super::{Mail, Mailbox, NewConnection};
@@ -32,10 +33,6 @@ pub(crate) const BELL: Token = Token(usize::MAX);
 const READ_CHUNK: usize = 16 * 1024;
 /// The read buffer: filled by as many connections as fit, then their requests are executed.
 const READ_BUFFER: usize = 256 * 1024;
-/// Requests whose keys are loaded into the cache side by side.
-const WINDOW: usize = 64;
-/// Keys that are loaded into the cache side by side at most: more would push each other out again.
-const PREFETCH_MAX: usize = 1024;
 /// Argument spans that are kept room for between turns; a request may have many more.
 const SPANS_KEPT: usize = 64 * 1024;
 /// Bytes of replies that are gathered before they are sent, even within a batch.
@@ -46,6 +43,8 @@ const UNSENT_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of a large request that are read before other connections have their turn.
 const LARGE_TURN: usize = 4 * 1024 * 1024;
 
+/// Buffers for replies that are kept between turns.
+const SPARE_OUTS: usize = 32;
 /// Bytes of messages in a row for the same clients that are put together.
 const JOINED_MAX: usize = 64 * 1024;
 
@@ -94,8 +93,14 @@ pub(crate) struct EventLoop {
     spans: Vec<Span>,
     requests: Vec<Request>,
     portions: Vec<Portion>,
-    batch: Batch,
+    ahead: Ahead,
+    /// The replies to the connection whose requests are being executed.
     out: Out,
+    /// Replies of connections whose requests of this turn are executed: they leave together, so that a client on the same
+    /// machine is woken once a turn and not once for each of its connections.
+    unsent: Vec<(usize, Out)>,
+    /// Buffers for replies, empty.
+    spare_outs: Vec<Out>,
     next_upkeep_ns: u64,
     /// Where the next slice of upkeep goes on, if the last one had no time for all shards.
     upkeep_left_at: Option<usize>,
@@ -134,8 +139,10 @@ impl EventLoop {
             spans: Vec::new(),
             requests: Vec::new(),
             portions: Vec::new(),
-            batch: Batch::default(),
+            ahead: Ahead::default(),
             out: Out::default(),
+            unsent: Vec::new(),
+            spare_outs: Vec::new(),
             next_upkeep_ns: 0,
             upkeep_left_at: None,
             next_check_ms: 0,
@@ -684,16 +691,15 @@ impl EventLoop {
         let mut requests = std::mem::take(&mut self.requests);
         let mut portions = std::mem::take(&mut self.portions);
         let mut at = 0;
-        let mut prepared_to = 0;
         if !requests.is_empty() {
             self.worker.begin_timing(&self.engine);
         }
+        self.ahead.start();
         for portion in &mut portions {
             self.out.clear();
             while at < requests.len() && requests[at].connection == portion.connection {
-                if at == prepared_to {
-                    let window = &mut requests[at..];
-                    prepared_to += self.prepare_window(window);
+                if at >= self.ahead.end() {
+                    self.look_ahead(&mut requests, at);
                 }
                 let request = &requests[at];
                 if self.execute_one(request, portion) {
@@ -704,16 +710,13 @@ impl EventLoop {
                 while at < requests.len() && requests[at].connection == portion.connection {
                     at += 1;
                 }
-                prepared_to = prepared_to.max(at);
                 portion.error = None;
-            }
-            if at == requests.len() {
-                // Sending is not part of what commands took. Of several connections all but the last have sent by now,
-                // and that does count: leaving it out would be two readings of the clock for each.
-                self.worker.settle_timing(&self.engine);
             }
             self.finish_portion(portion);
         }
+        // Sending is no part of what commands took.
+        self.worker.settle_timing(&self.engine);
+        self.send_unsent();
         requests.clear();
         portions.clear();
         self.requests = requests;
@@ -730,53 +733,23 @@ impl EventLoop {
         self.send_messages();
     }
 
-    /// Looks up the commands of the next requests, hashes their keys and loads what they will touch into the cache.
-    /// Returns how many requests.
-    fn prepare_window(&mut self, requests: &mut [Request]) -> usize {
-        let count = requests.len().min(WINDOW);
-        self.batch.clear();
-        for request in &mut requests[..count] {
-            let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
-            let args = Args::new(&self.buffer, spans);
-            let db = self.connections[request.connection].as_ref().map_or(0, |c| c.session.db());
-            request.prepared = Some(self.engine.prepare_in(&mut self.batch, &args, db));
-        }
-        self.engine.complete(&mut self.batch, &self.buffer);
-        if count > 1 {
-            let keys = &self.batch.hashes()[..self.batch.hashes().len().min(PREFETCH_MAX)];
-            let mut prefetch = self.engine.keyspace.prefetch();
-            keys.iter().for_each(|key| prefetch.bucket(key));
-            keys.iter().for_each(|key| prefetch.entry(key));
-            let elements = self.batch.elements();
-            if !elements.is_empty() {
-                let elements = &elements[..elements.len().min(PREFETCH_MAX)];
-                for step in Prefetch::STEPS {
-                    for element in elements.iter().filter(|e| (e.key as usize) < keys.len()) {
-                        prefetch.element(step, &keys[element.key as usize], element.hash);
-                    }
-                }
-            }
-        }
-        count
-    }
-
     /// Executes one request. Returns whether the next one of the same connection may follow.
     #[inline]
     fn execute_one(&mut self, request: &Request, portion: &Portion) -> bool {
         let prepared = request.prepared.as_ref().expect("its window has been prepared");
-        if prepared.subscribes() {
-            // Who listens from now on has nothing to do with what has been said before.
-            self.catch_up(request.connection);
+        let plain = prepared.is_plain();
+        if !plain {
+            self.make_way(request.connection, prepared);
         }
         let Some(connection) = self.connections[request.connection].as_mut() else { return false };
-        let flow = if prepared.runs_script() && !self.aside.serving {
+        let flow = if !plain && prepared.runs_script() && !self.aside.serving {
             self.execute_script_in_window(request, prepared)
         } else {
             let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
             let args = Args::new(&self.buffer, spans);
             let (worker, out) = (&mut self.worker, &mut self.out);
             let session = &mut connection.session;
-            self.engine.execute(worker, session, args, prepared, self.batch.hashes(), out)
+            self.engine.execute(worker, session, args, prepared, self.ahead.hashes(), out)
         };
         let connection = self.connections[request.connection].as_mut().expect("it was just there");
         match flow {
@@ -805,6 +778,18 @@ impl EventLoop {
         }
     }
 
+    /// Does what has to be done before a command of connection number `i` that is not a plain one.
+    fn make_way(&mut self, i: usize, prepared: &Prepared) {
+        if prepared.subscribes() {
+            // Who listens from now on has nothing to do with what has been said before.
+            self.catch_up(i);
+        }
+        // A script sends what has to be sent when it turns out to take long.
+        if prepared.may_take_long() && !prepared.runs_script() {
+            self.send_unsent();
+        }
+    }
+
     /// Sends the replies of a connection so far and passes on the messages that have been left meanwhile: a client that
     /// is told of what it does itself hears so behind the reply to it, and before the reply to what it did next.
     fn catch_up(&mut self, i: usize) {
@@ -812,6 +797,7 @@ impl EventLoop {
         if published.is_empty() && self.worker.outbox.is_empty() {
             return;
         }
+        self.send_unsent();
         if self.connections[i].is_some() {
             self.send(i);
         }
@@ -820,7 +806,8 @@ impl EventLoop {
         self.send_messages();
     }
 
-    /// Sends the replies of a connection; answers and closes it if it sent something that is no request.
+    /// Leaves the replies of a connection to be sent at the end of the turn; answers and closes it if it sent something that
+    /// is no request.
     fn finish_portion(&mut self, portion: &Portion) {
         let i = portion.connection;
         let Some(connection) = self.connections[i].as_mut() else { return self.out.clear() };
@@ -832,8 +819,34 @@ impl EventLoop {
             self.worker.stats.count_error(b"ERR");
             connection.session.closing = true;
         }
-        self.send(i);
-        self.publish(i);
+        if self.engine.journal.is_on() {
+            self.hold(i);
+            return self.publish(i);
+        }
+        let spare = self.spare_outs.pop().unwrap_or_default();
+        let out = std::mem::replace(&mut self.out, spare);
+        let full = out.len() >= REPLY_FLUSH;
+        self.unsent.push((i, out));
+        if full {
+            self.send_unsent();
+        }
+    }
+
+    /// Sends the replies of all connections whose requests are executed.
+    fn send_unsent(&mut self) {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        for (i, mut out) in unsent.drain(..) {
+            if self.connections[i].is_some() {
+                self.send_now(i, &out);
+                self.publish(i);
+            }
+            out.clear();
+            out.shrink(REPLY_FLUSH * 2);
+            if self.spare_outs.len() < SPARE_OUTS {
+                self.spare_outs.push(out);
+            }
+        }
+        self.unsent = unsent;
     }
 
     /// Publishes what a connection holds, if it is still there.
@@ -848,29 +861,35 @@ impl EventLoop {
         if self.engine.journal.is_on() {
             return self.hold(i);
         }
-        self.send_now(i);
+        self.send_buffer(i);
+    }
+
+    fn send_buffer(&mut self, i: usize) {
+        let mut out = std::mem::take(&mut self.out);
+        self.send_now(i, &out);
+        out.clear();
+        out.shrink(REPLY_FLUSH * 2);
+        self.out = out;
     }
 
     /// Keeps the reply buffer for when the journal has been flushed, and empties it: nobody may hear of a change before.
     fn hold(&mut self, i: usize) {
         let connection = self.connections[i].as_mut().expect("the caller has it");
         if self.out.len() >= REPLY_FLUSH && self.engine.host.flush_journal().is_none() {
-            return self.send_now(i);
+            return self.send_buffer(i);
         }
         connection.output.hold(&self.out);
         self.out.clear();
         tell_later(&mut self.told, connection, i);
     }
 
-    fn send_now(&mut self, i: usize) {
+    /// Sends replies to a connection.
+    fn send_now(&mut self, i: usize, out: &Out) {
         let connection = self.connections[i].as_mut().expect("the caller has it");
-        if !self.out.is_empty() {
+        if !out.is_empty() {
             let counters = &self.worker.stats.counters;
             counters.writes.add(1);
-            let sent = connection.output.send(&mut connection.stream, &self.out);
-            self.out.clear();
-            self.out.shrink(REPLY_FLUSH * 2);
-            match sent {
+            match connection.output.send(&mut connection.stream, out) {
                 Ok(sent) => counters.net_out.add(sent as u64),
                 Err(_) => return self.close(i),
             }

@@ -109,12 +109,12 @@ impl EventLoop {
         let i = request.connection;
         let mut connection = self.connections[i].take().expect("the caller has it");
         let (buffer, spans) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.spans));
-        let (batch, mut out) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.out));
+        let (ahead, mut out) = (std::mem::take(&mut self.ahead), std::mem::take(&mut self.out));
         let filled = std::mem::take(&mut self.filled);
         let args = Args::new(&buffer, &spans[request.spans.0 as usize..request.spans.1 as usize]);
         let session = &mut connection.session;
-        let flow = self.execute_script(i, session, args, prepared, batch.hashes(), &mut out);
-        (self.buffer, self.spans, self.batch, self.out) = (buffer, spans, batch, out);
+        let flow = self.execute_script(i, session, args, prepared, ahead.hashes(), &mut out);
+        (self.buffer, self.spans, self.ahead, self.out) = (buffer, spans, ahead, out);
         self.filled = filled;
         self.connections[i] = Some(connection);
         flow
@@ -128,6 +128,8 @@ impl EventLoop {
             self.by_id.remove(&id);
             self.buffer.resize(READ_BUFFER, 0);
         }
+        // What was executed before the script is answered now.
+        self.send_unsent();
         self.aside.serving = true;
         self.worker.swap_clients(busy);
         self.turn(&mut Events::with_capacity(64), Duration::ZERO);
