@@ -320,7 +320,7 @@ impl Listpack {
     /// elements are added.
     #[inline]
     pub(crate) fn prefetch(&self, step: Ahead) {
-        const BEGINNING: usize = 512;
+        const BEGINNING: usize = 1024;
         match step {
             Ahead::Content => {
                 prefetch_bytes(self.buffer.as_ptr(), self.buffer.len().min(BEGINNING));
@@ -639,6 +639,8 @@ fn find<const N: usize>(used: &[u8], mut at: usize, text: &[u8]) -> Option<Pos> 
 struct Group<const N: usize> {
     /// Of each element; 0 for a large one.
     sizes: [u8; N],
+    /// The first byte of each, which says the same of an element that has it, too; END for a large one.
+    firsts: [u8; N],
     /// Where each starts, from the first on.
     starts: [usize; N],
     /// Bytes of all of them.
@@ -651,7 +653,7 @@ impl<const N: usize> Group<N> {
         if used[at] == END {
             return None;
         }
-        let mut group = Self { sizes: [0; N], starts: [0; N], size: 0 };
+        let mut group = Self { sizes: [0; N], firsts: [END; N], starts: [0; N], size: 0 };
         for i in 0..N {
             let first = used[at + group.size];
             if first == END {
@@ -659,6 +661,9 @@ impl<const N: usize> Group<N> {
             }
             group.starts[i] = group.size;
             group.sizes[i] = SIZES[usize::from(first)];
+            if group.sizes[i] != 0 {
+                group.firsts[i] = first;
+            }
             group.size += size_at(used, at + group.size);
         }
         Some(group)
@@ -668,9 +673,10 @@ impl<const N: usize> Group<N> {
     #[inline]
     fn repeats(&self, used: &[u8], at: usize) -> bool {
         (0..N).all(|i| {
-            // No size is known at the end, where the last one looked at is.
+            // No size is known at the end, where the last one looked at is; nor is it that of a large one.
+            let first = used[at + self.starts[i]];
             let size = self.sizes[i];
-            size != 0 && SIZES[usize::from(used[at + self.starts[i]])] == size
+            size != 0 && (first == self.firsts[i] || SIZES[usize::from(first)] == size)
         })
     }
 }
