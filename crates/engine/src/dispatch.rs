@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use respire_keyspace::{Hashed, Held, Keyspace, Mode};
+use respire_keyspace::{Hashed, Held, Keyspace, Mode, Sought};
 use respire_resp::{Args, Out, Span};
 use smallvec::SmallVec;
 
@@ -93,15 +93,6 @@ impl<'a> KeyHashes<'a> {
     }
 }
 
-/// What a command looks for in the collection at a key.
-#[derive(Debug, Clone, Copy)]
-pub struct Element {
-    /// Which of the hashes of the window is that of the key.
-    pub key: u32,
-    /// That of the element, if the command is about one.
-    pub hash: Option<u64>,
-}
-
 /// The requests of a window, prepared together: what they will touch is found side by side.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -109,7 +100,7 @@ pub struct Batch {
     /// Where the keys are in the read buffer, for as long as their shards are not known.
     spans: Vec<Span>,
     /// The collections that are used, and what is looked for in each.
-    elements: Vec<Element>,
+    elements: Vec<Sought>,
     /// The command before: most pipelines repeat one.
     last: Option<(&'static Command, Option<ShortName>)>,
 }
@@ -148,7 +139,7 @@ impl Batch {
     }
 
     /// The collections that commands of the window use, and the elements that they look for.
-    pub fn elements(&self) -> &[Element] {
+    pub fn elements(&self) -> &[Sought] {
         &self.elements
     }
 
@@ -208,7 +199,7 @@ impl Prepared {
 
     /// Whether it may take so long that others should not wait for its end.
     pub fn may_take_long(&self) -> bool {
-        matches!(self.lookup, Lookup::Known(command) if !command.quick)
+        matches!(self.lookup, Lookup::Known(command) if !command.quick || command.row.has(Flags::ADMIN))
     }
 
     /// Whether it runs a script, which may take any time.
@@ -289,7 +280,7 @@ impl Engine {
                 let hash = (element > 0 && element < args.len())
                     .then(|| self.keyspace.hasher().hash(args.get(element)));
                 let keys = start..batch.hashes.len() as u32;
-                batch.elements.extend(keys.map(|key| Element { key, hash }));
+                batch.elements.extend(keys.map(|key| Sought { key, hash }));
             }
         }
         Prepared { lookup, keys: (start, batch.hashes.len() as u32) }
