@@ -262,7 +262,7 @@ impl Engine {
         };
         let start = batch.hashes.len() as u32;
         if let Lookup::Known(command) = lookup {
-            if !batch.last.is_some_and(|(last, _)| last.id == command.id) {
+            if batch.last.is_none_or(|(last, _)| last.id != command.id) {
                 let plain = command.parent.is_none() && command.subcommands.is_empty();
                 let lasts = plain && self.renames.is_empty();
                 let word = ShortName::new(name).filter(|_| lasts && is_word(name));
@@ -308,12 +308,10 @@ impl Engine {
         if let Lookup::Known(command) = prepared.lookup
             && command.plain.is_some()
             && self.is_calm(worker, session)
+            && let Some(key) = hashes.get(prepared.keys.0 as usize)
+            && command.takes(args.len())
         {
-            if let Some(key) = hashes.get(prepared.keys.0 as usize)
-                && command.takes(args.len())
-            {
-                return self.execute_plain(worker, session, command, &args, key, out);
-            }
+            return self.execute_plain(worker, session, command, &args, key, out);
         }
         self.execute_any(worker, session, args, prepared, hashes, out)
     }
