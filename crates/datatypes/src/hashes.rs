@@ -122,23 +122,18 @@ impl Hash {
         if !pack.len().is_multiple_of(3) || pack.has_twice(2) {
             return Err(Corrupt);
         }
+        /// The latest time that a field may have.
+        const MAX_EXPIRY: i64 = (1 << 48) - 2;
         let mut expiries = pack.iter().skip(2).step_by(3);
-        if !expiries.all(|item| matches!(item, Item::Int(0..))) {
+        let key = |t: Triple<'_>| (t.expiry.is_none(), t.expiry);
+        // What expires first comes first, and what does not expire last.
+        let is_sound = expiries.all(|item| matches!(item, Item::Int(0..=MAX_EXPIRY)))
+            && triples(&pack).map(key).is_sorted();
+        if !is_sound {
             return Err(Corrupt);
         }
-        let key = |t: Triple<'_>| (t.expiry.is_none(), t.expiry);
-        if triples(&pack).map(key).is_sorted() {
-            let mut hash = Self(Repr::Timed(pack));
-            hash.settle(limits);
-            return Ok(hash);
-        }
-        let mut hash = Self::new();
-        for t in triples(&pack) {
-            let ttl = t.expiry.map_or(FieldTtl::Clear, FieldTtl::At);
-            t.field.with_bytes(|field| {
-                t.value.with_bytes(|value| hash.set(field, value, ttl, i64::MIN, limits))
-            });
-        }
+        let mut hash = Self(Repr::Timed(pack));
+        hash.settle(limits);
         Ok(hash)
     }
 

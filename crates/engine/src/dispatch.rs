@@ -686,7 +686,10 @@ impl Engine {
             Lookup::UnknownSubcommand(parent) => {
                 return Err(Error::unknown_subcommand(parent.row.name, args.get(1)));
             }
-            Lookup::Known(_) | Lookup::Unknown => return Err(unknown_command(&args)),
+            Lookup::Known(_) | Lookup::Unknown => {
+                let name = String::from_utf8_lossy(error::shown(args.get(0), 128)).into_owned();
+                return Err(Error::text(format!("Unknown command '{name}'")));
+            }
         };
         if !command.row.takes(args.len()) {
             return Err(Error::arity(command.full_name));

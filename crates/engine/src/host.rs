@@ -86,10 +86,14 @@ pub enum RewriteError {
 pub trait Host: Send + Sync {
     /// Begins to end the program; returns at once.
     fn shutdown(&self, engine: &Engine, request: ShutdownRequest) -> Result<(), String>;
+    /// Takes back that the program is to end, unless it is ending already. Returns whether it was to.
+    fn abort_shutdown(&self) -> bool;
     /// Carries out what changed settings mean outside the engine. An error names the directive and the reason, and
     /// leaves everything as it was. What the host makes of a value, such as the absolute path of a directory, it writes
     /// to `new`.
     fn apply(&self, old: &Settings, new: &mut Settings) -> Result<(), (String, String)>;
+    /// These directives have changed, and are in force.
+    fn settings_in_force(&self, changed: &[&'static str]);
     /// Replaces the text of the configuration file by what `rewrite` makes of it, or leaves it as it is.
     fn rewrite_config(&self, rewrite: &dyn Fn(&str) -> String) -> Result<(), RewriteError>;
     /// The text of the ACL file at `path`. An error is the reason, in words.
@@ -116,6 +120,10 @@ pub trait Host: Send + Sync {
     fn save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> Result<(), String>;
     /// BGSAVE: the reply.
     fn save_in_background(&self, schedule: bool) -> Result<&'static str, &'static str>;
+    /// All databases have been emptied. If `save` says so, a snapshot of what there is now follows.
+    fn emptied(&self, save: bool);
+    /// DEBUG AOF-FLUSH-SLEEP: handing the journal to the system takes longer from now on.
+    fn delay_flushes(&self, micros: u64);
     /// BGREWRITEAOF: the reply.
     fn rewrite_log(&self) -> Result<&'static str, &'static str>;
     /// Makes safe what was appended to the log so far; `None` if there is no log. Called with nothing locked.
@@ -233,6 +241,16 @@ impl Host for NoHost {
     fn save(&self, _: &Engine, _: Option<&mut Held<'_>>) -> Result<(), String> {
         Err(NO_FILES.into())
     }
+
+    fn abort_shutdown(&self) -> bool {
+        false
+    }
+
+    fn settings_in_force(&self, _: &[&'static str]) {}
+
+    fn emptied(&self, _: bool) {}
+
+    fn delay_flushes(&self, _: u64) {}
 
     fn save_in_background(&self, _: bool) -> Result<&'static str, &'static str> {
         Err(NO_FILES)

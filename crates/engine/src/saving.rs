@@ -78,6 +78,11 @@ impl Engine {
         self.set_condition(LOADING, on);
     }
 
+    /// Whether DEBUG PAUSE-CRON has halted what is done in the background.
+    pub fn is_cron_paused(&self) -> bool {
+        self.cron_paused.load(Ordering::Relaxed)
+    }
+
     /// Notes why the append-only file can't be written, for those whose writes are refused.
     pub fn note_log_failure(&self, why: &str) {
         let mut noted = self.log_failure.lock();

@@ -115,6 +115,9 @@ pub struct SaveStep {
     pub pinned: Vec<Pinned>,
 }
 
+/// Buckets whose entries are asked for ahead of the next step, when the lock is about to be let go.
+const AHEAD: u64 = 6;
+
 /// Allocations, and bytes, from which a collection is not saved under the lock.
 const LARGE_PARTS: usize = 256;
 const LARGE_BYTES: usize = 64 * 1024;
@@ -220,6 +223,26 @@ impl Db {
         seen
     }
 
+    /// Whether the walk has something to do in this database.
+    fn saves_next(&self) -> bool {
+        self.saving.as_ref().is_some_and(|saving| !saving.walked)
+    }
+
+    /// Has the entries of the next step loaded into the cache, and the buckets of the one after: while other shards are
+    /// saved they arrive, and nobody waits for them under the lock.
+    fn look_ahead(&self) {
+        let Some(saving) = &self.saving else { return };
+        let mut at = saving.cursor;
+        for _ in 0..AHEAD {
+            match self.keys.visit(at, |word| Entry::in_word(word).prefetch()) {
+                Some(next) => at = next,
+                None => return,
+            }
+        }
+        let width = (at - saving.cursor) / AHEAD;
+        (0..AHEAD).for_each(|i| self.keys.prefetch_bucket((at + i * width) << 16));
+    }
+
     /// Waits until nothing of the database is pinned any more. Its entries must not be freed before.
     pub(crate) fn await_pins(&self) {
         if let Some(saving) = &self.saving {
@@ -263,13 +286,15 @@ impl Shard {
         let mut pinned = Vec::new();
         self.dbs.iter_mut().for_each(Db::end_saving);
         while seen < entries && pinned.is_empty() {
-            let ahead = |db: &&mut Db| db.saving.as_ref().is_some_and(|saving| !saving.walked);
-            let Some(db) = self.dbs.iter_mut().find(ahead) else { break };
+            let Some(db) = self.dbs.iter_mut().find(|db| db.saves_next()) else { break };
             // Buckets cost something even when nothing is in them.
             seen += db.save_bucket(&mut save, Some(&mut pinned)).max(1);
             db.end_saving();
         }
         self.note_saving();
+        if let Some(db) = self.dbs.iter().find(|db| db.saves_next()) {
+            db.look_ahead();
+        }
         SaveStep { more: self.saving, pinned }
     }
 

@@ -18,7 +18,7 @@ use respire_rdb::{
 
 use crate::aof::manifest::{Manifest, Part};
 use crate::aof::records::{Records, Step};
-use crate::disk::{Disk, RealDisk, temporary, write_all};
+use crate::disk::{Disk, RealDisk, Temporary, temporary, write_all};
 
 /// What was asked for, and who is told.
 pub struct Checking<'a> {
@@ -272,7 +272,7 @@ impl Checking<'_> {
         }
         let Ok(mut scanner) = Scanner::new(RealDisk.read(path)?, false) else { return Ok(()) };
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let temp = temporary(dir, "rdb");
+        let temp = temporary(dir, Temporary::Snapshot);
         let written = (|| {
             let mut out = RealDisk.create(&temp)?;
             let mut sum = Checksum::new();

@@ -132,19 +132,49 @@ pub(crate) fn write_all(out: &mut dyn Output, mut bytes: &[u8]) -> io::Result<()
     Ok(())
 }
 
-/// A name for a file of this process that is not finished.
-pub(crate) fn temporary(dir: &Path, what: &str) -> PathBuf {
-    dir.join(format!("temp-{what}-{}-{:08x}.tmp", std::process::id(), fastrand::u32(..)))
+/// What a file is to become that is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Temporary {
+    Snapshot,
+    /// The base of a log.
+    Base,
+    Manifest,
+}
+
+impl Temporary {
+    /// What stands around the id of the process: the names that Redis gives to such files, so that whoever cleans up after
+    /// it cleans up here, too.
+    const ALL: [(Self, &'static str, &'static str); 3] = [
+        (Self::Snapshot, "temp-", ".rdb"),
+        (Self::Base, "temp-rewriteaof-bg-", ".aof"),
+        (Self::Manifest, "temp-manifest-", ".tmp"),
+    ];
+}
+
+/// The name of a file of this process that is not finished: at most one of a kind is written at a time.
+pub(crate) fn temporary(dir: &Path, what: Temporary) -> PathBuf {
+    let (_, before, behind) = Temporary::ALL[what as usize];
+    dir.join(format!("{before}{}{behind}", std::process::id()))
+}
+
+/// The process that a temporary file is of.
+fn owner(name: &str) -> Option<u32> {
+    Temporary::ALL.iter().find_map(|(_, before, behind)| {
+        let id = name.strip_prefix(before)?.strip_suffix(behind)?;
+        id.parse().ok()
+    })
 }
 
 /// Removes what [`temporary`] has named for a process that did not come to finish it.
 pub(crate) fn remove_temporary(disk: &dyn Disk, dir: &Path) {
-    let is_temporary = |name: &String| {
-        let inner = name.strip_prefix("temp-").and_then(|rest| rest.strip_suffix(".tmp"));
-        inner.is_some_and(|rest| rest.starts_with("rdb-") || rest.starts_with("manifest-"))
+    // Another server may be at work in the same directory.
+    let is_left = |name: &&String| {
+        owner(name).is_some_and(|id| {
+            id == std::process::id() || !Path::new(&format!("/proc/{id}")).exists()
+        })
     };
     // Where nothing can be listed, what is to be loaded tells why.
-    for name in disk.list(dir).unwrap_or_default().iter().filter(|name| is_temporary(name)) {
+    for name in disk.list(dir).unwrap_or_default().iter().filter(is_left) {
         match disk.remove(&dir.join(name)) {
             Ok(()) => log::info!("Removed {name}, which was never finished"),
             Err(error) => log::warn!("Could not remove {name}, which was never finished: {error}"),

@@ -6,6 +6,7 @@
 //! - `rdb_file`: such a file, written safely and loaded by several threads
 //! - `aof`: the append-only file: its manifest, writing, loading
 //! - `check`: says what is in files, and mends them
+//! - `pace`: how fast files are written and read
 //! - `settings`: the directives about all this
 //! - `service`: who saves, and when; what commands, INFO and the start of the server ask for
 
@@ -13,6 +14,7 @@ mod aof;
 pub mod check;
 pub mod disk;
 mod error;
+mod pace;
 mod rdb_file;
 mod service;
 mod settings;

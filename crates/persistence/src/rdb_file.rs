@@ -1,8 +1,9 @@
 //! RDB files: written beside the old one and put in its place when they are safe; loaded by several threads.
 
+use std::fmt;
 use std::io::{self, Read};
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -14,8 +15,9 @@ use respire_keyspace::{Found, Held, Mode, Shard, Ttl};
 use respire_rdb::{Batch, Checksum, Item, Loaded, RdbError, Scanner, decode, format, write};
 
 use crate::aof::restate;
-use crate::disk::{Disk, Output, temporary, write_all};
+use crate::disk::{Disk, Output, Temporary, temporary, write_all};
 use crate::error::Failure;
+use crate::pace::{Pace, Work};
 use crate::settings::Files;
 use crate::snapshot::{Form, Shards, Snapshot};
 
@@ -39,6 +41,30 @@ impl Purpose {
             Self::Base(form) => form,
         }
     }
+
+    /// What it is called while it is not finished.
+    fn temporary(self) -> Temporary {
+        match self {
+            Self::Snapshot => Temporary::Snapshot,
+            Self::Base(_) => Temporary::Base,
+        }
+    }
+}
+
+/// The error of what nobody wants any more.
+#[derive(Debug)]
+struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is not wanted any more")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+pub(crate) fn is_cancelled(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
 }
 
 /// How a file is to be written.
@@ -50,6 +76,10 @@ pub(crate) struct Writing<'a> {
     pub(crate) used_memory: u64,
     /// Keys written so far.
     pub(crate) progress: &'a AtomicU64,
+    /// Set when nobody wants the file any more.
+    pub(crate) cancelled: &'a AtomicBool,
+    /// The file that is not finished, for whoever ends the process.
+    pub(crate) unfinished: &'a Mutex<Option<PathBuf>>,
 }
 
 impl Writing<'_> {
@@ -63,7 +93,8 @@ impl Writing<'_> {
         path: &Path,
     ) -> io::Result<u64> {
         let dir = path.parent().unwrap_or(Path::new("."));
-        let temp = temporary(dir, "rdb");
+        let temp = temporary(dir, self.purpose.temporary());
+        *self.unfinished.lock() = Some(temp.clone());
         let written = self.write_to(engine, snapshot, shards, &temp).and_then(|size| {
             self.disk.rename(&temp, path)?;
             self.disk.sync_dir(dir)?;
@@ -73,6 +104,7 @@ impl Writing<'_> {
             // It is gone already if it has taken its place.
             let _ = self.disk.remove(&temp);
         }
+        *self.unfinished.lock() = None;
         written
     }
 
@@ -83,12 +115,14 @@ impl Writing<'_> {
         shards: Shards<'_, '_>,
         path: &Path,
     ) -> io::Result<u64> {
+        let mut pace = Pace::new(engine, Work::Saving, self.cancelled);
         let created = self.disk.create(path);
         let mut out = match created {
             Ok(out) => out,
             Err(error) => {
                 // The walk has to come to its end.
-                let _ = snapshot.write(engine, shards, |_, _| Err(io::ErrorKind::Other.into()));
+                let nowhere = |_: &[u8], _| Err(io::ErrorKind::Other.into());
+                let _ = snapshot.write(engine, shards, &mut pace, nowhere);
                 return Err(error);
             }
         };
@@ -105,7 +139,10 @@ impl Writing<'_> {
         } else {
             self.head_of_requests(engine, &snapshot)
         };
-        snapshot.write(engine, shards, |bytes, keys| {
+        snapshot.write(engine, shards, &mut pace, |bytes, keys| {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(io::Error::other(Cancelled));
+            }
             file.put(&std::mem::take(&mut head))?;
             self.progress.store(keys, Ordering::Relaxed);
             file.put(bytes)
@@ -119,7 +156,11 @@ impl Writing<'_> {
         }
         let size = file.size;
         out.syncer().sync()?;
-        Ok(size)
+        if self.cancelled.load(Ordering::Relaxed) {
+            Err(io::Error::other(Cancelled))
+        } else {
+            Ok(size)
+        }
     }
 
     /// What stands in front of entries that are requests.
@@ -196,6 +237,8 @@ pub(crate) struct LoadedFile {
     pub(crate) keys: u64,
     /// Keys that were left out because their time had passed.
     pub(crate) expired: u64,
+    /// Collections that were left out because nothing was in them.
+    empty: u64,
     pub(crate) functions: Vec<Vec<u8>>,
     /// Where the RDB part ends, and what of that which follows it was read already.
     pub(crate) end: u64,
@@ -212,6 +255,8 @@ pub(crate) struct Loading<'a> {
     /// Bytes read so far.
     pub(crate) progress: &'a AtomicU64,
     pub(crate) loaded_keys: &'a AtomicU64,
+    /// Nobody cancels it.
+    pub(crate) cancelled: AtomicBool,
 }
 
 impl Loading<'_> {
@@ -238,7 +283,14 @@ impl Loading<'_> {
         scanned.map_err(|error| failed(&error))?;
         let end = scanner.offset();
         let (source, rest) = scanner.into_rest();
-        Ok((LoadedFile { end, rest, ..sum.into_inner() }, source))
+        let loaded = LoadedFile { end, rest, ..sum.into_inner() };
+        log::info!(
+            "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+            loaded.keys,
+            loaded.expired,
+            loaded.empty
+        );
+        Ok((loaded, source))
     }
 
     fn load_in_parallel<R: Read>(
@@ -283,9 +335,11 @@ impl Loading<'_> {
         sum: &Mutex<LoadedFile>,
         mut hand_on: impl FnMut(Batch) -> Result<(), RdbError>,
     ) -> Result<(), RdbError> {
+        let mut pace = Pace::new(self.engine, Work::Loading, &self.cancelled);
         loop {
             let mut batch = Batch::new();
             let more = scanner.fill(&mut batch)?;
+            pace.delay(batch.len() as u64);
             self.progress.store(scanner.offset(), Ordering::Relaxed);
             for item in batch.items() {
                 match item? {
@@ -321,7 +375,7 @@ impl Loading<'_> {
         let keyspace = &self.engine.keyspace;
         let options = decode_options(settings, self.engine);
         let now_ms = self.engine.clock.unix_us() / 1000;
-        let (mut keys, mut expired) = (0, 0);
+        let (mut keys, mut expired, mut empty) = (0, 0, 0);
         let mut by_shard: Vec<Vec<Ready<'_>>> = Vec::new();
         by_shard.resize_with(keyspace.shard_count(), Vec::new);
         for item in batch.items() {
@@ -335,7 +389,9 @@ impl Loading<'_> {
             let key = raw.key()?;
             let value = match decode(raw.kind, batch.family(), raw.payload, &options) {
                 Err(RdbError::Empty) => {
-                    log::warn!("An empty collection is left out");
+                    let key = raw.key()?;
+                    log::info!("RDB: skipping empty key: {}", String::from_utf8_lossy(&key));
+                    empty += 1;
                     continue;
                 }
                 value => value?,
@@ -358,6 +414,7 @@ impl Loading<'_> {
         let mut sum = sum.lock();
         sum.keys += keys;
         sum.expired += expired;
+        sum.empty += empty;
         Ok(())
     }
 

@@ -10,8 +10,8 @@ mod log_keeper;
 mod start;
 
 use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use respire_keyspace::{Held, Mode};
 
 use crate::aof::writer::Writer;
 use crate::disk::{Disk, RealDisk};
-use crate::rdb_file::{Purpose, Writing};
+use crate::rdb_file::{Purpose, Writing, is_cancelled};
 use crate::settings::Files;
 use crate::snapshot::{Shards, Snapshot};
 
@@ -46,6 +46,8 @@ struct Jobs {
     fresh: bool,
     save_wanted: bool,
     rewrite_wanted: bool,
+    /// Files of the log that are no longer needed may go.
+    tidy_wanted: bool,
     stopping: bool,
 }
 
@@ -62,6 +64,8 @@ struct State {
     last_rewrite_took_s: i64,
     rewrites: u64,
     rewrite_failures: u64,
+    /// It was said that these are many.
+    limit_told: bool,
     /// Bytes of the files of the log when the last rewrite ended, and of the base alone.
     base_size: u64,
     size_at_rewrite: u64,
@@ -87,7 +91,15 @@ pub struct Persistence {
     state: Mutex<State>,
     saved_keys: AtomicU64,
     total_keys: AtomicU64,
+    /// What is being written is not wanted any more.
+    cancelled: AtomicBool,
+    /// The file that is being written.
+    unfinished: Mutex<Option<PathBuf>>,
+    /// The increment that is appended to while the first base of its log is written.
+    unnamed: Mutex<Option<PathBuf>>,
     progress: Progress,
+    /// Microseconds that handing the log to the system takes longer than it has to, for tests.
+    flush_delay_us: AtomicU64,
     /// The position at which the last log that was switched off ended.
     log_ended_at: AtomicU64,
     /// Somebody waits for what was appended to be safe.
@@ -116,6 +128,7 @@ impl Persistence {
             last_rewrite_took_s: -1,
             rewrites: 0,
             rewrite_failures: 0,
+            limit_told: false,
             base_size: 0,
             size_at_rewrite: 0,
         };
@@ -128,7 +141,11 @@ impl Persistence {
             state: Mutex::new(state),
             saved_keys: AtomicU64::new(0),
             total_keys: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+            unfinished: Mutex::default(),
+            unnamed: Mutex::default(),
             progress: Progress::default(),
+            flush_delay_us: AtomicU64::new(0),
             log_ended_at: AtomicU64::new(0),
             sync_asked: Mutex::default(),
             sync_bell: Condvar::new(),
@@ -149,14 +166,16 @@ impl Persistence {
     /// The work of the thread `respire-save`. Returns when the server stops.
     pub fn save_loop(&self) {
         loop {
+            let tidy;
             let job = {
                 let mut jobs = self.jobs.lock();
-                if !jobs.fresh && !jobs.stopping {
+                if !jobs.fresh && !jobs.stopping && !jobs.tidy_wanted {
                     self.bell.wait_for(&mut jobs, TICK);
                 }
                 if jobs.stopping {
                     return;
                 }
+                tidy = std::mem::take(&mut jobs.tidy_wanted);
                 if jobs.running.is_none() {
                     let next = if std::mem::take(&mut jobs.rewrite_wanted) {
                         Some(Job::Rewrite)
@@ -170,6 +189,9 @@ impl Persistence {
                 if std::mem::take(&mut jobs.fresh) { jobs.running } else { None }
             };
             let Some(engine) = self.engine() else { return };
+            if tidy {
+                self.drop_history_now(&engine);
+            }
             match job {
                 Some(Job::Save) => {
                     let _ = self.run_save(&engine, None);
@@ -186,7 +208,29 @@ impl Persistence {
     fn end_job(&self) {
         let mut jobs = self.jobs.lock();
         jobs.running = None;
+        self.cancelled.store(false, Ordering::Relaxed);
         self.bell.notify_all();
+    }
+
+    /// Has what is under way end without a result, if it is a `job`. Returns whether it was.
+    fn cancel(&self, job: Job) -> bool {
+        let jobs = self.jobs.lock();
+        let found = jobs.running == Some(job);
+        if found {
+            self.cancelled.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// All databases have been emptied: what a snapshot is being written of is not wanted any more. `save` asks for one of
+    /// what there is now.
+    pub fn emptied(&self, save: bool) {
+        if self.cancel(Job::Save) {
+            log::info!("The snapshot that is being written is given up: all its keys are gone");
+        }
+        if save && self.begin_job(Job::Save).is_err() {
+            self.jobs.lock().save_wanted = true;
+        }
     }
 
     /// Begins what is due.
@@ -307,7 +351,12 @@ impl Persistence {
             });
         let mut state = self.state.lock();
         state.began = None;
-        state.save_failed = saved.is_err();
+        state.save_failed = match &saved {
+            Ok(_) => false,
+            // Nothing has failed.
+            Err(error) if is_cancelled(error) => state.save_failed,
+            Err(_) => true,
+        };
         state.last_save_took_s = began.elapsed().as_secs() as i64;
         match &saved {
             Ok(_) => {
@@ -341,6 +390,8 @@ impl Persistence {
             purpose,
             used_memory: engine.host.memory().allocated,
             progress: &self.saved_keys,
+            cancelled: &self.cancelled,
+            unfinished: &self.unfinished,
         };
         self.saved_keys.store(0, Ordering::Relaxed);
         match held {
@@ -391,10 +442,35 @@ impl Persistence {
         }
     }
 
-    /// Saves before the end, if the settings or the user ask for it. Nothing may be executed any more.
-    pub fn before_end(&self, engine: &Engine, save: Option<bool>) -> Result<(), String> {
-        self.await_jobs();
+    /// Saves before the end, if the settings or the user ask for it. Nothing may be executed any more. With `force` only what
+    /// was to be saved is waited for, whatever becomes of it.
+    pub fn before_end(
+        &self,
+        engine: &Engine,
+        save: Option<bool>,
+        force: bool,
+    ) -> Result<(), String> {
+        // What it would hold is saved now, or not wanted.
+        if self.cancel(Job::Save) {
+            log::warn!(
+                "There is a child saving an .rdb. Killing it! (No child: its thread gives up.)"
+            );
+        }
         let settings = engine.config.load();
+        if self.writer.load().is_none() && Files(&settings).append_only() && !engine.is_loading() {
+            // What is meant to be in the log is nowhere yet.
+            if !force {
+                log::warn!("Writing initial AOF, can't exit.");
+                return Err("the first base of the AOF is being written".into());
+            }
+            log::warn!("Writing initial AOF. Exit anyway.");
+        }
+        if self.cancel(Job::Rewrite) {
+            log::warn!(
+                "There is a child rewriting the AOF. Killing it! (No child: its thread gives up.)"
+            );
+        }
+        self.await_jobs();
         if let Some(writer) = self.writer.load_full()
             && let Err(error) = writer.sync(writer.reader.end())
         {
@@ -414,6 +490,18 @@ impl Persistence {
         while jobs.running.is_some() {
             self.bell.wait(&mut jobs);
         }
+    }
+
+    /// Removes what is being written, as the process ends now.
+    pub fn drop_unfinished(&self) {
+        if let Some(path) = self.unfinished.lock().take() {
+            let _ = self.disk.remove(&path);
+        }
+    }
+
+    /// DEBUG AOF-FLUSH-SLEEP.
+    pub fn delay_flushes(&self, micros: u64) {
+        self.flush_delay_us.store(micros, Ordering::Relaxed);
     }
 
     /// Ends the threads.

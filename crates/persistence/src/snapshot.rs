@@ -1,8 +1,8 @@
 //! A snapshot as bytes: what the keyspace held when it began, in any order, each database's entries behind the number of
 //! it. Two sources meet here: the walk over the shards, and what writers are about to change.
 //!
-//! Shards are locked for some tens of microseconds at a time. A long string is shared under the lock and written behind
-//! it. The lock inside is taken under shards, and nothing is locked under it.
+//! Shards are locked for a few microseconds at a time. A long string is shared under the lock and written behind it. The
+//! lock inside is taken under shards, and nothing is locked under it.
 
 use std::io;
 use std::sync::Arc;
@@ -15,12 +15,15 @@ use respire_rdb::write::{self, Options};
 use respire_rdb::{Access, ValueRef};
 
 use crate::aof::restate;
+use crate::pace::Pace;
 use crate::settings::Files;
 
 /// Entries that are saved while a shard is locked.
-const STEP: usize = 96;
-/// Bytes that are handed on at once.
-const CHUNK: usize = 512 * 1024;
+const STEP: usize = 32;
+/// Bytes that are handed on at once: what the system takes in a few tens of microseconds.
+const CHUNK: usize = 64 * 1024;
+/// Bytes that writers have kept, from which on the walk does not give way: they would grow.
+const URGENT: usize = 1 << 20;
 /// Strings of more bytes are written when their shard is no longer locked.
 const LONG: usize = 16 * 1024;
 
@@ -76,9 +79,23 @@ impl Encoder {
         Self { bytes: Vec::new(), db: None, later: Vec::new(), keys: 0, form, options, uses }
     }
 
-    /// One of the same kind that holds nothing yet.
-    fn emptied(&self) -> Self {
-        Self { bytes: Vec::new(), later: Vec::new(), db: None, keys: 0, ..*self }
+    /// Exchanges what two hold, of which `self` holds nothing.
+    fn swap_with(&mut self, other: &mut Self) {
+        debug_assert!(self.bytes.is_empty() && self.later.is_empty() && self.keys == 0);
+        self.db = None;
+        std::mem::swap(self, other);
+    }
+
+    /// Takes over what `other` holds, which has its own database selected.
+    fn append(&mut self, other: &mut Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        other.bytes.clear();
+        other.bytes.shrink_to(URGENT);
+        if let Some(db) = other.db.take() {
+            self.db = Some(db);
+        }
+        self.later.append(&mut other.later);
+        self.keys += std::mem::take(&mut other.keys);
     }
 
     fn select(&mut self, db: usize) {
@@ -163,6 +180,8 @@ impl Keeper for Kept {
 pub(crate) struct Snapshot {
     kept: Arc<Kept>,
     encoder: Encoder,
+    /// Takes turns with the encoder in `kept`.
+    spare: Encoder,
     /// Keys and, of these, expiring keys of each database when it began.
     pub(crate) sizes: Vec<(u64, u64)>,
     /// The code of the libraries of functions when it began.
@@ -203,8 +222,9 @@ impl Snapshot {
             shard.begin_snapshot(&keeper);
         }
         let encoder = Encoder::new(&settings, form, unix_s);
+        let spare = Encoder::new(&settings, form, unix_s);
         let functions = engine.function_codes();
-        Self { kept, encoder, sizes, functions, has_timed_fields, shards }
+        Self { kept, encoder, spare, sizes, functions, has_timed_fields, shards }
     }
 
     pub(crate) fn keys(&self) -> u64 {
@@ -217,10 +237,11 @@ impl Snapshot {
         mut self,
         engine: &Engine,
         mut shards: Shards<'_, '_>,
+        pace: &mut Pace<'_>,
         mut sink: impl FnMut(&[u8], u64) -> io::Result<()>,
     ) -> io::Result<u64> {
         let mut result = Ok(());
-        let mut saved = 0;
+        let (mut saved, mut before) = (0, 0);
         let mut open: Vec<u32> = (0..self.shards).collect();
         while !open.is_empty() {
             open.retain(|number| {
@@ -240,23 +261,31 @@ impl Snapshot {
                     hand_on(&mut self.encoder, CHUNK, &mut saved, &mut sink, &mut result);
                 }
                 hand_on(&mut self.encoder, CHUNK, &mut saved, &mut sink, &mut result);
+                pace.step();
+                if pace.is_delayed() && result.is_ok() {
+                    let keys = saved + self.encoder.keys;
+                    pace.delay(keys - std::mem::replace(&mut before, keys));
+                    result = sink(&[], keys);
+                }
                 step.more
             });
             // What writers have kept is taken away before it grows.
-            self.take_kept(engine, &mut saved, &mut sink, &mut result);
+            let taken = self.take_kept(engine, &mut saved, &mut sink, &mut result);
+            pace.is_urgent = taken >= URGENT;
         }
         self.take_kept(engine, &mut saved, &mut sink, &mut result);
         hand_on(&mut self.encoder, 0, &mut saved, &mut sink, &mut result);
         result.map(|()| saved)
     }
 
+    /// Takes over what writers have kept. Returns how many bytes that was.
     fn take_kept(
         &mut self,
         engine: &Engine,
         saved: &mut u64,
         sink: &mut impl FnMut(&[u8], u64) -> io::Result<()>,
         result: &mut io::Result<()>,
-    ) {
+    ) -> usize {
         let rest = std::mem::take(&mut *self.kept.rest.lock());
         for unsaved in rest {
             let encoder = &mut self.encoder;
@@ -266,18 +295,18 @@ impl Snapshot {
             });
             engine.host.discard(respire_engine::Garbage { dbs: vec![db], ..Default::default() });
         }
-        let mut kept = {
+        {
             let mut kept = self.kept.encoder.lock();
             if kept.keys == 0 {
-                return;
+                return 0;
             }
-            let empty = kept.emptied();
-            std::mem::replace(&mut *kept, empty)
-        };
-        // Each of the two has its own database selected.
-        hand_on(&mut self.encoder, 0, saved, sink, result);
-        self.encoder.db = None;
-        hand_on(&mut kept, 0, saved, sink, result);
+            // What was written before goes back as room for what comes next, so that writers need not make any.
+            self.spare.swap_with(&mut kept);
+        }
+        let taken = self.spare.bytes.len();
+        self.encoder.append(&mut self.spare);
+        hand_on(&mut self.encoder, CHUNK, saved, sink, result);
+        taken
     }
 }
 

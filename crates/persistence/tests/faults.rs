@@ -233,7 +233,7 @@ fn live(disk: &MemoryDisk, mode: Mode, known: &mut Known) {
 /// Starts on what is left, with a disk that works. Returns how often was written.
 fn recover(disk: &MemoryDisk, mode: Mode) -> u64 {
     let mut life = Life::begin(disk, mode.directives()).unwrap_or_else(|why| panic!("{why}"));
-    let unfinished = |name: &String| name.ends_with(".tmp");
+    let unfinished = |name: &String| name.starts_with("temp-");
     assert!(!disk.names().iter().any(unfinished), "{:?}", disk.names());
     let found = life.written();
     // What was written last may have come half of its way, which is no transaction: the next one begins anew.

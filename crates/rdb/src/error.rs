@@ -8,7 +8,7 @@ use std::io;
 pub enum RdbError {
     /// It ends in the middle of something.
     Truncated,
-    /// It is not what the format says; the text says what.
+    /// It is not what the format says. The text names it, or says what is wrong behind a colon.
     Corrupt(&'static str),
     /// A collection without elements, which no server keeps. What follows can be read.
     Empty,
@@ -49,14 +49,16 @@ impl fmt::Display for RdbError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("unexpected end"),
-            Self::Corrupt(what) => write!(f, "corrupt {what}"),
+            Self::Corrupt(what) if what.contains(':') => f.write_str(what),
+            // The words that Redis's log has.
+            Self::Corrupt(what) => write!(f, "{what} integrity check failed"),
             Self::Empty => f.write_str("collection without elements"),
             Self::Module(name) => write!(f, "value of the module type '{name}'"),
             Self::Unknown { what, number } => write!(f, "unknown {what} {number}"),
             Self::NotRdb => f.write_str("not an RDB file"),
             Self::Version(version) => write!(f, "unknown RDB version {version}"),
             Self::Checksum { stored, computed } => {
-                write!(f, "checksum is {stored:016x} where {computed:016x} was computed")
+                write!(f, "CRC error: it is {stored:016x} where {computed:016x} was computed")
             }
             Self::Io(error) => error.fmt(f),
             Self::At { offset, error } => write!(f, "{error} at offset {offset}"),

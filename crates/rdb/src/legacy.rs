@@ -5,8 +5,7 @@ use respire_datatypes::listpack::{Item, Listpack};
 use crate::cursor::Cursor;
 use crate::error::RdbError;
 
-const ZIPLIST: RdbError = RdbError::Corrupt("ziplist");
-const ZIPMAP: RdbError = RdbError::Corrupt("zipmap");
+const ZIPMAP: RdbError = RdbError::Corrupt("Zipmap");
 /// Ends both.
 const END: u8 = 0xff;
 /// In both: the length is in the four bytes that follow.
@@ -18,34 +17,35 @@ const WIDE: u8 = 254;
 /// total bytes (u32) | offset of the last element (u32) | elements (u16, 65535 = count them) | element* | 0xff
 /// element: bytes of the one before (u8, or 254 and a u32) | encoding and data
 /// ```
-pub(crate) fn ziplist(bytes: &[u8]) -> Result<Listpack, RdbError> {
+pub(crate) fn ziplist(bytes: &[u8], what: &'static str) -> Result<Listpack, RdbError> {
+    let corrupt = || RdbError::Corrupt(what);
     const HEADER: usize = 10;
     let mut cursor = Cursor::new(bytes);
     let (total, tail) = (cursor.array()?, cursor.array()?);
     let count = u16::from_le_bytes(cursor.array()?);
     if u32::from_le_bytes(total) as usize != bytes.len() || bytes.len() > Listpack::MAX_BYTES {
-        return Err(ZIPLIST);
+        return Err(corrupt());
     }
     let mut pack = Listpack::with_capacity(bytes.len());
     let (mut before, mut last, mut found) = (0, HEADER, 0_usize);
     loop {
         let at = bytes.len() - cursor.rest.len();
-        let stated = match cursor.byte().map_err(|_| ZIPLIST)? {
+        let stated = match cursor.byte().map_err(|_| corrupt())? {
             END if cursor.is_empty() => break,
-            END => return Err(ZIPLIST),
-            WIDE => u32::from_le_bytes(cursor.array().map_err(|_| ZIPLIST)?) as usize,
+            END => return Err(corrupt()),
+            WIDE => u32::from_le_bytes(cursor.array().map_err(|_| corrupt())?) as usize,
             stated => stated.into(),
         };
         if stated != before {
-            return Err(ZIPLIST);
+            return Err(corrupt());
         }
-        pack.push_back_item(ziplist_element(&mut cursor).map_err(|_| ZIPLIST)?);
+        pack.push_back_item(ziplist_element(&mut cursor).map_err(|_| corrupt())?);
         (last, before) = (at, bytes.len() - cursor.rest.len() - at);
         found += 1;
     }
     if last != u32::from_le_bytes(tail) as usize || count != u16::MAX && usize::from(count) != found
     {
-        return Err(ZIPLIST);
+        return Err(corrupt());
     }
     Ok(pack)
 }
@@ -67,7 +67,7 @@ fn ziplist_element<'a>(cursor: &mut Cursor<'a>) -> Result<Item<'a>, RdbError> {
                 }
                 0xfe => i8::from_le_bytes(cursor.array()?).into(),
                 0xf1..=0xfd => i64::from(first & 0x0f) - 1,
-                _ => return Err(ZIPLIST),
+                _ => return Err(RdbError::Corrupt("Ziplist")),
             }));
         }
     };

@@ -449,7 +449,7 @@ fn heads_are_looked_at() {
     );
     assert_eq!(
         scan_error(b"REDIS0010\xf8\x01\xff").to_string(),
-        "corrupt item: expiry without a key at offset 9"
+        "item: expiry without a key at offset 9"
     );
 }
 

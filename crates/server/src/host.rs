@@ -45,6 +45,8 @@ pub(crate) struct Listening {
 /// The request to end, and the bell of the main thread.
 pub(crate) struct Stop {
     requested: AtomicBool,
+    /// By the signal that a terminal sends.
+    by_sigint: AtomicBool,
     saved: AtomicBool,
     over: AtomicBool,
     waker: mio::Waker,
@@ -54,6 +56,7 @@ impl Stop {
     pub(crate) fn new(waker: mio::Waker) -> Self {
         Self {
             requested: AtomicBool::new(false),
+            by_sigint: AtomicBool::new(false),
             saved: AtomicBool::new(false),
             over: AtomicBool::new(false),
             waker,
@@ -65,6 +68,18 @@ impl Stop {
         if let Err(error) = self.waker.wake() {
             log::error!("Waking the main thread failed: {error}");
         }
+    }
+
+    /// As [`Self::request`], by a signal.
+    pub(crate) fn request_by(&self, sigint: bool) {
+        self.by_sigint.store(sigint, Ordering::Relaxed);
+        self.request();
+    }
+
+    /// The directive that says how the request is to be met.
+    pub(crate) fn directive(&self) -> &'static str {
+        let by_sigint = self.by_sigint.load(Ordering::Relaxed);
+        if by_sigint { "shutdown-on-sigint" } else { "shutdown-on-sigterm" }
     }
 
     /// As [`Self::request`], where everything has been saved that is to be.
@@ -86,9 +101,9 @@ impl Stop {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Takes the request back: the server goes on.
-    pub(crate) fn withdraw(&self) {
-        self.requested.store(false, Ordering::Release);
+    /// Takes the request back: the server goes on. Returns whether there was one.
+    pub(crate) fn withdraw(&self) -> bool {
+        self.requested.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn is_requested(&self) -> bool {
@@ -104,7 +119,7 @@ impl Host for ServerHost {
             ShutdownRequest { nosave: true, .. } => Some(false),
             _ => None,
         };
-        if let Err(why) = self.files.before_end(engine, save)
+        if let Err(why) = self.files.before_end(engine, save, request.force)
             && !request.force
         {
             log::warn!("Error trying to save the DB, can't exit: {why}");
@@ -112,6 +127,14 @@ impl Host for ServerHost {
         }
         self.stop.request_after_saving();
         Ok(())
+    }
+
+    fn abort_shutdown(&self) -> bool {
+        let aborted = !self.stop.is_saved() && self.stop.withdraw();
+        if aborted {
+            log::warn!("Shutdown manually aborted.");
+        }
+        aborted
     }
 
     fn flush_journal(&self) -> Option<u64> {
@@ -133,6 +156,18 @@ impl Host for ServerHost {
 
     fn save_in_background(&self, schedule: bool) -> Result<&'static str, &'static str> {
         self.files.save_in_background(schedule)
+    }
+
+    fn settings_in_force(&self, changed: &[&'static str]) {
+        self.files.settings_in_force(changed);
+    }
+
+    fn emptied(&self, save: bool) {
+        self.files.emptied(save);
+    }
+
+    fn delay_flushes(&self, micros: u64) {
+        self.files.delay_flushes(micros);
     }
 
     fn rewrite_log(&self) -> Result<&'static str, &'static str> {

@@ -77,6 +77,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     /// Empty for none.
     pidfile: String,
+    files: Arc<Persistence>,
     main: JoinHandle<()>,
 }
 
@@ -141,12 +142,12 @@ impl Server {
             loops,
             threads,
             keepers,
-            files,
+            files: Arc::clone(&files),
             stop: Arc::clone(&stop),
             supervisor,
         };
         let main = spawn("respire-main", move || accept.run())?;
-        Ok(Self { stop, addresses, pidfile, main })
+        Ok(Self { stop, addresses, pidfile, files, main })
     }
 
     /// The TCP addresses that the server listens on.
@@ -162,7 +163,7 @@ impl Server {
 
     /// Waits until a signal or SHUTDOWN ends the server.
     pub fn run_until_signal(self) -> ExitCode {
-        let stop = Arc::clone(&self.stop);
+        let (stop, files) = (Arc::clone(&self.stop), Arc::clone(&self.files));
         // A file that may not grow any more is a full disk: writing to it fails, and that must not end the process.
         let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ]);
         let watched = signals.map_err(|e| e.to_string()).and_then(|mut signals| {
@@ -170,11 +171,12 @@ impl Server {
                 for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
                     if signal == SIGINT && stop.is_requested() {
                         log::warn!("You insist... exiting now.");
+                        files.drop_unfinished();
                         std::process::exit(1);
                     }
                     let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
                     log::warn!("Received {name} scheduling shutdown...");
-                    stop.request();
+                    stop.request_by(signal == SIGINT);
                 }
             })
         });
@@ -314,8 +316,8 @@ impl Accept {
         let mut events = Events::with_capacity(64);
         let mut sample_at = Instant::now() + SAMPLE_EVERY;
         loop {
-            if stop.is_requested() {
-                if stop.is_saved() || save_before_end(&engine, &files) {
+            if stop.is_requested() && (stop.is_saved() || !engine.is_cron_paused()) {
+                if stop.is_saved() || save_before_end(&engine, &files, stop.directive()) {
                     break;
                 }
                 stop.withdraw();
@@ -354,10 +356,20 @@ impl Accept {
 }
 
 /// Saves what is to be saved when a signal ends the server. Returns whether it may end.
-fn save_before_end(engine: &Engine, files: &Persistence) -> bool {
+fn save_before_end(engine: &Engine, files: &Persistence, directive: &str) -> bool {
     let now_ms = engine.clock.unix_us() / 1000;
     engine.pause.begin(PauseKind::All, i64::MAX, now_ms);
-    let saved = files.before_end(engine, None);
+    let options = engine.config.load();
+    let option = |name: &str| options.text(directive).split(' ').any(|word| word == name);
+    let save = match () {
+        () if option("save") => Some(true),
+        () if option("nosave") => Some(false),
+        () => None,
+    };
+    let saved = files.before_end(engine, save, option("force"));
+    if saved.is_err() && option("force") {
+        return true;
+    }
     if let Err(why) = &saved {
         log::warn!("Error trying to save the DB, can't exit: {why}");
         engine.pause.end();

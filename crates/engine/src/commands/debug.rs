@@ -64,6 +64,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"reload", 2..) => reload(ctx),
         (b"loadaof", 2) => load_log(ctx),
         (b"pause-cron", 3) => pause_cron(ctx),
+        (b"aof-flush-sleep", 3) => delay_flushes(ctx),
         (b"quicklist-packed-threshold", 3) => packed_threshold(ctx),
         (b"digest", 2) => digest::of_all(ctx),
         (b"digest-value", 2..) => digest::of_values(ctx),
@@ -152,6 +153,14 @@ fn serialized_length(entry: EntryRef<'_>) -> usize {
 fn pause_cron(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let on = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)? != 0;
     ctx.engine.cron_paused.store(on, std::sync::atomic::Ordering::Relaxed);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn delay_flushes(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let micros = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
+    let micros = u64::try_from(micros).map_err(|_| Error::OUT_OF_RANGE)?;
+    ctx.engine.host.delay_flushes(micros);
     ctx.out.ok();
     Ok(())
 }
@@ -400,6 +409,8 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
     reply_help(
         ctx,
         &[
+            "AOF-FLUSH-SLEEP <microseconds>",
+            "    Let handing the append-only file to the system take longer.",
             "ERROR <string>",
             "    Answer this error.",
             "HTSTATS <dbid> [full]",

@@ -97,10 +97,9 @@ fn dbsize(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn flushall(ctx: &mut Ctx<'_, '_>) -> Outcome {
     flush(ctx, 0..ctx.engine.keyspace.databases())?;
-    // The last snapshot still holds what was meant to be gone. If one is under way already, it comes after that.
-    if find("save").is_some_and(|row| !row.get(ctx.settings).is_empty()) {
-        let _ = ctx.engine.host.save_in_background(true);
-    }
+    // The last snapshot still holds what was meant to be gone.
+    let save = find("save").is_some_and(|row| !row.get(ctx.settings).is_empty());
+    ctx.engine.host.emptied(save);
     Ok(())
 }
 
@@ -183,8 +182,12 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err(Error::SYNTAX);
     }
     if abort {
-        // Shutting down takes no time in which it could be aborted: there are no replicas to wait for.
-        return Err(Error::fixed("ERR No shutdown in progress."));
+        // That takes little time in which it could be: there are no replicas to wait for.
+        if !ctx.engine.host.abort_shutdown() {
+            return Err(Error::fixed("ERR No shutdown in progress."));
+        }
+        ctx.out.ok();
+        return Ok(());
     }
     if ctx.engine.is_busy() {
         if !request.nosave {

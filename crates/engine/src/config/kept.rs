@@ -121,13 +121,13 @@ pub(super) static ROWS: &[Directive] = &[
     // Shutdown.
     Directive::new(
         "shutdown-on-sigint",
-        Remembered,
+        Acting,
         Store::KeptSpecial { default: "default", read: special::shutdown_options },
     )
     .list(),
     Directive::new(
         "shutdown-on-sigterm",
-        Remembered,
+        Acting,
         Store::KeptSpecial { default: "default", read: special::shutdown_options },
     )
     .list(),
@@ -238,7 +238,5 @@ pub(super) static ROWS: &[Directive] = &[
     none("bgsave_cpulist", TEXT, "").immutable(),
     none("ignore-warnings", TEXT, ""),
     none("watchdog-period", NATURAL, "0").hidden(),
-    none("key-load-delay", int(i32::MIN as i64, INT_MAX), "0").hidden(),
-    none("rdb-key-save-delay", int(i32::MIN as i64, INT_MAX), "0").hidden(),
     none("loading-process-events-interval-bytes", Kind::Memory { min: 1024 }, "2097152").hidden(),
 ];

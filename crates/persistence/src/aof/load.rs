@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use respire_engine::{Engine, Session, Worker};
 use respire_keyspace::{Held, Mode};
@@ -10,6 +10,7 @@ use respire_resp::{Args, OwnedArgs};
 
 use crate::aof::records::{Records, Step};
 use crate::error::Failure;
+use crate::pace::{Pace, Work};
 
 /// How far a file could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,16 +56,23 @@ impl<'h, 'e> Replay<'h, 'e> {
         progress: &AtomicU64,
     ) -> Result<Extent, Failure> {
         let mut records = Records::new(source, rest, offset);
+        let never = AtomicBool::new(false);
+        let mut pace = Pace::new(self.engine, Work::Loading, &never);
+        let mut executed = 0;
         // Up to where all is executed and no transaction is open.
         let mut good = offset;
         loop {
             match records.step() {
-                Ok(Step::Request) => self.execute(&records.args(), path, records.place())?,
+                Ok(Step::Request) => {
+                    self.execute(&records.args(), path, records.place())?;
+                    executed += 1;
+                }
                 Ok(Step::Comment) => {}
                 Ok(Step::Used) => {
                     if let All::Own(held) = &mut self.held {
                         *held = None;
                     }
+                    pace.delay(std::mem::take(&mut executed));
                     progress.store(records.position(), Ordering::Relaxed);
                     let more = records.refill();
                     if !more.map_err(|error| Failure::io("Can't read", path, &error))? {
@@ -127,9 +135,9 @@ impl<'h, 'e> Replay<'h, 'e> {
         let done = self.engine.replay(&mut self.worker, &mut self.session, held, args);
         done.map_err(|error| {
             Failure::new(format!(
-                "{}, offset {place}: {}",
-                path.display(),
-                String::from_utf8_lossy(error.as_bytes())
+                "{} reading the append only file {}, offset {place}",
+                String::from_utf8_lossy(error.as_bytes()),
+                path.display()
             ))
         })
     }

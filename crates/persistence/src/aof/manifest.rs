@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, temporary, write_all};
+use crate::disk::{Disk, Temporary, temporary, write_all};
 use crate::error::Failure;
 use crate::snapshot::Form;
 
@@ -57,7 +57,7 @@ impl Manifest {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut manifest = Self::default();
         if text.is_empty() {
-            return Err("the manifest is empty".into());
+            return Err("Found an empty AOF manifest".into());
         }
         for (number, line) in text.split_terminator('\n').enumerate() {
             let wrong = |why: &str| format!("line {}: {why}", number + 1);
@@ -66,15 +66,17 @@ impl Manifest {
                 continue;
             }
             if line.len() > LINE_MAX {
-                return Err(wrong("it is too long"));
+                return Err(wrong("The AOF manifest file contains too long line"));
             }
-            let part = parse_line(line).ok_or_else(|| wrong("it names no file"))?;
+            let part = parse_line(line).map_err(wrong)?;
             let (last_seq, has_base) =
                 (manifest.increments().last().map(|part| part.seq), manifest.base().is_some());
             match part.kind {
-                Kind::Base if has_base => return Err(wrong("there is a base already")),
+                Kind::Base if has_base => {
+                    return Err(wrong("Found duplicate base file information"));
+                }
                 Kind::Increment if last_seq.is_some_and(|seq| seq >= part.seq) => {
-                    return Err(wrong("its number is not greater than the one before"));
+                    return Err(wrong("Found a non-monotonic sequence number"));
                 }
                 _ => manifest.parts.push(part),
             }
@@ -84,7 +86,9 @@ impl Manifest {
 
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        for Part { name, seq, kind } in &self.parts {
+        // Increments come last, so that one can be added to the text.
+        let of_kinds = [Kind::Base, Kind::History, Kind::Increment].map(|kind| self.of_kind(kind));
+        for Part { name, seq, kind } in of_kinds.into_iter().flatten() {
             let kind = match kind {
                 Kind::Base => 'b',
                 Kind::Increment => 'i',
@@ -97,7 +101,7 @@ impl Manifest {
 
     /// Puts the manifest on disk, in place of the one before, in one step.
     pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path, name: &str) -> io::Result<()> {
-        let temp = temporary(dir, "manifest");
+        let temp = temporary(dir, Temporary::Manifest);
         let stored = (|| {
             let mut out = disk.create(&temp)?;
             write_all(&mut *out, self.text().as_bytes())?;
@@ -143,22 +147,27 @@ impl Manifest {
 
     /// Everything up to `base`, which holds all that is older than the increment called `first`, is history.
     pub(crate) fn rebase(&mut self, base: Part, first: &str) {
-        let mut newer = false;
-        for part in &mut self.parts {
-            newer |= part.name == first;
-            if !newer {
-                part.kind = Kind::History;
-            }
-        }
-        self.parts.insert(0, base);
+        let was_history: Vec<String> =
+            self.of_kind(Kind::History).map(|part| part.name.clone()).collect();
+        let is_first = |part: &Part| part.name == first;
+        let newer = self.parts.iter().position(is_first).unwrap_or(self.parts.len());
+        let mut history: Vec<Part> = self.parts.drain(..newer).collect();
+        history.iter_mut().for_each(|part| part.kind = Kind::History);
+        // What has become history last is named first, as in Redis.
+        let (older, mut old): (Vec<_>, Vec<_>) =
+            history.into_iter().partition(|part| was_history.contains(&part.name));
+        old.reverse();
+        self.parts.splice(0..0, [vec![base], old, older].concat());
     }
 }
 
-fn parse_line(line: &str) -> Option<Part> {
-    let words = words(line)?;
+/// A line. An error is Redis's text for it.
+fn parse_line(line: &str) -> Result<Part, &'static str> {
+    const MALFORMED: &str = "Invalid AOF manifest file format";
+    let words = words(line).ok_or(MALFORMED)?;
     let (mut name, mut seq, mut kind) = (None, None, None);
     for pair in words.chunks(2) {
-        let [key, value] = pair else { return None };
+        let [key, value] = pair else { return Err(MALFORMED) };
         match key.as_str() {
             "file" => name = Some(value.clone()),
             "seq" => seq = value.parse().ok(),
@@ -167,56 +176,84 @@ fn parse_line(line: &str) -> Option<Part> {
                     "b" => Kind::Base,
                     "i" => Kind::Increment,
                     "h" => Kind::History,
-                    _ => return None,
+                    _ => return Err("Unknown AOF file type"),
                 });
             }
             // What newer versions have to say.
             _ => {}
         }
     }
-    let name = name.filter(|name| !name.is_empty() && !name.contains('/'))?;
-    Some(Part { name, seq: seq.filter(|seq| *seq > 0)?, kind: kind? })
+    let name = name.filter(|name| !name.is_empty() && !name.contains('/')).ok_or(MALFORMED)?;
+    let seq = seq.filter(|seq| *seq > 0).ok_or(MALFORMED)?;
+    Ok(Part { name, seq, kind: kind.ok_or(MALFORMED)? })
 }
 
-/// Words between blanks; one in double quotes may hold blanks, and quotes and backslashes behind a backslash.
+/// Words between blanks; one in double quotes may hold blanks, and anything behind a backslash.
 fn words(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
-    let mut rest = line.chars().peekable();
+    let mut rest = line.bytes().peekable();
     loop {
-        while rest.next_if_eq(&' ').is_some() {}
+        while rest.next_if_eq(&b' ').is_some() {}
         let Some(first) = rest.next() else { return Some(words) };
-        let mut word = String::new();
-        if first == '"' {
+        let mut word = Vec::new();
+        if first == b'"' {
             loop {
                 match rest.next()? {
-                    '"' => break,
-                    '\\' => word.push(rest.next()?),
+                    b'"' => break,
+                    b'\\' => word.push(escaped(&mut rest)?),
                     other => word.push(other),
                 }
             }
-            if rest.peek().is_some_and(|next| *next != ' ') {
+            if rest.peek().is_some_and(|next| *next != b' ') {
                 return None;
             }
         } else {
             word.push(first);
-            while let Some(next) = rest.next_if(|next| *next != ' ') {
+            while let Some(next) = rest.next_if(|next| *next != b' ') {
                 word.push(next);
             }
         }
-        words.push(word);
+        words.push(String::from_utf8(word).ok()?);
     }
 }
 
+/// What stands behind a backslash.
+fn escaped(rest: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    Some(match rest.next()? {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'a' => 0x07,
+        b'b' => 0x08,
+        b'x' => {
+            let digits = [rest.next()?, rest.next()?];
+            u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+        }
+        other => other,
+    })
+}
+
+/// A name as the manifest holds it: in quotes if it is more than letters, digits and signs.
 fn quoted(name: &str) -> String {
-    if !name.contains([' ', '"', '\\']) {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if name.bytes().all(is_plain) {
         return name.to_owned();
     }
     let mut text = String::from('"');
-    for c in name.chars() {
-        if matches!(c, '"' | '\\') {
-            text.push('\\');
+    for byte in name.bytes() {
+        match byte {
+            b'\n' => text.push_str("\\n"),
+            b'\r' => text.push_str("\\r"),
+            b'\t' => text.push_str("\\t"),
+            0x07 => text.push_str("\\a"),
+            0x08 => text.push_str("\\b"),
+            b' ' => text.push(' '),
+            _ if is_plain(byte) => text.push(byte.into()),
+            b'"' | b'\\' => text.extend(['\\', byte.into()]),
+            _ => {
+                let _ = write!(text, "\\x{byte:02x}");
+            }
         }
-        text.push(c);
     }
     text.push('"');
     text
@@ -238,6 +275,14 @@ mod tests {
         let names = |parts: Vec<&Part>| parts.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(manifest.increments().collect()), ["a.3.incr.aof"]);
         assert_eq!(manifest.of_kind(Kind::History).count(), 3);
+        let order = |manifest: &Manifest| {
+            let parsed = Manifest::parse(&manifest.text()).unwrap();
+            parsed.parts.iter().map(|part| part.name.clone()).collect::<Vec<_>>()
+        };
+        let history = ["a.2.incr.aof", "a.1.incr.aof", "a.1.base.rdb"];
+        assert_eq!(order(&manifest)[0], "a.2.base.rdb");
+        assert_eq!(order(&manifest)[1..4], history);
+        assert_eq!(order(&manifest)[4], "a.3.incr.aof");
         assert_eq!(manifest.base().unwrap().name, "a.2.base.rdb");
         assert_eq!(Manifest::parse(&manifest.text()).unwrap(), manifest);
         manifest.parts.retain(|part| part.kind != Kind::History);
@@ -245,10 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn names_may_hold_blanks_and_quotes() {
-        let mut manifest = Manifest::default();
-        manifest.add_increment("a \"b\" \\c");
-        assert_eq!(Manifest::parse(&manifest.text()).unwrap(), manifest);
+    fn names_may_hold_anything() {
+        for name in ["a \"b\" \\c", " lines\n\r\tand bells\u{7}\u{8} ", "naïve \u{1}"] {
+            let mut manifest = Manifest::default();
+            manifest.add_increment(name);
+            assert_eq!(manifest.text().lines().count(), 1, "{}", manifest.text());
+            assert_eq!(Manifest::parse(&manifest.text()).unwrap(), manifest);
+        }
+        assert_eq!(quoted("a\nb é"), "\"a\\nb \\xc3\\xa9\"");
         let other = Manifest::parse("# made by hand\nseq 7 more x type i file \"x y\"\n").unwrap();
         assert_eq!(other.parts[0], Part { name: "x y".into(), seq: 7, kind: Kind::Increment });
     }

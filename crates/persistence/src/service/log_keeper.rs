@@ -10,11 +10,11 @@ use respire_engine::Engine;
 use respire_engine::config::Settings;
 use respire_keyspace::Mode;
 
-use super::{Persistence, RETRY, TICK};
+use super::{Job, Persistence, RETRY, State, TICK};
 use crate::aof::manifest::{Kind, Manifest};
 use crate::aof::writer::Writer;
 use crate::error::reason;
-use crate::rdb_file::Purpose;
+use crate::rdb_file::{Purpose, is_cancelled};
 use crate::settings::{Files, Fsync};
 
 /// How often what was appended is made safe.
@@ -25,9 +25,18 @@ impl Persistence {
     /// not be told.
     #[inline]
     pub fn flush_log(&self) -> io::Result<()> {
+        self.delay_flush();
         match &*self.writer.load() {
             Some(writer) => writer.flush().or_else(|error| self.after_failure(writer, error)),
             None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn delay_flush(&self) {
+        let micros = self.flush_delay_us.load(Ordering::Relaxed);
+        if micros > 0 {
+            std::thread::sleep(Duration::from_micros(micros));
         }
     }
 
@@ -48,6 +57,7 @@ impl Persistence {
     /// anybody is told. The work of [`Self::sync_loop`] brings it there.
     #[inline]
     pub fn flush_or_ask(&self) -> io::Result<Option<u64>> {
+        self.delay_flush();
         let Some(writer) = &*self.writer.load() else { return Ok(None) };
         match writer.flush_or_ask() {
             Ok(None) => Ok(None),
@@ -137,8 +147,9 @@ impl Persistence {
     }
 
     pub(super) fn is_rewrite_due(&self, settings: &Settings) -> bool {
-        let state = self.state.lock();
-        if state.rewrite_failed && state.last_try.is_some_and(|at| at.elapsed() < RETRY) {
+        let mut state = self.state.lock();
+        if state.rewrite_failed && state.last_try.is_some_and(|at| at.elapsed() < state.patience())
+        {
             return false;
         }
         let Some(writer) = self.writer.load_full() else {
@@ -159,16 +170,19 @@ impl Persistence {
         let rewritten = self.rewrite(engine);
         let mut state = self.state.lock();
         state.began = None;
-        state.rewrite_failed = rewritten.is_err();
         state.last_rewrite_took_s = began.elapsed().as_secs() as i64;
         match rewritten {
             Ok(()) => {
                 state.rewrites += 1;
-                state.rewrite_failures = 0;
+                (state.rewrite_failed, state.rewrite_failures) = (false, 0);
                 log::info!("Background AOF rewrite finished successfully");
+            }
+            Err(error) if is_cancelled(&error) => {
+                log::info!("Background AOF rewrite given up");
             }
             Err(error) => {
                 state.rewrite_failures += 1;
+                (state.rewrite_failed, state.limit_told) = (true, false);
                 log::error!("Background AOF rewrite failed: {error}");
             }
         }
@@ -182,6 +196,7 @@ impl Persistence {
         if rewritten.is_err() && !was_on {
             // No manifest names the increment: nothing that goes there would be found again.
             self.close_log(engine);
+            self.drop_unnamed(engine);
         }
         rewritten
     }
@@ -201,6 +216,10 @@ impl Persistence {
         let mut out = match &increment {
             Some(increment) => Some(self.disk.create(&dir.join(increment))?),
             None => None,
+        };
+        *self.unnamed.lock() = match (&increment, &before) {
+            (Some(increment), None) => Some(dir.join(increment)),
+            _ => None,
         };
         if before.is_some() {
             // Should the machine end while the base is written, what is appended meanwhile is part of the log. The
@@ -241,11 +260,63 @@ impl Persistence {
         Ok(())
     }
 
+    /// Removes the increment of a log whose first base has failed, unless the manifest has come so far as to name it.
+    fn drop_unnamed(&self, engine: &Engine) {
+        let Some(path) = self.unnamed.lock().take() else { return };
+        let settings = engine.config.load();
+        let (dir, name) = (Files(&settings).append_dir(), Files(&settings).append_name());
+        let names_it =
+            |manifest: &Manifest| manifest.parts.iter().any(|p| dir.join(&p.name) == path);
+        match Manifest::load(&*self.disk, &Manifest::path(&dir, &name)) {
+            Ok(manifest) if !manifest.as_ref().is_some_and(names_it) => {
+                log::info!("Removing the temp incr aof file {}: it has no base", path.display());
+                let _ = self.disk.remove(&path);
+            }
+            _ => {}
+        }
+    }
+
     /// Makes the directory of the log, if it is not there.
     pub(super) fn make_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.create_dir(dir)?;
         // What is in it is safe only if it is itself.
         self.disk.sync_dir(dir.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Settings have changed, and are in force. May be called under shards.
+    pub fn settings_in_force(&self, changed: &[&str]) {
+        let Some(engine) = self.engine() else { return };
+        let settings = engine.config.load();
+        let files = Files(&settings);
+        if changed.contains(&"appendonly") && !engine.is_loading() {
+            if !files.append_only() {
+                if self.cancel(Job::Rewrite) {
+                    log::info!(
+                        "Killing AOF child: the AOF is off. (No child: its thread gives up.)"
+                    );
+                }
+                self.jobs.lock().rewrite_wanted = false;
+            } else if self.writer.load().is_none() && self.begin_job(Job::Rewrite).is_err() {
+                // Even if that is a rewrite: it is one for a log that is off.
+                log::info!(
+                    "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when possible."
+                );
+                self.jobs.lock().rewrite_wanted = true;
+            }
+        }
+        if changed.contains(&"aof-disable-auto-gc") && !files.keep_history() {
+            self.jobs.lock().tidy_wanted = true;
+            self.bell.notify_all();
+        }
+    }
+
+    /// Removes the files that are no longer needed, as they are to go from now on.
+    pub(super) fn drop_history_now(&self, engine: &Engine) {
+        let settings = engine.config.load();
+        let (dir, name) = (Files(&settings).append_dir(), Files(&settings).append_name());
+        if let Ok(Some(manifest)) = Manifest::load(&*self.disk, &Manifest::path(&dir, &name)) {
+            self.drop_history(manifest, &dir, &name);
+        }
     }
 
     /// Removes the files that are no longer needed. What can't be removed stays in the manifest, for the next time.
@@ -290,5 +361,24 @@ impl Persistence {
         if let Err(error) = writer.sync(writer.reader.end()) {
             log::error!("Fail to fsync the AOF file: {error}");
         }
+    }
+}
+
+impl State {
+    /// How long no rewrite begins by itself after one that has failed: each leaves one more file to the log.
+    fn patience(&mut self) -> Duration {
+        /// Failures that are met with patience.
+        const MANY: u64 = 3;
+        const MINUTE: Duration = Duration::from_secs(60);
+        let Some(more) = self.rewrite_failures.checked_sub(MANY) else { return RETRY };
+        let minutes = 1 << more.min(6);
+        if !std::mem::replace(&mut self.limit_told, true) {
+            log::warn!(
+                "Background AOF rewrite has repeatedly failed {} times and triggered the limit, will retry in {} minutes",
+                self.rewrite_failures,
+                minutes.min(60)
+            );
+        }
+        MINUTE * minutes.min(60)
     }
 }

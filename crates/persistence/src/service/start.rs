@@ -4,7 +4,7 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use respire_engine::Engine;
@@ -74,7 +74,12 @@ impl Persistence {
         let Some(size) = size else { return Ok(false) };
         self.progress.total.store(size, Ordering::Relaxed);
         let file = self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e))?;
-        let (loaded, _) = self.loading(engine, path, true).load(file, held)?;
+        let at_start = held.is_none();
+        let (loaded, _) = self.loading(engine, path, true).load(file, held).inspect_err(|_| {
+            if at_start {
+                log::error!("Terminating server after rdb file reading failure.");
+            }
+        })?;
         self.take_over(engine, loaded)?;
         Ok(true)
     }
@@ -92,6 +97,7 @@ impl Persistence {
             threads: engine.config.load().io_threads.max(1) as usize,
             progress: &self.progress.bytes,
             loaded_keys: &self.progress.keys,
+            cancelled: AtomicBool::new(false),
         }
     }
 
@@ -153,7 +159,10 @@ impl Persistence {
             let path = dir.join(&part.name);
             let size = self.disk.size(&path).map_err(|e| Failure::io("Can't find", &path, &e))?;
             let size = size.ok_or_else(|| {
-                Failure::new(format!("{} is missing, which the manifest names", path.display()))
+                Failure::new(format!(
+                    "The AOF manifest names {}: No such file or directory",
+                    path.display()
+                ))
             })?;
             total += size;
             // Behind a file that a crash of the machine cut there may be an empty one, begun before the cut was safe.

@@ -89,9 +89,12 @@ fn decode_from<'a>(
         }
         kind::ZSET | kind::ZSET_2 => Collection::ZSet(zset(cursor, kind, &options.zset)?),
         kind::ZSET_ZIPLIST | kind::ZSET_LISTPACK => {
-            let pack = pack(cursor, kind == kind::ZSET_ZIPLIST)?;
+            let pack = match kind {
+                kind::ZSET_ZIPLIST => pack(cursor, true, "Zset ziplist"),
+                _ => pack(cursor, false, "Zset listpack"),
+            }?;
             let zset = ZSet::from_listpack(pack, &options.zset);
-            Collection::ZSet(zset.map_err(|_| RdbError::Corrupt("sorted set"))?)
+            Collection::ZSet(zset.map_err(|_| RdbError::Corrupt("Zset"))?)
         }
         kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
             Collection::Stream(stream::decode(cursor, kind)?)
@@ -114,20 +117,20 @@ fn string<'a>(cursor: &mut Cursor<'a>) -> Result<Loaded<'a>, RdbError> {
     })
 }
 
-/// A listpack, or what stands for it in older files.
-fn pack(cursor: &mut Cursor<'_>, old: bool) -> Result<Listpack, RdbError> {
+/// A listpack, or what stands for it in older files. `what` is what an error calls it.
+fn pack(cursor: &mut Cursor<'_>, old: bool, what: &'static str) -> Result<Listpack, RdbError> {
     let bytes = cursor.bytes()?;
-    if old { ziplist(&bytes) } else { listpack(&bytes) }
+    if old { ziplist(&bytes, what) } else { listpack(&bytes, what) }
 }
 
-fn listpack(bytes: &[u8]) -> Result<Listpack, RdbError> {
-    Listpack::from_bytes(bytes).map_err(|Corrupt| RdbError::Corrupt("listpack"))
+fn listpack(bytes: &[u8], what: &'static str) -> Result<Listpack, RdbError> {
+    Listpack::from_bytes(bytes).map_err(|Corrupt| RdbError::Corrupt(what))
 }
 
 fn list(cursor: &mut Cursor<'_>, kind: u8, limits: ListLimits) -> Result<List, RdbError> {
     let mut list = List::new();
     if kind == kind::LIST_ZIPLIST {
-        list.append_listpack(&pack(cursor, true)?, limits);
+        list.append_listpack(&pack(cursor, true, "List ziplist")?, limits);
         return Ok(list);
     }
     let mut scratch = Vec::new();
@@ -140,12 +143,17 @@ fn list(cursor: &mut Cursor<'_>, kind: u8, limits: ListLimits) -> Result<List, R
         let text = cursor.text()?;
         let bytes = text.as_bytes(&mut scratch)?;
         match (kind_of_node, kind) {
+            (container::PLAIN, kind::LIST_QUICKLIST_2) if bytes.is_empty() => {
+                return Err(RdbError::Corrupt("Quicklist node"));
+            }
             (container::PLAIN, _) => list.push(End::Back, NewElement::Bytes(bytes), limits),
             (container::PACKED, kind::LIST_QUICKLIST) => {
-                append(&mut list, &ziplist(bytes)?, limits);
+                append(&mut list, &ziplist(bytes, "Quicklist ziplist")?, limits);
             }
-            (container::PACKED, _) => append(&mut list, &listpack(bytes)?, limits),
-            _ => return Err(RdbError::Corrupt("quicklist")),
+            (container::PACKED, _) => {
+                append(&mut list, &listpack(bytes, "Quicklist listpack")?, limits)
+            }
+            _ => return Err(RdbError::Corrupt("Quicklist")),
         }
     }
     Ok(list)
@@ -158,14 +166,14 @@ fn append(list: &mut List, pack: &Listpack, limits: ListLimits) {
 }
 
 fn set(cursor: &mut Cursor<'_>, kind: u8, limits: &SetLimits<'_>) -> Result<Set, RdbError> {
-    const CORRUPT: RdbError = RdbError::Corrupt("set");
+    const CORRUPT: RdbError = RdbError::Corrupt("Set");
     match kind {
         kind::SET_INTSET => {
             let ints = Intset::from_bytes(&cursor.bytes()?);
-            return Ok(Set::from_intset(ints.map_err(|_| RdbError::Corrupt("intset"))?, limits));
+            return Ok(Set::from_intset(ints.map_err(|_| RdbError::Corrupt("Intset"))?, limits));
         }
         kind::SET_LISTPACK => {
-            let pack = pack(cursor, false)?;
+            let pack = pack(cursor, false, "Set listpack")?;
             return Set::from_listpack(pack, limits).map_err(|_| CORRUPT);
         }
         _ => {}
@@ -187,7 +195,7 @@ fn set(cursor: &mut Cursor<'_>, kind: u8, limits: &SetLimits<'_>) -> Result<Set,
 }
 
 fn zset(cursor: &mut Cursor<'_>, kind: u8, limits: &ZSetLimits<'_>) -> Result<ZSet, RdbError> {
-    const CORRUPT: RdbError = RdbError::Corrupt("sorted set");
+    const CORRUPT: RdbError = RdbError::Corrupt("Zset");
     let mut entries: Vec<(Cow<'_, [u8]>, f64)> = Vec::new();
     for _ in 0..cursor.length()? {
         let member = cursor.bytes()?;
@@ -211,7 +219,7 @@ fn hash(
     family: Family,
     limits: &HashLimits<'_>,
 ) -> Result<Hash, RdbError> {
-    const CORRUPT: RdbError = RdbError::Corrupt("hash");
+    const CORRUPT: RdbError = RdbError::Corrupt("Hash");
     let hash = match (kind, family) {
         (kind::HASH, _)
         | (kind::HASH_META, Family::Redis)
@@ -219,14 +227,16 @@ fn hash(
             return fields(cursor, kind, family, limits);
         }
         (kind::HASH_ZIPMAP, _) => Hash::from_listpack(zipmap(&cursor.bytes()?)?, limits),
-        (kind::HASH_ZIPLIST, _) => Hash::from_listpack(pack(cursor, true)?, limits),
-        (kind::HASH_LISTPACK, _) => Hash::from_listpack(pack(cursor, false)?, limits),
+        (kind::HASH_ZIPLIST, _) => Hash::from_listpack(pack(cursor, true, "Hash ziplist")?, limits),
+        (kind::HASH_LISTPACK, _) => {
+            Hash::from_listpack(pack(cursor, false, "Hash listpack")?, limits)
+        }
         (kind::HASH_LISTPACK_EX_PRE_GA, Family::Redis) => {
-            Hash::from_timed_listpack(pack(cursor, false)?, limits)
+            Hash::from_timed_listpack(pack(cursor, false, "Hash listpack")?, limits)
         }
         (kind::HASH_LISTPACK_EX, Family::Redis) => {
             cursor.i64()?;
-            Hash::from_timed_listpack(pack(cursor, false)?, limits)
+            Hash::from_timed_listpack(pack(cursor, false, "Hash listpack")?, limits)
         }
         _ => return Err(RdbError::Unknown { what: "kind of value", number: kind }),
     };
@@ -240,7 +250,7 @@ fn fields(
     family: Family,
     limits: &HashLimits<'_>,
 ) -> Result<Hash, RdbError> {
-    const CORRUPT: RdbError = RdbError::Corrupt("hash");
+    const CORRUPT: RdbError = RdbError::Corrupt("Hash");
     let min = if kind == kind::HASH_META { cursor.i64()? } else { 1 };
     // What is told from the earliest expiry is one more than that, as 0 is none.
     let expiry_of = |stored: u64| match stored {

@@ -10,7 +10,7 @@ use crate::cursor::Cursor;
 use crate::error::RdbError;
 use crate::format::{kind, stream_flag};
 
-const CORRUPT: RdbError = RdbError::Corrupt("stream");
+const CORRUPT: RdbError = RdbError::Corrupt("Stream listpack");
 
 pub(super) fn decode(cursor: &mut Cursor<'_>, kind: u8) -> Result<Stream, RdbError> {
     let mut stream = Stream::new();
@@ -18,7 +18,7 @@ pub(super) fn decode(cursor: &mut Cursor<'_>, kind: u8) -> Result<Stream, RdbErr
     for _ in 0..cursor.length()? {
         let first = cursor.bytes()?;
         let first = raw_id(&first[..].try_into().map_err(|_| CORRUPT)?);
-        let pack = listpack(&cursor.bytes()?)?;
+        let pack = listpack(&cursor.bytes()?, "Stream listpack")?;
         let node = entries.read_node(first, pack.iter())?;
         stream.push_node(node).map_err(|_| CORRUPT)?;
     }
@@ -175,7 +175,7 @@ fn group(cursor: &mut Cursor<'_>, kind: u8, stream: &Stream) -> Result<Group, Rd
     for _ in 0..cursor.length()? {
         let name = cursor.bytes()?;
         if group.find_consumer(&name).is_some() {
-            return Err(CORRUPT);
+            return Err(RdbError::Corrupt("Stream: Duplicate stream consumer detected"));
         }
         let seen_ms = cursor.i64()?;
         let consumer = group.add_consumer(&name, seen_ms);

@@ -121,7 +121,10 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
         RdbError::Truncated | RdbError::Version(_) | RdbError::Checksum { .. } => {
             Error::DUMP_PAYLOAD
         }
-        _ => Error::BAD_DATA,
+        error => {
+            log::warn!("Bad data format in the payload of RESTORE: {error}");
+            Error::BAD_DATA
+        }
     })?;
     let at = match ttl {
         0 => None,

@@ -1,0 +1,81 @@
+//! How fast files are written and read. The walk of a snapshot gives way to whoever else wants its core, again and again
+//! and never under a lock: a thread that computes without end is taken off its core only at the system's next tick,
+//! milliseconds later, and until then requests would wait. Here are also Redis's testing aids, `rdb-key-save-delay` and
+//! `key-load-delay`, and the end of what is not wanted any more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use respire_engine::Engine;
+use respire_engine::config::Reader;
+
+/// How long the walk goes on before it gives way.
+const TURN: Duration = Duration::from_micros(50);
+/// The longest sleep that nothing ends.
+const NAP: Duration = Duration::from_millis(10);
+
+/// What work on a file is slowed down by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Saving,
+    Loading,
+}
+
+/// The pace of one thread's work.
+pub(crate) struct Pace<'a> {
+    engine: &'a Engine,
+    settings: Reader,
+    work: Work,
+    cancelled: &'a AtomicBool,
+    since: Instant,
+    /// There is more to do than may wait.
+    pub(crate) is_urgent: bool,
+}
+
+impl<'a> Pace<'a> {
+    pub(crate) fn new(engine: &'a Engine, work: Work, cancelled: &'a AtomicBool) -> Self {
+        let settings = Reader::new(&engine.config);
+        Self { engine, settings, work, cancelled, since: Instant::now(), is_urgent: false }
+    }
+
+    /// Whether nobody wants the file any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Gives way, if it is time to. Nothing is locked.
+    pub(crate) fn step(&mut self) {
+        if !self.is_urgent && self.since.elapsed() >= TURN {
+            thread::yield_now();
+            self.since = Instant::now();
+        }
+    }
+
+    /// Microseconds that each key is to take longer than it has to.
+    fn delay_us(&mut self) -> f64 {
+        let settings = self.settings.get(&self.engine.config);
+        let delay = match self.work {
+            Work::Saving => settings.rdb_key_save_delay,
+            Work::Loading => settings.key_load_delay,
+        };
+        // Of a negative number, so many keys take one microsecond.
+        if delay < 0 { -1.0 / delay as f64 } else { delay as f64 }
+    }
+
+    pub(crate) fn is_delayed(&mut self) -> bool {
+        self.delay_us() > 0.0
+    }
+
+    /// Takes the time that so many keys are to take. Ends early when that is not wanted any more.
+    pub(crate) fn delay(&mut self, keys: u64) {
+        let began = Instant::now();
+        while !self.is_cancelled() {
+            let whole = Duration::from_micros((self.delay_us() * keys as f64) as u64);
+            match whole.checked_sub(began.elapsed()) {
+                Some(left) if !left.is_zero() => thread::sleep(left.min(NAP)),
+                _ => return,
+            }
+        }
+    }
+}
