@@ -81,6 +81,15 @@ impl Db {
         self.keys.len() == 0
     }
 
+    /// Makes room for keys that are about to be added, and for those of them that expire, if nothing is there yet.
+    pub(crate) fn make_room(&mut self, keys: usize, expiring: usize) {
+        for (table, words) in [(&mut self.keys, keys), (&mut self.expires, expiring)] {
+            if table.is_empty() && !table.is_resizing() && words > 0 {
+                *table = Table::with_room(words);
+            }
+        }
+    }
+
     /// Keys that have an expiry.
     pub fn expiring(&self) -> usize {
         self.expires.len()

@@ -350,6 +350,18 @@ impl Shard {
         }
     }
 
+    /// Makes room in an empty database for keys that are about to be added, and for those of them that expire: its tables
+    /// need not grow then.
+    pub fn make_room(&mut self, db: usize, keys: usize, expiring: usize) {
+        self.dbs[db].make_room(keys, expiring);
+    }
+
+    /// Loads what a key is going to touch into the cache, of keys that are not there.
+    #[inline]
+    pub fn prefetch_new(&self, db: usize, hash: u64) {
+        self.dbs[db].keys.prefetch_bucket(hash);
+    }
+
     /// Stores `value` under a key that [`Self::entry`] just said to be missing.
     pub fn insert_new(
         &mut self,

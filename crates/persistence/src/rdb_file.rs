@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use respire_datatypes::access;
 use respire_engine::config::Settings;
 use respire_engine::{Engine, REDIS_VERSION, decode_options, with_new_value};
-use respire_keyspace::{Found, Held, Mode, Shard, Ttl};
+use respire_keyspace::{Found, Held, Key, Mode, Shard, Ttl};
 use respire_rdb::{Batch, Checksum, Item, Loaded, RdbError, Scanner, decode, format, write};
 
 use crate::aof::restate;
@@ -25,6 +25,8 @@ use crate::snapshot::{Form, Shards, Snapshot};
 const SYNC_EVERY: usize = 4 << 20;
 /// Batches that wait for each loading thread.
 const AHEAD: usize = 2;
+/// Bytes that an entry has in a file at least.
+const MIN_ENTRY: u64 = 3;
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +254,8 @@ pub(crate) struct Loading<'a> {
     /// Keys whose time had passed are left out: not where a log that follows says when they went.
     pub(crate) drop_expired: bool,
     pub(crate) threads: usize,
+    /// Bytes of the file.
+    pub(crate) size: u64,
     /// Bytes read so far.
     pub(crate) progress: &'a AtomicU64,
     pub(crate) loaded_keys: &'a AtomicU64,
@@ -275,7 +279,7 @@ impl Loading<'_> {
             Some(held) => {
                 let mut target = Target::Held(held);
                 self.scan(&mut scanner, &sum, |batch| {
-                    self.store(&batch, &settings, &mut target, &sum)
+                    self.store(&batch, &settings, &mut target, &sum).map(|()| batch)
                 })
             }
             None => self.load_in_parallel(&mut scanner, &settings, &sum),
@@ -301,6 +305,8 @@ impl Loading<'_> {
     ) -> Result<(), RdbError> {
         let (sender, receiver) = sync_channel::<Batch>(self.threads * AHEAD);
         let receiver: Mutex<Receiver<Batch>> = Mutex::new(receiver);
+        // Batches go round: their memory need not be found anew.
+        let used: Mutex<Vec<Batch>> = Mutex::default();
         thread::scope(|scope| {
             let work = || -> Result<(), RdbError> {
                 let mut target = Target::InTurn;
@@ -312,13 +318,14 @@ impl Loading<'_> {
                         while receiver.lock().recv().is_ok() {}
                         return Err(error);
                     }
+                    used.lock().push(batch);
                 }
             };
             let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(work)).collect();
             let scanned = self.scan(scanner, sum, |batch| {
                 // The other end goes only with the workers, whose error is the one to tell.
                 let _ = sender.send(batch);
-                Ok(())
+                Ok(used.lock().pop().unwrap_or_default())
             });
             drop(sender);
             for worker in workers {
@@ -328,16 +335,16 @@ impl Loading<'_> {
         })
     }
 
-    /// Reads the file from end to end, and hands on what is in it.
+    /// Reads the file from end to end, and hands on what is in it. `hand_on` returns a batch to be filled next.
     fn scan<R: Read>(
         &self,
         scanner: &mut Scanner<R>,
         sum: &Mutex<LoadedFile>,
-        mut hand_on: impl FnMut(Batch) -> Result<(), RdbError>,
+        mut hand_on: impl FnMut(Batch) -> Result<Batch, RdbError>,
     ) -> Result<(), RdbError> {
         let mut pace = Pace::new(self.engine, Work::Loading, &self.cancelled);
+        let mut batch = Batch::new();
         loop {
-            let mut batch = Batch::new();
             let more = scanner.fill(&mut batch)?;
             pace.delay(batch.len() as u64);
             self.progress.store(scanner.offset(), Ordering::Relaxed);
@@ -357,7 +364,7 @@ impl Loading<'_> {
                     _ => {}
                 }
             }
-            hand_on(batch)?;
+            batch = hand_on(batch)?;
             if !more {
                 return Ok(());
             }
@@ -378,8 +385,22 @@ impl Loading<'_> {
         let (mut keys, mut expired, mut empty) = (0, 0, 0);
         let mut by_shard: Vec<Vec<Ready<'_>>> = Vec::new();
         by_shard.resize_with(keyspace.shard_count(), Vec::new);
+        let mut selected = None;
         for item in batch.items() {
-            let Item::Entry(raw) = item? else { continue };
+            let raw = match item? {
+                Item::Entry(raw) => raw,
+                Item::SelectDb(db) => {
+                    selected = Some(db);
+                    continue;
+                }
+                Item::ResizeDb { keys, expires } => {
+                    if let Some(db) = selected {
+                        self.make_room(target, db, keys, expires);
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             let db = usize::try_from(raw.db).ok().filter(|db| *db < keyspace.databases());
             let db = db.ok_or(RdbError::Corrupt("it needs more databases than there are"))?;
             if self.drop_expired && raw.expire_ms.is_some_and(|at| at <= now_ms) {
@@ -397,17 +418,20 @@ impl Loading<'_> {
                 value => value?,
             };
             let access = access_of(settings, now_ms / 1000, raw.idle, raw.freq);
-            let shard = keyspace.shard_of(&key) as usize;
-            by_shard[shard].push(Ready { db, key, value, expire: raw.expire_ms, access });
+            let Key { hash, shard, .. } = keyspace.key(&key);
+            let ready = Ready { db, hash, key, value, expire: raw.expire_ms, access };
+            by_shard[shard as usize].push(ready);
             keys += 1;
         }
         for (number, ready) in by_shard.into_iter().enumerate().filter(|(_, r)| !r.is_empty()) {
             match target {
                 Target::InTurn => {
                     let mut held = keyspace.hold_one(number as u32, Mode::Write);
-                    self.insert(held.shard_mut(number as u32), ready, now_ms)?;
+                    self.insert(held.shard_mut(number as u32), number as u32, ready, now_ms)?;
                 }
-                Target::Held(held) => self.insert(held.shard_mut(number as u32), ready, now_ms)?,
+                Target::Held(held) => {
+                    self.insert(held.shard_mut(number as u32), number as u32, ready, now_ms)?;
+                }
             }
         }
         self.loaded_keys.fetch_add(keys, Ordering::Relaxed);
@@ -421,15 +445,24 @@ impl Loading<'_> {
     fn insert(
         &self,
         shard: &mut Shard,
+        number: u32,
         ready: Vec<Ready<'_>>,
         now_ms: i64,
     ) -> Result<(), RdbError> {
         // No key is past its time while it is loaded.
         const NEVER: i64 = i64::MIN;
-        for Ready { db, key, value, expire, access } in ready {
-            let key = self.engine.keyspace.key(&key);
+        // Keys whose buckets are on their way.
+        const AHEAD: usize = 12;
+        let places: Vec<_> = ready.iter().map(|ready| (ready.db, ready.hash)).collect();
+        let mut ahead = places.into_iter();
+        ahead.by_ref().take(AHEAD).for_each(|(db, hash)| shard.prefetch_new(db, hash));
+        for Ready { db, key, hash, value, expire, access } in ready {
+            if let Some((db, hash)) = ahead.next() {
+                shard.prefetch_new(db, hash);
+            }
+            let key = Key { bytes: &key, hash, shard: number };
             if !matches!(shard.db(db).find(&key, NEVER), Found::Missing) {
-                return Err(RdbError::Corrupt("a key is in it twice"));
+                return Err(RdbError::Corrupt("Duplicate key: it is in the file twice"));
             }
             let ttl = expire.map_or(Ttl::Clear, Ttl::At);
             with_new_value(value, |value| {
@@ -438,12 +471,39 @@ impl Loading<'_> {
         }
         Ok(())
     }
+
+    /// Makes room for the keys that the file says to hold.
+    fn make_room(&self, target: &mut Target<'_, '_>, db: u64, keys: u64, expires: u64) {
+        let keyspace = &self.engine.keyspace;
+        let Some(db) = usize::try_from(db).ok().filter(|db| *db < keyspace.databases()) else {
+            return;
+        };
+        // Nobody has checked that there are so many: the file would have to be as large.
+        let most = self.size / MIN_ENTRY;
+        let share = |count: u64| {
+            let mean = count.min(most) / keyspace.shard_count() as u64;
+            // Keys fall by chance.
+            (mean + 4 * mean.isqrt()) as usize
+        };
+        for number in 0..keyspace.shard_count() as u32 {
+            match target {
+                Target::InTurn => {
+                    let mut held = keyspace.hold_one(number, Mode::Write);
+                    held.shard_mut(number).make_room(db, share(keys), share(expires));
+                }
+                Target::Held(held) => {
+                    held.shard_mut(number).make_room(db, share(keys), share(expires));
+                }
+            }
+        }
+    }
 }
 
 /// An entry that is ready for its shard.
 struct Ready<'a> {
     db: usize,
     key: std::borrow::Cow<'a, [u8]>,
+    hash: u64,
     value: Loaded<'a>,
     expire: Option<i64>,
     access: u32,

@@ -75,11 +75,12 @@ impl Persistence {
         self.progress.total.store(size, Ordering::Relaxed);
         let file = self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e))?;
         let at_start = held.is_none();
-        let (loaded, _) = self.loading(engine, path, true).load(file, held).inspect_err(|_| {
-            if at_start {
-                log::error!("Terminating server after rdb file reading failure.");
-            }
-        })?;
+        let (loaded, _) =
+            self.loading(engine, path, size, true).load(file, held).inspect_err(|_| {
+                if at_start {
+                    log::error!("Terminating server after rdb file reading failure.");
+                }
+            })?;
         self.take_over(engine, loaded)?;
         Ok(true)
     }
@@ -88,11 +89,13 @@ impl Persistence {
         &'a self,
         engine: &'a Engine,
         path: &'a Path,
+        size: u64,
         drop_expired: bool,
     ) -> Loading<'a> {
         Loading {
             engine,
             path,
+            size,
             drop_expired,
             threads: engine.config.load().io_threads.max(1) as usize,
             progress: &self.progress.bytes,
@@ -195,7 +198,8 @@ impl Persistence {
         let size = self.disk.size(path).ok().flatten().unwrap_or(0);
         let (mut source, rest, offset) = if respire_rdb::is_rdb(&head) {
             let whole = Cursor::new(head).chain(source);
-            let (loaded, whole) = self.loading(engine, path, false).load(whole, replay.lent())?;
+            let (loaded, whole) =
+                self.loading(engine, path, size, false).load(whole, replay.lent())?;
             let (rest, end) = self.take_over(engine, loaded)?;
             (whole, rest, end)
         } else {
