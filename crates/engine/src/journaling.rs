@@ -122,7 +122,10 @@ pub(crate) fn note_effects(
 ) {
     note_gone(effects, held);
     if !effects.told() && held.changes() != before {
-        effects.add(db, args.iter_from(0));
+        match args.as_sent() {
+            Some(written) => effects.add_written(db, args.len(), written),
+            None => effects.add(db, args.iter_from(0)),
+        }
     }
 }
 

@@ -71,6 +71,22 @@ impl Effects {
         self.records.push(Record { db: db as u32, end: self.bytes.len(), last: false });
     }
 
+    /// Adds a request of so many parts to the unit at hand, each written already with its length in front of it.
+    #[inline]
+    pub fn add_written(&mut self, db: usize, parts: usize, written: &[u8]) {
+        self.bytes.reserve(written.len() + 16);
+        match u8::try_from(parts) {
+            Ok(parts @ ..10) => self.bytes.extend_from_slice(&[b'*', b'0' + parts, b'\r', b'\n']),
+            _ => {
+                self.bytes.push(b'*');
+                self.bytes.extend_from_slice(itoa::Buffer::new().format(parts).as_bytes());
+                self.bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        self.bytes.extend_from_slice(written);
+        self.records.push(Record { db: db as u32, end: self.bytes.len(), last: false });
+    }
+
     /// Ends the unit at hand.
     #[inline]
     pub fn end_unit(&mut self) {

@@ -17,20 +17,30 @@ struct Stream {
     db: Option<usize>,
     /// Where timestamps are asked for: the second of the last one.
     stamped: Option<i64>,
+    /// Bytes appended since the reader exists. Changed under the lock alone.
+    end: Arc<AtomicU64>,
+    /// Nothing is appended any more.
+    is_over: bool,
 }
 
-#[derive(Debug)]
-struct Shared {
-    stream: Mutex<Stream>,
-    /// Bytes appended since the reader exists.
-    end: AtomicU64,
+/// The readers' streams, by the readers' numbers. One lock for all: they have the same order.
+#[derive(Debug, Default)]
+struct Streams {
+    streams: Vec<(u64, Stream)>,
+    next: u64,
+}
+
+impl Streams {
+    fn of(&mut self, reader: u64) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|(number, _)| *number == reader).map(|(_, stream)| stream)
+    }
 }
 
 /// The journal of one engine.
 #[derive(Debug, Default)]
 pub struct Journal {
     on: AtomicBool,
-    readers: Mutex<Vec<Arc<Shared>>>,
+    shared: Arc<Mutex<Streams>>,
 }
 
 impl Journal {
@@ -42,32 +52,43 @@ impl Journal {
 
     /// Adds a reader, who gets everything from here on. All shards must be held for writing.
     pub fn subscribe(&self) -> Reader {
-        let stream = Stream { bytes: Vec::new(), db: None, stamped: None };
-        let shared = Arc::new(Shared { stream: Mutex::new(stream), end: AtomicU64::new(0) });
-        self.readers.lock().push(Arc::clone(&shared));
+        let mut shared = self.shared.lock();
+        let (number, end) = (shared.next, Arc::new(AtomicU64::new(0)));
+        let stream = Stream {
+            bytes: Vec::new(),
+            db: None,
+            stamped: None,
+            end: Arc::clone(&end),
+            is_over: false,
+        };
+        shared.next += 1;
+        shared.streams.push((number, stream));
         self.on.store(true, Ordering::Relaxed);
-        Reader { shared }
+        Reader { shared: Arc::clone(&self.shared), number, end }
     }
 
-    /// Takes a reader away. All shards must be held for writing.
+    /// Takes a reader away, who can still take what was appended until now. All shards must be held for writing.
     pub fn unsubscribe(&self, reader: &Reader) {
-        let mut readers = self.readers.lock();
-        readers.retain(|shared| !Arc::ptr_eq(shared, &reader.shared));
-        self.on.store(!readers.is_empty(), Ordering::Relaxed);
+        let mut shared = self.shared.lock();
+        if let Some(stream) = shared.of(reader.number) {
+            stream.is_over = true;
+        }
+        let is_read = shared.streams.iter().any(|(_, stream)| !stream.is_over);
+        self.on.store(is_read, Ordering::Relaxed);
     }
 
     /// Appends the effects of a thread, and empties them. The shards that they changed must still be held. `now_s` is
     /// Unix time, for readers that want to know it.
     pub fn append(&self, effects: &mut Effects, now_s: i64) {
         effects.end_unit();
-        // Held over all readers: their streams have the same order.
-        for shared in self.readers.lock().iter() {
-            let mut stream = shared.stream.lock();
+        let mut shared = self.shared.lock();
+        for (_, stream) in shared.streams.iter_mut().filter(|(_, stream)| !stream.is_over) {
             let before = stream.bytes.len();
             stream.append(effects, now_s);
-            let added = stream.bytes.len() - before;
-            shared.end.fetch_add(added as u64, Ordering::Release);
+            let added = (stream.bytes.len() - before) as u64;
+            stream.end.store(stream.end.load(Ordering::Relaxed) + added, Ordering::Release);
         }
+        drop(shared);
         effects.clear();
     }
 }
@@ -105,36 +126,51 @@ impl Stream {
 /// One reader's end of the journal.
 #[derive(Debug)]
 pub struct Reader {
-    shared: Arc<Shared>,
+    shared: Arc<Mutex<Streams>>,
+    number: u64,
+    end: Arc<AtomicU64>,
 }
 
 impl Reader {
     /// The number of bytes that have been appended since the reader exists.
     #[inline]
     pub fn end(&self) -> u64 {
-        self.shared.end.load(Ordering::Acquire)
+        self.end.load(Ordering::Acquire)
     }
 
     /// Exchanges what has been appended since the last call for an empty `into`. Returns the position behind it.
     pub fn take(&self, into: &mut Vec<u8>) -> u64 {
         debug_assert!(into.is_empty());
-        let mut stream = self.shared.stream.lock();
-        std::mem::swap(&mut stream.bytes, into);
-        self.shared.end.load(Ordering::Acquire)
+        self.with(|stream| std::mem::swap(&mut stream.bytes, into))
     }
 
     /// What is appended from here on can be read without what came before: it begins with the database it is about. All
     /// shards must be held. Returns the position.
     pub fn cut(&self) -> u64 {
-        let mut stream = self.shared.stream.lock();
-        stream.db = None;
-        stream.stamped = stream.stamped.map(|_| i64::MIN);
-        self.shared.end.load(Ordering::Acquire)
+        self.with(|stream| {
+            stream.db = None;
+            stream.stamped = stream.stamped.map(|_| i64::MIN);
+        })
     }
 
     /// Whether the second is noted, as a comment, wherever it changes.
     pub fn stamp(&self, on: bool) {
-        self.shared.stream.lock().stamped = on.then_some(i64::MIN);
+        self.with(|stream| stream.stamped = on.then_some(i64::MIN));
+    }
+
+    /// Works on the reader's stream. Returns the position behind it.
+    fn with(&self, f: impl FnOnce(&mut Stream)) -> u64 {
+        let mut shared = self.shared.lock();
+        if let Some(stream) = shared.of(self.number) {
+            f(stream);
+        }
+        self.end()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.lock().streams.retain(|(number, _)| *number != self.number);
     }
 }
 

@@ -102,8 +102,8 @@ pub struct Persistence {
     flush_delay_us: AtomicU64,
     /// The position at which the last log that was switched off ended.
     log_ended_at: AtomicU64,
-    /// Somebody waits for what was appended to be safe.
-    sync_asked: Mutex<bool>,
+    /// How often somebody asked for what was appended to be made safe, since that was begun the last time.
+    sync_asked: Mutex<u32>,
     sync_bell: Condvar,
     /// Why making the log safe failed the last time, if it did.
     sync_failure: Mutex<Option<String>>,

@@ -31,6 +31,18 @@ impl Span {
     }
 }
 
+/// Decimal digits of a number.
+#[inline]
+fn decimal_len(value: u32) -> usize {
+    match value {
+        0..10 => 1,
+        10..100 => 2,
+        100..1000 => 3,
+        1000..10_000 => 4,
+        _ => 1 + value.ilog10() as usize,
+    }
+}
+
 /// The arguments of one request, the command's name first.
 #[derive(Debug, Clone, Copy)]
 pub struct Args<'a> {
@@ -83,6 +95,29 @@ impl<'a> Args<'a> {
     pub fn share(&self, i: usize) -> Option<Arc<Vec<u8>>> {
         let span = self.spans[i];
         (span.len == Span::LARGE).then(|| Arc::clone(&self.large[span.start as usize]))
+    }
+
+    /// The arguments as they came, `$3\r\nSET\r\n$1\r\na\r\n`, if they lie in the buffer side by side and just as this crate would
+    /// write them.
+    pub fn as_sent(&self) -> Option<&'a [u8]> {
+        let head = |span: &Span| 3 + decimal_len(span.len);
+        let first = self.spans.first().filter(|span| span.len != Span::LARGE)?;
+        let start = (first.start as usize).checked_sub(head(first))?;
+        let mut at = start;
+        for span in self.spans {
+            let text = at + head(span);
+            let end = text + span.len as usize;
+            let is_as_written = span.len != Span::LARGE
+                && span.start as usize == text
+                && self.buf.get(at) == Some(&b'$')
+                && self.buf.get(text - 2..text) == Some(b"\r\n")
+                && self.buf.get(end..end + 2) == Some(b"\r\n");
+            if !is_as_written {
+                return None;
+            }
+            at = end + 2;
+        }
+        self.buf.get(start..at)
     }
 
     /// The arguments from `from` on, with the command's name (or the subcommand's) in front of them.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use respire_engine::Engine;
@@ -36,7 +37,7 @@ impl Persistence {
     fn delay_flush(&self) {
         let micros = self.flush_delay_us.load(Ordering::Relaxed);
         if micros > 0 {
-            std::thread::sleep(Duration::from_micros(micros));
+            thread::sleep(Duration::from_micros(micros));
         }
     }
 
@@ -62,7 +63,7 @@ impl Persistence {
         match writer.flush_or_ask() {
             Ok(None) => Ok(None),
             Ok(Some(position)) => {
-                *self.sync_asked.lock() = true;
+                *self.sync_asked.lock() += 1;
                 self.sync_bell.notify_one();
                 Ok(Some(writer.first + position))
             }
@@ -93,13 +94,13 @@ impl Persistence {
     /// can't be made so. Returns when the server stops.
     pub fn sync_loop(&self, told: &dyn Fn(), lost: &dyn Fn(&io::Error)) {
         let mut next = Instant::now() + SYNC_EVERY;
+        let (mut asked_before, mut took) = (0, Duration::ZERO);
         while !self.jobs.lock().stopping {
             {
                 let mut asked = self.sync_asked.lock();
-                if !*asked {
+                if *asked == 0 {
                     self.sync_bell.wait_for(&mut asked, TICK);
                 }
-                *asked = false;
             }
             let Some(engine) = self.engine() else { return };
             let Some(writer) = self.log_in_use(&engine) else {
@@ -107,7 +108,14 @@ impl Persistence {
                 told();
                 continue;
             };
-            match writer.sync_if_asked() {
+            if asked_before > 1 {
+                gather(&writer, took / 4);
+            }
+            asked_before = std::mem::take(&mut *self.sync_asked.lock());
+            let began = Instant::now();
+            let synced = writer.sync_if_asked();
+            took = began.elapsed();
+            match synced {
                 Ok(true) => told(),
                 Ok(false) => {}
                 Err(error) => lost(&error),
@@ -360,6 +368,22 @@ impl Persistence {
         self.log_ended_at.store(writer.first + writer.reader.end(), Ordering::Relaxed);
         if let Err(error) = writer.sync(writer.reader.end()) {
             log::error!("Fail to fsync the AOF file: {error}");
+        }
+    }
+}
+
+/// Waits, for `most` at most, until nothing more comes. Those who are being answered together write together again, on several
+/// threads: what the first of them appends need not be made safe apart from the rest.
+fn gather(writer: &Writer, most: Duration) {
+    /// What comes later than this comes for itself.
+    const PAUSE: Duration = Duration::from_micros(25);
+    let began = Instant::now();
+    let (mut end, mut since) = (writer.reader.end(), began);
+    while began.elapsed() < most && since.elapsed() < PAUSE {
+        thread::yield_now();
+        let now = writer.reader.end();
+        if now != end {
+            (end, since) = (now, Instant::now());
         }
     }
 }
