@@ -98,8 +98,6 @@ pub struct Persistence {
     /// The increment that is appended to while the first base of its log is written.
     unnamed: Mutex<Option<PathBuf>>,
     progress: Progress,
-    /// Microseconds that handing the log to the system takes longer than it has to, for tests.
-    flush_delay_us: AtomicU64,
     /// The position at which the last log that was switched off ended.
     log_ended_at: AtomicU64,
     /// How often somebody asked for what was appended to be made safe, since that was begun the last time.
@@ -145,7 +143,6 @@ impl Persistence {
             unfinished: Mutex::default(),
             unnamed: Mutex::default(),
             progress: Progress::default(),
-            flush_delay_us: AtomicU64::new(0),
             log_ended_at: AtomicU64::new(0),
             sync_asked: Mutex::default(),
             sync_bell: Condvar::new(),
@@ -194,7 +191,8 @@ impl Persistence {
             }
             match job {
                 Some(Job::Save) => {
-                    let _ = self.run_save(&engine, None);
+                    let saved = self.run_save(&engine, None);
+                    self.note_background(&engine, &saved);
                 }
                 Some(Job::Rewrite) => self.run_rewrite(&engine),
                 None => self.look_around(&engine),
@@ -351,12 +349,7 @@ impl Persistence {
             });
         let mut state = self.state.lock();
         state.began = None;
-        state.save_failed = match &saved {
-            Ok(_) => false,
-            // Nothing has failed.
-            Err(error) if is_cancelled(error) => state.save_failed,
-            Err(_) => true,
-        };
+        state.save_failed &= saved.is_err();
         state.last_save_took_s = began.elapsed().as_secs() as i64;
         match &saved {
             Ok(_) => {
@@ -372,6 +365,16 @@ impl Persistence {
         drop(state);
         self.note_refusals(engine, &settings);
         saved.map(|_| ())
+    }
+
+    /// A snapshot that nobody waits for has ended. If it has failed, writes are refused: who asks for one and waits hears of
+    /// the failure.
+    fn note_background(&self, engine: &Engine, saved: &io::Result<()>) {
+        // One that nobody wants any more has not failed.
+        if saved.as_ref().is_err_and(|error| !is_cancelled(error)) {
+            self.state.lock().save_failed = true;
+            self.note_refusals(engine, &engine.config.load());
+        }
     }
 
     /// Writes what there is now to a file. `at_once` is called at the moment that the file is of, when all shards are held.
@@ -457,7 +460,8 @@ impl Persistence {
             );
         }
         let settings = engine.config.load();
-        if self.writer.load().is_none() && Files(&settings).append_only() && !engine.is_loading() {
+        let is_new = self.writer.load().is_none() || self.unnamed.lock().is_some();
+        if is_new && Files(&settings).append_only() && !engine.is_loading() {
             // What is meant to be in the log is nowhere yet.
             if !force {
                 log::warn!("Writing initial AOF, can't exit.");
@@ -499,9 +503,11 @@ impl Persistence {
         }
     }
 
-    /// DEBUG AOF-FLUSH-SLEEP.
+    /// DEBUG AOF-FLUSH-SLEEP, for the log that is in use.
     pub fn delay_flushes(&self, micros: u64) {
-        self.flush_delay_us.store(micros, Ordering::Relaxed);
+        if let Some(writer) = &*self.writer.load() {
+            writer.set_delay(Duration::from_micros(micros));
+        }
     }
 
     /// Ends the threads.

@@ -103,7 +103,8 @@ fn zipmap_pairs(bytes: &[u8], pack: &mut Listpack) -> Result<(), RdbError> {
         pack.push_back(value);
         found += 1;
     }
-    if !cursor.is_empty() || count < WIDE && usize::from(count) != found {
+    // An empty one was never written.
+    if found == 0 || !cursor.is_empty() || count < WIDE && usize::from(count) != found {
         return Err(ZIPMAP);
     }
     Ok(())

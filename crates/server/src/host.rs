@@ -19,6 +19,7 @@ use respire_keyspace::Held;
 use respire_persistence::Persistence;
 
 use crate::net::{Acceptor, Listeners, Mail, Mailbox, acceptor};
+use crate::process::OomScore;
 use crate::startup::reason;
 use crate::{crash, logging, memory, process};
 
@@ -34,6 +35,7 @@ pub(crate) struct ServerHost {
     pub(crate) run_id: String,
     pub(crate) stop: Arc<Stop>,
     pub(crate) files: Arc<Persistence>,
+    pub(crate) oom_score: OomScore,
 }
 
 /// The listeners, accepted from by the main thread, and the means to replace them while it waits for them.
@@ -206,6 +208,7 @@ impl Host for ServerHost {
             raise_maxclients(new.maxclients)?;
         }
         let acceptor = new_acceptor(old, new)?;
+        self.apply_oom_score(old, new)?;
         // What can't fail any more comes after what can, so that nothing is left half done.
         let left = if new.dir == old.dir { None } else { Some(change_directory(new)?) };
         if let Err(error) = self.listen_as(old, new, acceptor) {
@@ -316,6 +319,18 @@ impl Host for ServerHost {
 }
 
 impl ServerHost {
+    fn apply_oom_score(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)> {
+        let names = ["oom-score-adj", "oom-score-adj-values"];
+        let Some(name) = names.into_iter().find(|name| old.text(name) != new.text(name)) else {
+            return Ok(());
+        };
+        self.oom_score.apply(new).map_err(|error| {
+            log::warn!("Unable to write oom_score_adj: {error}");
+            let why = "Failed to apply new oom_score_adj configuration, check server logs.";
+            (name.to_owned(), why.to_owned())
+        })
+    }
+
     /// Opens other ports if they are others, and accepts encrypted connections as is given. Nobody is accepted between.
     fn listen_as(
         &self,

@@ -5,6 +5,7 @@ use std::io;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeVal;
+use parking_lot::Mutex;
 use respire_engine::config::Settings;
 
 use crate::startup::reason;
@@ -77,5 +78,39 @@ pub(crate) fn remove_pidfile(path: &str) {
         if let Err(error) = fs::remove_file(path) {
             log::warn!("Failed to remove PID file {path}: {}", reason(&error));
         }
+    }
+}
+
+/// How much rather, or less, than others the process is ended by the system when memory runs out.
+#[derive(Default)]
+pub(crate) struct OomScore {
+    /// What it was before the settings changed it, while they do.
+    before: Mutex<Option<i64>>,
+}
+
+impl OomScore {
+    const FILE: &'static str = "/proc/self/oom_score_adj";
+
+    /// Brings it to what the settings ask for.
+    pub(crate) fn apply(&self, settings: &Settings) -> io::Result<()> {
+        let mode = settings.text("oom-score-adj");
+        let values = settings.text("oom-score-adj-values");
+        // The first is that of a master; there are no others.
+        let value: i64 = values.split(' ').next().and_then(|v| v.parse().ok()).unwrap_or(0);
+        let mut before = self.before.lock();
+        if mode == "no" {
+            if let Some(score) = before.take() {
+                fs::write(Self::FILE, score.to_string())?;
+            }
+            return Ok(());
+        }
+        let base = match *before {
+            Some(base) => base,
+            None => fs::read_to_string(Self::FILE)?.trim().parse().map_err(io::Error::other)?,
+        };
+        let score = if mode == "absolute" { value } else { base + value };
+        fs::write(Self::FILE, score.clamp(-1000, 1000).to_string())?;
+        *before = Some(base);
+        Ok(())
     }
 }

@@ -113,7 +113,11 @@ impl Server {
             run_id: run_id()?,
             stop: Arc::clone(&stop),
             files: Arc::clone(&files),
+            oom_score: process::OomScore::default(),
         };
+        if let Err(error) = host.oom_score.apply(&settings) {
+            log::warn!("Unable to write oom_score_adj: {error}");
+        }
         let secret = [random()?, random()?, random()?, random()?];
         if purpose == Purpose::Service {
             announce(&settings, &supervisor);

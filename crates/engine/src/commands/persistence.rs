@@ -3,6 +3,7 @@
 use respire_datatypes::integer::parse_i64;
 
 use crate::command::{Flags, Group, Lock, Row};
+use crate::config::find;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 
@@ -95,7 +96,9 @@ fn waitaof(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "ERR WAITAOF for replicas is not supported yet by this version of Respire: it has none",
         ));
     }
-    let synced = ctx.engine.host.sync_log();
+    // A log that was switched off a moment ago is none.
+    let is_on = find("appendonly").is_some_and(|row| row.get(ctx.settings) == "yes");
+    let synced = if is_on { ctx.engine.host.sync_log() } else { None };
     let done = match synced {
         None if local > 0 => {
             return Err(Error::fixed(

@@ -222,10 +222,10 @@ pub(super) static ROWS: &[Directive] = &[
     none("active-defrag-max-scan-fields", int(1, i64::MAX), "1000"),
     none("jemalloc-bg-thread", BOOL, "yes"),
     none("disable-thp", BOOL, "yes").immutable(),
-    none("oom-score-adj", Kind::Choice(&["no", "yes", "relative", "absolute"]), "no"),
+    read("oom-score-adj", Kind::Choice(&["no", "yes", "relative", "absolute"]), "no"),
     Directive::new(
         "oom-score-adj-values",
-        Meaningless,
+        Acting,
         Store::KeptSpecial { default: "0 200 800", read: special::oom_scores },
     )
     .list(),

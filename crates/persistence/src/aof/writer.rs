@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use respire_journal::Reader;
@@ -57,6 +58,8 @@ pub(crate) struct Writer {
     why: Mutex<Option<String>>,
     /// Bytes written since the base was.
     grown: AtomicU64,
+    /// Microseconds that writing takes longer than it has to, for tests.
+    delay_us: AtomicU64,
 }
 
 impl Writer {
@@ -75,11 +78,16 @@ impl Writer {
             failing: AtomicBool::new(false),
             why: Mutex::default(),
             grown: AtomicU64::new(size),
+            delay_us: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn set_fsync(&self, fsync: Fsync) {
         self.fsync.store(fsync as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_delay(&self, delay: Duration) {
+        self.delay_us.store(delay.as_micros() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn is_always(&self) -> bool {
@@ -212,6 +220,10 @@ impl Writer {
             let mut more = Vec::new();
             self.reader.take(&mut more);
             file.pending.append(&mut more);
+        }
+        let delay_us = self.delay_us.load(Ordering::Relaxed);
+        if delay_us > 0 && !file.pending.is_empty() {
+            std::thread::sleep(Duration::from_micros(delay_us));
         }
         let written = self.write_pending(file);
         if let Err(error) = &written {

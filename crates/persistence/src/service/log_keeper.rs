@@ -26,18 +26,9 @@ impl Persistence {
     /// not be told.
     #[inline]
     pub fn flush_log(&self) -> io::Result<()> {
-        self.delay_flush();
         match &*self.writer.load() {
             Some(writer) => writer.flush().or_else(|error| self.after_failure(writer, error)),
             None => Ok(()),
-        }
-    }
-
-    #[inline]
-    fn delay_flush(&self) {
-        let micros = self.flush_delay_us.load(Ordering::Relaxed);
-        if micros > 0 {
-            thread::sleep(Duration::from_micros(micros));
         }
     }
 
@@ -58,7 +49,6 @@ impl Persistence {
     /// anybody is told. The work of [`Self::sync_loop`] brings it there.
     #[inline]
     pub fn flush_or_ask(&self) -> io::Result<Option<u64>> {
-        self.delay_flush();
         let Some(writer) = &*self.writer.load() else { return Ok(None) };
         match writer.flush_or_ask() {
             Ok(None) => Ok(None),
@@ -261,6 +251,7 @@ impl Persistence {
         )?;
         manifest.rebase(base, &first);
         manifest.store(&*self.disk, &dir, &name)?;
+        *self.unnamed.lock() = None;
         if !files.keep_history() {
             self.drop_history(manifest, &dir, &name);
         }

@@ -163,7 +163,7 @@ impl Persistence {
             let size = self.disk.size(&path).map_err(|e| Failure::io("Can't find", &path, &e))?;
             let size = size.ok_or_else(|| {
                 Failure::new(format!(
-                    "The AOF manifest names {}: No such file or directory",
+                    "Can't find {} of the AOF manifest: No such file or directory",
                     path.display()
                 ))
             })?;
@@ -300,10 +300,27 @@ impl Persistence {
             return Err(error.to_string());
         }
         let manifest = self.find_log(&settings).map_err(failed)?.unwrap_or_default();
+        let loaded = self.load_again(engine, held, flush, |held| {
+            self.load_log(engine, &settings, &manifest, Some(held))
+        });
+        loaded.map_err(failed)
+    }
+
+    /// Empties and loads. Others are told meanwhile that the server is loading, rather than that they wait for shards.
+    fn load_again<'e>(
+        &self,
+        engine: &'e Engine,
+        held: &mut Held<'e>,
+        flush: &mut dyn FnMut(&mut Held<'e>),
+        load: impl FnOnce(&mut Held<'e>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.progress.began_s.store(unix_s(engine), Ordering::Relaxed);
+        engine.set_loading(true);
         flush(held);
-        self.load_log(engine, &settings, &manifest, Some(&mut *held)).map_err(failed)?;
+        let loaded = load(held);
         engine.distrust_times_held(held);
-        Ok(())
+        engine.set_loading(false);
+        loaded
     }
 
     /// DEBUG RELOAD: saves, empties and loads again, with all shards held for writing.
@@ -318,11 +335,11 @@ impl Persistence {
             self.save(engine, Some(held))
                 .map_err(|_| "Error trying to save the DB, can't exit.")?;
         }
-        flush(held);
         let path = Files(&engine.config.load()).rdb_path();
-        let loaded = self.load_rdb_file(engine, &path, Some(held));
-        engine.distrust_times_held(held);
-        loaded.map(|_| ()).map_err(|error| {
+        let loaded = self.load_again(engine, held, flush, |held| {
+            self.load_rdb_file(engine, &path, Some(held)).map(drop)
+        });
+        loaded.map_err(|error| {
             log::error!("{error}");
             "Error trying to load the RDB dump, check server logs.".into()
         })

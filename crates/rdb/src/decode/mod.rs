@@ -273,7 +273,8 @@ fn fields(
         if kind != kind::HASH && family == Family::Valkey {
             ttl = match cursor.i64()? {
                 -1 => FieldTtl::Clear,
-                at @ 0.. => FieldTtl::At(at),
+                // Beyond, in nine thousand years, no field can live here.
+                at @ 0.. => FieldTtl::At(at.min(MAX_EXPIRY)),
                 _ => return Err(CORRUPT),
             };
         }
