@@ -37,6 +37,11 @@ const STEPS: &[Step] = &[
         what: "cargo test --workspace: unit, integration, compatibility and doc tests",
         run: || cargo(&["test", "--workspace", "--no-fail-fast"]),
     },
+    Step {
+        name: "fuzz",
+        what: "the loaders of RDB files and of the log look at damaged ones for a minute",
+        run: fuzz,
+    },
     Step { name: "memcheck", what: "the keyspace's tests under valgrind", run: memcheck::run },
 ];
 
@@ -107,6 +112,22 @@ fn cargo(args: &[&str]) -> Result<(), String> {
     let mut command = Command::new(cargo);
     command.args(args).env("RESPIRE_CHECKS", "1").current_dir(tidy::root());
     succeed(&mut command)
+}
+
+/// A minute in all: the tests of one program run side by side.
+fn fuzz() -> Result<(), String> {
+    let seconds = "30";
+    for (package, test, name) in [
+        ("respire-rdb", "damage", "do_no_harm"),
+        ("respire-persistence", "faults", "a_damaged_log"),
+    ] {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["test", "-p", package, "--test", test, name]);
+        command.env("RESPIRE_FUZZ_SECONDS", seconds).current_dir(tidy::root());
+        succeed(&mut command)?;
+    }
+    Ok(())
 }
 
 fn succeed(command: &mut Command) -> Result<(), String> {

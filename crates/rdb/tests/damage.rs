@@ -2,7 +2,9 @@
 //! Reading one ends, in an error or in values that are whole, and takes no more memory than a file of that size can
 //! need.
 //!
-//! `RESPIRE_FUZZ=100 cargo test -p respire-rdb --release --test damage` looks a hundred times longer.
+//! `RESPIRE_FUZZ=100 cargo test -p respire-rdb --release --test damage` looks a hundred times longer, and
+//! `RESPIRE_FUZZ_SECONDS=60` for that long at least. What is damaged is made up, or kept in `tests/corpus`: files of
+//! redis-server 7.0.15, and every one that once did harm.
 
 mod samples;
 
@@ -121,7 +123,29 @@ fn corpus(rng: &mut fastrand::Rng, hasher: &Hasher) -> Vec<Vec<u8>> {
         }
     }
     files.extend(old_files());
+    files.extend(kept_files());
     files
+}
+
+/// The files that are kept.
+fn kept_files() -> Vec<Vec<u8>> {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let files = std::fs::read_dir(dir).expect("there is a corpus");
+    let mut paths: Vec<_> = files.map(|file| file.expect("it can be read").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("it can be read")).collect()
+}
+
+/// Calls `round` as often as asked for, and for as long.
+fn rounds(count: usize, mut round: impl FnMut()) {
+    let seconds = std::env::var("RESPIRE_FUZZ_SECONDS");
+    let seconds = seconds.map_or(0, |text| text.parse().expect("a number"));
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let mut done = 0;
+    while done < count || std::time::Instant::now() < end {
+        round();
+        done += 1;
+    }
 }
 
 fn old_files() -> Vec<Vec<u8>> {
@@ -197,7 +221,7 @@ fn damaged_files_do_no_harm() {
     let mut rng = fastrand::Rng::with_seed(seed.0);
     let hasher = hasher();
     let (mut values, mut files) = (0, 0);
-    for _ in 0..10 * effort() {
+    rounds(10 * effort(), || {
         for sound in corpus(&mut rng, &hasher) {
             assert!(read(&sound, &hasher) > 0);
             for _ in 0..60 {
@@ -207,7 +231,7 @@ fn damaged_files_do_no_harm() {
                 files += 1;
             }
         }
-    }
+    });
     // Damage must not be so heavy that nothing is left to look at.
     assert!(values > files / 4, "{values} values in {files} files");
 }
@@ -242,11 +266,11 @@ fn damaged_dumps_do_no_harm() {
     let mut rng = fastrand::Rng::with_seed(seed.0);
     let hasher = hasher();
     let (mut accepted, mut refused) = (0, 0);
-    for _ in 0..200 * effort() {
+    rounds(200 * effort(), || {
         let value = value(&mut rng, &hasher);
         let sound = dump(value.as_ref(), Options { compress: rng.u8(..4) == 0 });
         if sound.len() > 20_000 {
-            continue;
+            return;
         }
         for _ in 0..20 {
             let mut bytes = sound.clone();
@@ -267,6 +291,6 @@ fn damaged_dumps_do_no_harm() {
                     || restore(&bytes, true, &DecodeOptions::with_default_limits(&hasher)).is_err()
             );
         }
-    }
+    });
     assert!(accepted > 100 && refused > 100, "{accepted} accepted, {refused} refused");
 }

@@ -1,7 +1,9 @@
 //! Damaged logs: bits flipped, bytes lost, inserted and repeated, files cut anywhere, lengths out of all proportion. Loading
 //! one ends, in an error or in a keyspace that can be used, and takes no more memory than such a log may take.
 //!
-//! `RESPIRE_FUZZ=100` looks a hundred times longer; `FAULT_SEED` replays a failure.
+//! `RESPIRE_FUZZ=100` looks a hundred times longer, `RESPIRE_FUZZ_SECONDS=60` for that long at least; `FAULT_SEED` replays a
+//! failure. What is damaged was written just before, or is kept in `tests/corpus`: logs of redis-server 7.0.15, and
+//! every one that once did harm.
 
 use super::Life;
 use super::disk::MemoryDisk;
@@ -13,6 +15,8 @@ const FILES: [(&str, u32); 3] = [
     ("/d/appendonlydir/appendonly.aof.2.base.rdb", 2),
     ("/d/appendonlydir/appendonly.aof.manifest", 1),
 ];
+/// The file of a log that is kept.
+const KEPT: &str = "/d/appendonlydir/appendonly.aof";
 /// Damaged logs, if nothing else is asked for.
 const ROUNDS: u64 = 1500;
 /// Kilobytes by which the process may have grown at its peak.
@@ -50,6 +54,25 @@ fn write_log(disk: &MemoryDisk) {
     }
 }
 
+/// Disks with a log of one file, which is kept.
+fn kept_logs() -> Vec<MemoryDisk> {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let files = std::fs::read_dir(dir).expect("there is a corpus");
+    let mut paths: Vec<_> = files.map(|file| file.expect("it can be read").path()).collect();
+    paths.sort();
+    let log = |path: &std::path::PathBuf| {
+        let disk = MemoryDisk::new("/d");
+        // A log of the time before manifests is taken over.
+        let text = std::fs::read(path).expect("it can be read");
+        disk.put("/d/appendonly.aof", &text);
+        let life = Life::begin(&disk, DIRECTIVES).expect("a kept log is sound");
+        life.files.flush_log().unwrap();
+        drop(life);
+        disk
+    };
+    paths.iter().map(log).collect()
+}
+
 /// Does damage in one place.
 fn damage(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
     const WORDS: [&[u8]; 12] = [
@@ -84,6 +107,26 @@ fn damage(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Starts on what is there, twice if it is accepted.
+fn look_at(disk: &MemoryDisk, loaded: &mut u64, refused: &mut u64) {
+    match Life::begin(disk, DIRECTIVES) {
+        Ok(mut life) => {
+            *loaded += 1;
+            assert!(life.ask("DBSIZE").starts_with(':'));
+            assert!(!life.ask("SET after 1").starts_with('-'));
+            life.files.flush_log().unwrap();
+            drop(life);
+            // What was cut off is gone, and what follows can be read.
+            let mut again = Life::begin(disk, DIRECTIVES).expect("what was loaded once");
+            assert_eq!(again.ask("GET after"), "$1\r\n1\r\n");
+        }
+        Err(why) => {
+            *refused += 1;
+            assert!(!why.is_empty());
+        }
+    }
+}
+
 /// Kilobytes that the process had in memory at its peak, where the system tells.
 fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -102,7 +145,19 @@ fn a_damaged_log_is_refused_or_loaded_and_nothing_else() {
     write_log(&whole);
     let before = peak();
     let (mut loaded, mut refused) = (0, 0);
-    for _ in 0..ROUNDS * times {
+    let kept = kept_logs();
+    let seconds = std::env::var("RESPIRE_FUZZ_SECONDS");
+    let seconds = seconds.map_or(0, |text| text.parse().expect("a number"));
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let mut rounds = 0;
+    while rounds < ROUNDS * times || std::time::Instant::now() < end {
+        rounds += 1;
+        if rounds.is_multiple_of(4) {
+            let disk = kept[rng.usize(..kept.len())].copy();
+            disk.edit(KEPT, |bytes| damage(&mut rng, bytes));
+            look_at(&disk, &mut loaded, &mut refused);
+            continue;
+        }
         let disk = whole.copy();
         let mut choice = rng.u32(..10);
         let chosen = FILES.iter().find(|(_, weight)| {
@@ -116,22 +171,7 @@ fn a_damaged_log_is_refused_or_loaded_and_nothing_else() {
                 damage(&mut rng, bytes);
             }
         });
-        match Life::begin(&disk, DIRECTIVES) {
-            Ok(mut life) => {
-                loaded += 1;
-                assert!(life.ask("DBSIZE").starts_with(':'));
-                assert!(!life.ask("SET after 1").starts_with('-'));
-                life.files.flush_log().unwrap();
-                drop(life);
-                // What was cut off is gone, and what follows can be read.
-                let mut again = Life::begin(&disk, DIRECTIVES).expect("what was loaded once");
-                assert_eq!(again.ask("GET after"), "$1\r\n1\r\n");
-            }
-            Err(why) => {
-                refused += 1;
-                assert!(!why.is_empty());
-            }
-        }
+        look_at(&disk, &mut loaded, &mut refused);
     }
     assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused");
     if let (Some(before), Some(after)) = (before, peak()) {

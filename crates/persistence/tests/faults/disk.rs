@@ -133,6 +133,12 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(State { names, safe_names, contents, ..State::default() })))
     }
 
+    /// Puts a file there.
+    pub fn put(&self, path: &str, bytes: &[u8]) {
+        let mut out = Disk::create(self, Path::new(path)).expect("the disk works");
+        assert_eq!(out.write(bytes).expect("the disk works"), bytes.len());
+    }
+
     /// What is in a file, to be changed.
     pub fn edit(&self, path: &str, edit: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
