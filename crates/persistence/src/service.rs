@@ -100,8 +100,8 @@ pub struct Persistence {
     progress: Progress,
     /// The position at which the last log that was switched off ended.
     log_ended_at: AtomicU64,
-    /// How often somebody asked for what was appended to be made safe, since that was begun the last time.
-    sync_asked: Mutex<u32>,
+    /// The position up to which somebody waits for what was appended to be safe, if anybody does.
+    sync_asked: Mutex<Option<u64>>,
     sync_bell: Condvar,
     /// Why making the log safe failed the last time, if it did.
     sync_failure: Mutex<Option<String>>,

@@ -21,8 +21,9 @@ pub(crate) fn ziplist(bytes: &[u8], what: &'static str) -> Result<Listpack, RdbE
     let corrupt = || RdbError::Corrupt(what);
     const HEADER: usize = 10;
     let mut cursor = Cursor::new(bytes);
-    let (total, tail) = (cursor.array()?, cursor.array()?);
-    let count = u16::from_le_bytes(cursor.array()?);
+    let mut field = || cursor.array().map_err(|_| corrupt());
+    let (total, tail) = (field()?, field()?);
+    let count = u16::from_le_bytes(cursor.array().map_err(|_| corrupt())?);
     if u32::from_le_bytes(total) as usize != bytes.len() || bytes.len() > Listpack::MAX_BYTES {
         return Err(corrupt());
     }

@@ -326,7 +326,7 @@ impl ServerHost {
         };
         self.oom_score.apply(new).map_err(|error| {
             log::warn!("Unable to write oom_score_adj: {error}");
-            let why = "Failed to apply new oom_score_adj configuration, check server logs.";
+            let why = "Failed to set current oom_score_adj. Check server logs.";
             (name.to_owned(), why.to_owned())
         })
     }

@@ -353,6 +353,8 @@ impl Accept {
         files.stop();
         stop.end();
         keepers.iter().for_each(|keeper| keeper.thread().unpark());
+        // What is being loaded goes with the process: nobody waits for the end of that.
+        let keepers = if engine.is_loading() { Vec::new() } else { keepers };
         for thread in threads.into_iter().chain(keepers) {
             let _ = thread.join();
         }

@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use respire_engine::Engine;
@@ -53,7 +52,7 @@ impl Persistence {
         match writer.flush_or_ask() {
             Ok(None) => Ok(None),
             Ok(Some(position)) => {
-                *self.sync_asked.lock() += 1;
+                *self.sync_asked.lock() = Some(position);
                 self.sync_bell.notify_one();
                 Ok(Some(writer.first + position))
             }
@@ -84,13 +83,20 @@ impl Persistence {
     /// can't be made so. Returns when the server stops.
     pub fn sync_loop(&self, told: &dyn Fn(), lost: &dyn Fn(&io::Error)) {
         let mut next = Instant::now() + SYNC_EVERY;
-        let (mut asked_before, mut took) = (0, Duration::ZERO);
+        let mut took = Duration::ZERO;
         while !self.jobs.lock().stopping {
             {
                 let mut asked = self.sync_asked.lock();
-                if *asked == 0 {
+                if asked.is_none() {
                     self.sync_bell.wait_for(&mut asked, TICK);
                 }
+                // Who has appended behind that is at work on another thread, and will ask in a moment: one sync for both.
+                let patience = Instant::now() + took / 4;
+                while asked.is_some_and(|position| self.is_appended_behind(position))
+                    && !self.sync_bell.wait_until(&mut asked, patience).timed_out()
+                {
+                }
+                *asked = None;
             }
             let Some(engine) = self.engine() else { return };
             let Some(writer) = self.log_in_use(&engine) else {
@@ -98,10 +104,6 @@ impl Persistence {
                 told();
                 continue;
             };
-            if asked_before > 1 {
-                gather(&writer, took / 4);
-            }
-            asked_before = std::mem::take(&mut *self.sync_asked.lock());
             let began = Instant::now();
             let synced = writer.sync_if_asked();
             took = began.elapsed();
@@ -116,6 +118,10 @@ impl Persistence {
             next = Instant::now() + SYNC_EVERY;
             self.care_for(&engine, &writer);
         }
+    }
+
+    fn is_appended_behind(&self, position: u64) -> bool {
+        self.writer.load().as_ref().is_some_and(|writer| writer.reader.end() > position)
     }
 
     /// What is appended to. A log that has been switched off is ended here, where nothing is locked.
@@ -359,22 +365,6 @@ impl Persistence {
         self.log_ended_at.store(writer.first + writer.reader.end(), Ordering::Relaxed);
         if let Err(error) = writer.sync(writer.reader.end()) {
             log::error!("Fail to fsync the AOF file: {error}");
-        }
-    }
-}
-
-/// Waits, for `most` at most, until nothing more comes. Those who are being answered together write together again, on several
-/// threads: what the first of them appends need not be made safe apart from the rest.
-fn gather(writer: &Writer, most: Duration) {
-    /// What comes later than this comes for itself.
-    const PAUSE: Duration = Duration::from_micros(25);
-    let began = Instant::now();
-    let (mut end, mut since) = (writer.reader.end(), began);
-    while began.elapsed() < most && since.elapsed() < PAUSE {
-        thread::yield_now();
-        let now = writer.reader.end();
-        if now != end {
-            (end, since) = (now, Instant::now());
         }
     }
 }

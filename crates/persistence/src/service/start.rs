@@ -76,8 +76,9 @@ impl Persistence {
         let file = self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e))?;
         let at_start = held.is_none();
         let (loaded, _) =
-            self.loading(engine, path, size, true).load(file, held).inspect_err(|_| {
+            self.loading(engine, path, size, true).load(file, held).inspect_err(|error| {
                 if at_start {
+                    log::error!("Internal error in RDB reading: {error}");
                     log::error!("Terminating server after rdb file reading failure.");
                 }
             })?;
