@@ -2,11 +2,12 @@
 //! `rdb-key-save-delay` and `key-load-delay` make them take long.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use respire_tests::server::Directory;
+use respire_tests::server::{Directory, free_port, subject};
 use respire_tests::{Client, Kind, Server, Value};
 
 /// Ten seconds a key: what takes that long never ends here.
@@ -170,31 +171,64 @@ fn a_shutdown_that_has_not_begun_can_be_aborted() {
     assert_eq!(text(&mut client, "PING"), "PONG");
 }
 
+/// A server that never gets to the end of loading.
+struct Loading {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Loading {
+    fn start(directory: &Directory, options: &[&str]) -> Loading {
+        let port = free_port();
+        let process = Command::new(subject())
+            .args(["--port", &port.to_string(), "--key-load-delay", FOREVER, "--dir"])
+            .arg(directory.path())
+            .args(options)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        wait_until("an answer", || Client::connect(address).is_ok());
+        Loading { process, address }
+    }
+
+    fn field(&self, name: &str) -> String {
+        let info = text(&mut Client::connect(self.address).unwrap(), "INFO");
+        let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        found.unwrap_or_else(|| panic!("no field {name}")).to_owned()
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[test]
 fn loading_tells_how_far_it_is_and_ends_with_the_server() {
-    let directory = Directory::new("slow-load");
-    for (options, files) in [(&["--appendonly", "no"], "rdb"), (&["--appendonly", "yes"], "log")] {
-        let server = Server::start_in(Kind::Respire, &directory, options);
+    for (options, files) in [(["--appendonly", "no"], "rdb"), (["--appendonly", "yes"], "log")] {
+        let directory = Directory::new("slow-load");
+        let server = Server::start_in(Kind::Respire, &directory, &options);
         let mut client = server.client();
         text(&mut client, "DEBUG POPULATE 3000 key 100");
-        if files == "rdb" {
-            text(&mut client, "SAVE");
-        } else {
-            text(&mut client, "SET one 1");
-        }
+        text(&mut client, if files == "rdb" { "SAVE" } else { "BGREWRITEAOF" });
+        wait_until("the base", || field(&server, "aof_rewrite_in_progress") == "0");
+        text(&mut client, "SET one 1");
         server.crash();
-        let mut all = vec!["--key-load-delay", FOREVER];
-        all.extend(options.iter());
-        let mut server = Server::start_in(Kind::Respire, &directory, &all);
-        assert_eq!(field(&server, "loading"), "1", "{files}");
-        assert_ne!(field(&server, "loading_start_time"), "0");
-        let total: u64 = field(&server, "loading_total_bytes").parse().unwrap();
+        let mut loading = Loading::start(&directory, &options);
+        assert_eq!(loading.field("loading"), "1", "{files}");
+        assert_ne!(loading.field("loading_start_time"), "0");
+        let total: u64 = loading.field("loading_total_bytes").parse().unwrap();
         assert!(total > 1000, "{total} bytes");
-        assert!(error(&mut server.client(), "GET key:1").starts_with("LOADING"));
-        signal(&server, "-TERM");
-        assert!(server.wait_exit(PATIENCE).expect("it ends").success(), "{files}");
-        let server = Server::start_in(Kind::Respire, &directory, options);
-        wait_until("the end of loading", || field(&server, "loading") == "0");
+        let mut client = Client::connect(loading.address).unwrap();
+        assert!(error(&mut client, "GET key:1").starts_with("LOADING"));
+        let pid = loading.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        wait_until("the end", || loading.process.try_wait().unwrap().is_some());
+        assert!(loading.process.wait().unwrap().success(), "{files}");
+        let server = Server::start_in(Kind::Respire, &directory, &options);
         let keys: u64 = text(&mut server.client(), "DBSIZE").parse().unwrap();
         assert!(keys >= 3000, "{keys} keys of the {files}");
     }
