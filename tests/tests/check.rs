@@ -67,7 +67,7 @@ fn a_snapshot_is_told_and_what_can_be_read_of_a_damaged_one_is_kept() {
     flipped[at] ^= 1;
     // Half of the file: what is in front can be kept.
     for (damaged, part) in [
-        (flipped, "checksum is"),
+        (flipped, "CRC error"),
         (whole[..whole.len() / 2].to_vec(), "nothing behind it can be read"),
         ([&whole[..], b"more"].concat(), "4 bytes follow the end"),
     ] {

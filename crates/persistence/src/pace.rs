@@ -3,12 +3,15 @@
 //! milliseconds later, and until then requests would wait. Here are also Redis's testing aids, `rdb-key-save-delay` and
 //! `key-load-delay`, and the end of what is not wanted any more.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use respire_engine::Engine;
 use respire_engine::config::Reader;
+
+use crate::settings::Files;
 
 /// How long the walk goes on before it gives way.
 const TURN: Duration = Duration::from_micros(50);
@@ -27,6 +30,9 @@ pub(crate) struct Pace<'a> {
     engine: &'a Engine,
     settings: Reader,
     work: Work,
+    /// What the settings that were seen last, at this address and still held, say.
+    delay_us: f64,
+    seen: usize,
     cancelled: &'a AtomicBool,
     since: Instant,
     /// There is more to do than may wait.
@@ -36,7 +42,8 @@ pub(crate) struct Pace<'a> {
 impl<'a> Pace<'a> {
     pub(crate) fn new(engine: &'a Engine, work: Work, cancelled: &'a AtomicBool) -> Self {
         let settings = Reader::new(&engine.config);
-        Self { engine, settings, work, cancelled, since: Instant::now(), is_urgent: false }
+        let since = Instant::now();
+        Self { engine, settings, work, delay_us: 0.0, seen: 0, cancelled, since, is_urgent: false }
     }
 
     /// Whether nobody wants the file any more.
@@ -55,12 +62,17 @@ impl<'a> Pace<'a> {
     /// Microseconds that each key is to take longer than it has to.
     fn delay_us(&mut self) -> f64 {
         let settings = self.settings.get(&self.engine.config);
-        let delay = match self.work {
-            Work::Saving => settings.rdb_key_save_delay,
-            Work::Loading => settings.key_load_delay,
-        };
-        // Of a negative number, so many keys take one microsecond.
-        if delay < 0 { -1.0 / delay as f64 } else { delay as f64 }
+        let seen = Arc::as_ptr(settings) as usize;
+        if seen != self.seen {
+            let delay = match self.work {
+                Work::Saving => Files(settings).save_delay(),
+                Work::Loading => Files(settings).load_delay(),
+            };
+            // Of a negative number, so many keys take one microsecond.
+            self.delay_us = if delay < 0 { -1.0 / delay as f64 } else { delay as f64 };
+            self.seen = seen;
+        }
+        self.delay_us
     }
 
     pub(crate) fn is_delayed(&mut self) -> bool {

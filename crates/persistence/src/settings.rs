@@ -69,6 +69,15 @@ impl Files<'_> {
         numbers.as_chunks::<2>().0.iter().map(|[seconds, changes]| (*seconds, *changes)).collect()
     }
 
+    /// Microseconds that each key takes longer to be saved, and loaded; if negative, the keys that take one together.
+    pub(crate) fn save_delay(&self) -> i64 {
+        self.text("rdb-key-save-delay").parse().unwrap_or(0)
+    }
+
+    pub(crate) fn load_delay(&self) -> i64 {
+        self.text("key-load-delay").parse().unwrap_or(0)
+    }
+
     pub(crate) fn append_only(&self) -> bool {
         self.flag("appendonly")
     }

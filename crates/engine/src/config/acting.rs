@@ -135,10 +135,6 @@ pub(super) static ROWS: &[Directive] = &[
     row("pidfile", text!(pidfile)).immutable(),
     row("slowlog-log-slower-than", number!(slowlog_log_slower_than: i64, -1 => i64::MAX)),
     row("slowlog-max-len", number!(slowlog_max_len: u64, 0 => i64::MAX)),
-    row("key-load-delay", number!(key_load_delay: i64, i32::MIN as i64 => i32::MAX as i64))
-        .hidden(),
-    row("rdb-key-save-delay", number!(rdb_key_save_delay: i64, i32::MIN as i64 => i32::MAX as i64))
-        .hidden(),
     row("latency-monitor-threshold", number!(latency_monitor_threshold: u64, 0 => i64::MAX)),
     row("latency-tracking", flag!(latency_tracking)),
     row(

@@ -238,5 +238,7 @@ pub(super) static ROWS: &[Directive] = &[
     none("bgsave_cpulist", TEXT, "").immutable(),
     none("ignore-warnings", TEXT, ""),
     none("watchdog-period", NATURAL, "0").hidden(),
+    read("key-load-delay", int(i32::MIN as i64, INT_MAX), "0").hidden(),
+    read("rdb-key-save-delay", int(i32::MIN as i64, INT_MAX), "0").hidden(),
     none("loading-process-events-interval-bytes", Kind::Memory { min: 1024 }, "2097152").hidden(),
 ];

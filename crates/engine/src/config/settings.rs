@@ -181,9 +181,6 @@ pub struct Settings {
     /// Microseconds; negative switches the slow log off, 0 logs everything.
     pub slowlog_log_slower_than: i64,
     pub slowlog_max_len: u64,
-    /// Microseconds that each key takes longer to be loaded, and saved; if negative, the keys that take one together.
-    pub key_load_delay: i64,
-    pub rdb_key_save_delay: i64,
     /// Milliseconds; 0 switches the monitor off.
     pub latency_monitor_threshold: u64,
     pub latency_tracking: bool,
@@ -295,8 +292,6 @@ impl Settings {
             pidfile: String::new(),
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
-            key_load_delay: 0,
-            rdb_key_save_delay: 0,
             latency_monitor_threshold: 0,
             latency_tracking: true,
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
