@@ -359,7 +359,7 @@ impl Shard {
     /// Loads what a key is going to touch into the cache, of keys that are not there.
     #[inline]
     pub fn prefetch_new(&self, db: usize, hash: u64) {
-        self.dbs[db].keys.prefetch_bucket(hash);
+        let _ = self.dbs[db].keys.ahead(hash);
     }
 
     /// Stores `value` under a key that [`Self::entry`] just said to be missing.

@@ -240,7 +240,9 @@ impl Db {
             }
         }
         let width = (at - saving.cursor) / AHEAD;
-        (0..AHEAD).for_each(|i| self.keys.prefetch_bucket((at + i * width) << 16));
+        for i in 0..AHEAD {
+            let _ = self.keys.ahead((at + i * width) << 16);
+        }
     }
 
     /// Waits until nothing of the database is pinned any more. Its entries must not be freed before.
