@@ -166,7 +166,7 @@ fn hashed_spec(row: &Row) -> Option<&'static KeySpec> {
 
 /// Where the keys are that are hashed before the command runs.
 #[inline]
-fn key_positions(row: &Row, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {
+pub(crate) fn key_positions(row: &Row, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {
     hashed_spec(row).map(|spec| spec.positions(args)).into_iter().flatten()
 }
 
@@ -584,7 +584,7 @@ impl Engine {
         let mark = out.mark();
         let (outcome, saw_expired) = match row.lock {
             Lock::Exec => (self.exec(worker, session, out), false),
-            Lock::Script => match self.script(worker, session, held, command, &args, out) {
+            Lock::Script => match self.script(worker, session, held, command, &args, keys, out) {
                 Ok(saw_expired) => (Ok(()), saw_expired),
                 Err(error) => (Err(error), false),
             },

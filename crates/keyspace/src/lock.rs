@@ -513,6 +513,10 @@ impl<'k> Held<'k> {
     /// The names of changed keys of held shards, each once: see [`Shard::report_changes`].
     pub fn take_reported(&mut self) -> Vec<Box<[u8]>> {
         let mut names: Vec<Box<[u8]>> = Vec::new();
+        // Whoever changes a shard takes them before it is unlocked, so under a lock for reading there are none.
+        if self.mode == Mode::Read {
+            return names;
+        }
         for shard in self.held_shards() {
             names.append(&mut self.shard_mut(shard).take_reported());
         }

@@ -201,3 +201,31 @@ fn scripts_have_the_rights_of_their_client() {
     let log = h.line("ACL LOG");
     assert!(log.contains("$3\r\nlua\r\n") && log.contains("$3\r\nset\r\n"), "{log}");
 }
+
+/// A client that tracks is told of the keys that its scripts have read, and not of those that it only named.
+#[test]
+fn clients_that_track_remember_what_their_scripts_read() {
+    let mut h = Harness::new();
+    let writer = h.connect();
+    h.line("HELLO 3");
+    h.line("CLIENT TRACKING ON");
+    let id = h.sessions[0].info.id;
+    for (script, command, reads) in [
+        ("return redis.call('GET', KEYS[1])", "EVAL", true),
+        ("return redis.call('GET', KEYS[1])", "EVAL_RO", true),
+        ("#!lua flags=no-writes\nreturn redis.call('MGET', KEYS[1], KEYS[2])", "EVAL", true),
+        ("return redis.call('PING')", "EVAL_RO", false),
+        ("return redis.call('SET', 'other', 'x')", "EVAL", false),
+    ] {
+        h.run_as(writer, &["SET", "a", "1"]);
+        h.deliveries();
+        let reply = h.run(&[command, script, "2", "a", "b"]);
+        assert!(!reply.starts_with('-'), "{command} {script}: {reply}");
+        h.run_as(writer, &["SET", "a", "2"]);
+        let told = h.deliveries();
+        assert_eq!(!told.is_empty(), reads, "{command} {script}: {told:?}");
+        assert!(told.iter().all(|(to, text)| {
+            *to == id && text.as_deref().is_some_and(|text| text.contains("invalidate"))
+        }));
+    }
+}

@@ -4,6 +4,7 @@ use mlua::{Function, Lua, Table, Value};
 use respire_resp::{Out, Proto};
 
 use super::arguments::number_text;
+use super::guard::Plain;
 
 /// Tables that are inside each other in a reply, at most. Lua's own stack, on which Redis works, has room for a few more.
 const NESTED_MAX: usize = 7000;
@@ -22,6 +23,17 @@ pub(super) struct Returned {
     pub(super) error: Option<Vec<u8>>,
     /// It has been counted where it happened.
     pub(super) counted: bool,
+}
+
+/// Writes what is no table; `script` is the protocol that the script has chosen.
+pub(super) fn plain(out: &mut Out, script: Proto, value: Plain<'_>) {
+    match value {
+        Plain::Text(text) => out.bulk(text),
+        Plain::Number(number) => out.int(truncated(number)),
+        Plain::Boolean(value) if script == Proto::Resp3 => out.bool(value),
+        Plain::Boolean(true) => out.int(1),
+        Plain::Boolean(false) | Plain::Nil => out.null(),
+    }
 }
 
 /// What is still to be written of a table.
@@ -81,10 +93,9 @@ impl<'o> Writer<'o> {
         match value {
             Value::Table(table) => return self.table(table),
             Value::String(text) => self.out.bulk(&text.as_bytes()),
-            Value::Number(number) => self.out.int(truncated(number)),
+            Value::Number(number) => plain(self.out, self.script, Plain::Number(number)),
             Value::Integer(number) => self.out.int(number),
-            Value::Boolean(value) if self.script == Proto::Resp3 => self.out.bool(value),
-            Value::Boolean(true) => self.out.int(1),
+            Value::Boolean(value) => plain(self.out, self.script, Plain::Boolean(value)),
             _ => self.out.null(),
         }
         Ok(())

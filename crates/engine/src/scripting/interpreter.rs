@@ -10,8 +10,8 @@ use mlua::{Function, HookTriggers, Lua, Table, Value};
 use respire_resp::{Out, Proto};
 
 use super::api;
-use super::convert::{Writer, is_counted, number_of};
-use super::guard::{self, Given};
+use super::convert::{Returned, Writer, is_counted, number_of, plain};
+use super::guard::{self, Caller, Ended, Given, Plain, RESULT};
 use super::lend::Desk;
 use super::running::{Running, Stop};
 use super::sandbox::{self, Sandbox};
@@ -59,7 +59,7 @@ pub(super) struct Interpreter {
     next_number: Number,
     runner: Function,
     /// Calls one of the compiled functions.
-    caller: Function,
+    caller: Caller,
     /// What `redis.register_function` has been told, while a library is loaded.
     registered: Rc<RefCell<api::Registered>>,
     /// How many looks are left for loading a library; 0 while none is loaded, [`SPENT`] when there are none left.
@@ -69,7 +69,7 @@ pub(super) struct Interpreter {
 /// How a run ended.
 pub(super) enum End {
     /// With this reply, in which there may be an error.
-    Replied(super::convert::Returned),
+    Replied(Returned),
     /// With an error, its text complete. `counted` is whether it has been counted where it happened.
     Failed { text: Vec<u8>, counted: bool },
     /// At this source and line, if that is known.
@@ -164,23 +164,31 @@ impl Interpreter {
         name: &[u8],
         out: &mut Out,
     ) -> mlua::Result<End> {
-        let (value, fine) = self.desk.lend(running, || guard::call_given(&self.caller, given))?;
+        let mark = out.mark();
+        let mut take = |value: Plain<'_>| {
+            // The script may have chosen it only now.
+            let script = self.desk.with(|running| running.session.proto);
+            plain(out, script.unwrap_or(Proto::Resp2), value);
+        };
+        let ended = self.desk.lend(running, || self.caller.call(given, &mut take));
         if let Some(stop) = running.stop {
             self.look(LOOK_EVERY)?;
+            out.rewind(mark);
+            self.compiled.raw_set(RESULT, Value::Nil)?;
             return Ok(End::Stopped(stop, running.place.take()));
         }
-        if fine {
+        if ended == Ended::Taken {
+            return Ok(End::Replied(Returned::default()));
+        }
+        let value: Value = self.compiled.raw_get(RESULT)?;
+        self.compiled.raw_set(RESULT, Value::Nil)?;
+        if ended == Ended::Returned {
             return self.reply(value, running.session.proto, out).map(End::Replied);
         }
         failure(&value, name).map(|(text, counted)| End::Failed { text, counted })
     }
 
-    fn reply(
-        &self,
-        value: Value,
-        script: Proto,
-        out: &mut Out,
-    ) -> mlua::Result<super::convert::Returned> {
+    fn reply(&self, value: Value, script: Proto, out: &mut Out) -> mlua::Result<Returned> {
         Writer::new(out, script, &self.sandbox.next).write(value)
     }
 

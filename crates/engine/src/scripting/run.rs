@@ -5,7 +5,7 @@
 
 use respire_datatypes::integer::parse_i64;
 use respire_journal::Effects;
-use respire_keyspace::{Held, Mode};
+use respire_keyspace::{Hashed, Held, Mode};
 use respire_resp::{Args, Out, Proto};
 use smallvec::SmallVec;
 
@@ -40,6 +40,13 @@ fn form_of(command: &Command) -> Form {
 }
 
 const NO_SCRIPT: Error = Error::fixed("NOSCRIPT No matching script. Please use EVAL.");
+
+/// What calls a script, and the hashes of the keys in it.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    args: &'a Args<'a>,
+    declared: &'a [Hashed],
+}
 
 /// What is called: a function that this thread has compiled.
 #[derive(Debug, Clone, Copy)]
@@ -141,13 +148,16 @@ impl Engine {
         held: &mut Held<'e>,
         command: &'static Command,
         args: &Args<'_>,
+        declared: KeyHashes<'_>,
         out: &mut Out,
     ) -> Result<bool, Error> {
         if self.clients.has_monitors() {
             self.tell_monitors(worker, session, command.row, args, out);
         }
         let mut interpreters = std::mem::replace(&mut worker.interpreters, Interpreters::NONE);
-        let result = self.run_script(&mut interpreters, worker, session, held, command, args, out);
+        let request = Request { args, declared: declared.all() };
+        let result =
+            self.run_script(&mut interpreters, worker, session, held, command, request, out);
         let (scripts, functions) = interpreters.memory();
         worker.stats.lua_scripts.set(scripts);
         worker.stats.lua_functions.set(functions);
@@ -163,10 +173,10 @@ impl Engine {
         session: &mut Session,
         held: &mut Held<'e>,
         command: &'static Command,
-        args: &Args<'_>,
+        request: Request<'_>,
         out: &mut Out,
     ) -> Result<bool, Error> {
-        let form = form_of(command);
+        let (form, args) = (form_of(command), request.args);
         let sha = worker.script_sha.take();
         if form == Form::Function {
             let functions = interpreters.functions()?;
@@ -182,7 +192,7 @@ impl Engine {
             };
             let rules = self.rules(worker, command, &callee)?;
             let mut situation = Situation { engine: self, worker, session, held, rules };
-            let ended = situation.run(&functions.interpreter, &callee, keys, args, out)?;
+            let ended = situation.run(&functions.interpreter, &callee, keys, request, out)?;
             return situation.finish(ended, &callee, &found.function.class, command, out);
         }
         let keys = key_count(args, form)?;
@@ -203,7 +213,7 @@ impl Engine {
         let rules = self.rules(worker, command, &callee)?;
         let mut situation = Situation { engine: self, worker, session, held, rules };
         let interpreter = &interpreters.scripts()?.interpreter;
-        let ended = situation.run(interpreter, &callee, keys, args, out)?;
+        let ended = situation.run(interpreter, &callee, keys, request, out)?;
         situation.finish(ended, &callee, &script.class, command, out)
     }
 
@@ -261,9 +271,10 @@ impl Situation<'_, '_> {
         interpreter: &super::interpreter::Interpreter,
         callee: &Callee<'_>,
         keys: usize,
-        args: &Args<'_>,
+        request: Request<'_>,
         out: &mut Out,
     ) -> Result<Ended, Error> {
+        let Request { args, declared } = request;
         let (db, in_exec) = (self.session.db(), self.session.in_exec);
         let mut own = session_for(self.session);
         let mark = out.mark();
@@ -276,7 +287,9 @@ impl Situation<'_, '_> {
                 session: &mut own,
                 held: self.held,
                 rules: self.rules,
-                hashes: Vec::new(),
+                // A request that lies about the number of its keys declares none.
+                declared: if declared.len() == keys { declared } else { &[] },
+                hashes: SmallVec::new(),
                 random: Random::default(),
                 wrote: false,
                 stop: None,
