@@ -580,7 +580,11 @@ impl Engine {
     ) -> bool {
         let row = command.row;
         let measured = !command.quick || worker.measures_all;
-        let start = if measured { worker.begin_measuring(self) } else { 0 };
+        let start = match row.lock {
+            Lock::Script => worker.begin_script(self),
+            _ if measured => worker.begin_measuring(self),
+            _ => 0,
+        };
         let mark = out.mark();
         let (outcome, saw_expired) = match row.lock {
             Lock::Exec => (self.exec(worker, session, out), false),
@@ -644,7 +648,10 @@ impl Engine {
         end: u64,
     ) {
         let nanos = end.saturating_sub(start);
-        worker.end_measuring(end);
+        match command.row.lock {
+            Lock::Script => worker.end_script(end),
+            _ => worker.end_measuring(end),
+        }
         worker.record(command.id, nanos, 1);
         if worker.renew_settings(self) {
             worker.access = Access::new(&worker.settings, worker.now_ms / 1000);

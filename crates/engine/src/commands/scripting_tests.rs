@@ -165,12 +165,15 @@ fn databases_and_protocols_of_scripts_are_their_own() {
 }
 
 #[test]
-fn random_numbers_are_the_same_in_every_run() {
+fn random_numbers_go_on_and_start_anew_with_a_seed() {
     let mut h = Harness::new();
-    let script = "return tostring(math.random()) .. ' ' .. math.random(10)";
+    let script = "return tostring(math.random()) .. ' ' .. math.random(1000000)";
     let first = eval(&mut h, script, &[]);
-    assert_eq!(eval(&mut h, script, &[]), first);
-    assert!(first.contains("0.39646477363839 9"), "{first}");
+    assert_ne!(eval(&mut h, script, &[]), first);
+    let seeded = "math.randomseed(77) return tostring(math.random())";
+    for _ in 0..2 {
+        assert_eq!(eval(&mut h, seeded, &[]), "$16\r\n0.22260580315376\r\n");
+    }
 }
 
 /// A script may do what its client may do, and no more.

@@ -81,13 +81,23 @@ pub(super) fn table(lua: &Lua, purpose: Purpose, desk: &Desk) -> mlua::Result<Ta
 pub(super) fn loading_table(
     lua: &Lua,
     desk: &Desk,
-    registered: &Rc<RefCell<Registered>>,
+    registered: &Rc<RefCell<Option<Registered>>>,
 ) -> mlua::Result<Table> {
     let redis = lua.create_table()?;
     add_constants(lua, &redis, desk)?;
     let registered = Rc::clone(registered);
     add(lua, &redis, "register_function", move |lua, args| {
-        match register(&args, &mut registered.borrow_mut()) {
+        let mut registered = registered.borrow_mut();
+        // A function of a library may have kept this from when it was loaded.
+        let Some(registered) = registered.as_mut() else {
+            return raise(
+                lua,
+                &Error::fixed(
+                    "ERR redis.register_function can only be called on FUNCTION LOAD command",
+                ),
+            );
+        };
+        match register(&args, registered) {
             Ok(()) => nothing(),
             Err(error) => raise(lua, &error),
         }

@@ -109,8 +109,9 @@ unsafe extern "C-unwind" fn call_collecting(state: *mut lua_State) -> c_int {
 unsafe fn gather(state: *mut lua_State, arguments: &mut Arguments) -> bool {
     // SAFETY: these are the function's arguments. `lua_tolstring` of a string allocates nothing, so no error leaves this.
     unsafe {
+        let count = lua_gettop(state);
         arguments.clear();
-        for i in 1..=lua_gettop(state) {
+        for i in 1..=count {
             match lua_type(state, i) {
                 LUA_TSTRING => {
                     let mut len = 0;

@@ -61,7 +61,7 @@ pub(super) struct Interpreter {
     /// Calls one of the compiled functions.
     caller: Caller,
     /// What `redis.register_function` has been told, while a library is loaded.
-    registered: Rc<RefCell<api::Registered>>,
+    registered: Rc<RefCell<Option<api::Registered>>>,
     /// How many looks are left for loading a library; 0 while none is loaded, [`SPENT`] when there are none left.
     patience: Rc<Cell<u32>>,
 }
@@ -205,13 +205,13 @@ impl Interpreter {
                 return Ok(Err(error));
             }
         };
-        self.registered.take();
+        self.registered.replace(Some(api::Registered::default()));
         self.sandbox.begin_loading()?;
         self.patience.set(LOADING_LOOKS);
         let result: mlua::Result<(Value, bool)> = self.runner.call(chunk);
         let timed_out = self.patience.replace(0) == SPENT;
+        let registered = self.registered.take().unwrap_or_default();
         self.sandbox.end_loading()?;
-        let registered = self.registered.take();
         let mut error = b"ERR Error registering functions: ".to_vec();
         if timed_out {
             self.look(LOOK_EVERY)?;

@@ -3,6 +3,9 @@
 //! The dispatcher asks first which shards to hold: those of the keys that are declared, or all for a script that is known to
 //! reach out. Then the script runs under them, and where it has to, runs again under all.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use respire_datatypes::integer::parse_i64;
 use respire_journal::Effects;
 use respire_keyspace::{Hashed, Held, Mode};
@@ -72,14 +75,29 @@ fn key_count(args: &Args<'_>, form: Form) -> Result<usize, Error> {
     usize::try_from(count).map_err(|_| Error::fixed("ERR Number of keys can't be negative"))
 }
 
-/// The session in which a script runs on behalf of a client: with its own protocol, and its own view of the database.
-fn session_for(caller: &mut Session) -> Session {
-    let mut own =
-        Session::standing_in(caller.info.clone(), Proto::Resp2, caller.db(), caller.user.clone());
+/// The session in which a script runs on behalf of a client: with its own protocol, and its own view of the database. It is
+/// that of the script before, if that had the same client.
+fn session_for(caller: &mut Session, last: Option<Box<Session>>) -> Box<Session> {
+    let mut own = match last {
+        Some(last)
+            if Arc::ptr_eq(&last.info, &caller.info) && Arc::ptr_eq(&last.user, &caller.user) =>
+        {
+            last
+        }
+        _ => {
+            let (info, user) = (caller.info.clone(), caller.user.clone());
+            let mut own = Session::standing_in(info, Proto::Resp2, caller.db(), user);
+            own.in_exec = true;
+            own.in_script = true;
+            Box::new(own)
+        }
+    };
+    own.proto = Proto::Resp2;
+    own.select(caller.db());
+    own.unlogged = false;
     own.no_touch = caller.no_touch;
+    own.free_at = caller.free_at;
     own.tracking = caller.tracking.take();
-    own.in_exec = true;
-    own.in_script = true;
     own
 }
 
@@ -178,6 +196,9 @@ impl Engine {
     ) -> Result<bool, Error> {
         let (form, args) = (form_of(command), request.args);
         let sha = worker.script_sha.take();
+        // Each thread begins anywhere, so that no two of them make the same numbers.
+        let random =
+            interpreters.random.unwrap_or_else(|| Random::seeded(worker.rng.i32(..)));
         if form == Form::Function {
             let functions = interpreters.functions()?;
             let found = functions.find(&self.scripting.libraries, args.get(1))?;
@@ -191,8 +212,10 @@ impl Engine {
                 name: &function.name,
             };
             let rules = self.rules(worker, command, &callee)?;
-            let mut situation = Situation { engine: self, worker, session, held, rules };
-            let ended = situation.run(&functions.interpreter, &callee, keys, request, out)?;
+            let mut situation = Situation { engine: self, worker, session, held, rules, random };
+            let ended = situation.run(&functions.interpreter, &callee, keys, request, out);
+            interpreters.random = Some(situation.random);
+            let ended = ended?;
             return situation.finish(ended, &callee, &found.function.class, command, out);
         }
         let keys = key_count(args, form)?;
@@ -207,13 +230,21 @@ impl Engine {
             interpreters.add_script(cache, sha, args.get(1), worker.now_ms)?;
             found = interpreters.scripts()?.find(cache, &sha)?;
         }
-        let (number, script) = found.ok_or(NO_SCRIPT)?;
+        let found = found.ok_or(NO_SCRIPT)?;
+        let script = &found.script;
         script.touch(worker.now_ms);
-        let callee = Callee { is_function: false, number, flags: script.flags, name: &script.sha };
+        let callee = Callee {
+            is_function: false,
+            number: found.number,
+            flags: script.flags,
+            name: &script.sha,
+        };
         let rules = self.rules(worker, command, &callee)?;
-        let mut situation = Situation { engine: self, worker, session, held, rules };
+        let mut situation = Situation { engine: self, worker, session, held, rules, random };
         let interpreter = &interpreters.scripts()?.interpreter;
-        let ended = situation.run(interpreter, &callee, keys, request, out)?;
+        let ended = situation.run(interpreter, &callee, keys, request, out);
+        interpreters.random = Some(situation.random);
+        let ended = ended?;
         situation.finish(ended, &callee, &script.class, command, out)
     }
 
@@ -254,6 +285,8 @@ struct Situation<'a, 'e> {
     session: &'a mut Session,
     held: &'a mut Held<'e>,
     rules: Rules,
+    /// The random numbers go on where those of the script before ended.
+    random: Random,
 }
 
 /// How a script ended, and what is left to do.
@@ -276,7 +309,7 @@ impl Situation<'_, '_> {
     ) -> Result<Ended, Error> {
         let Request { args, declared } = request;
         let (db, in_exec) = (self.session.db(), self.session.in_exec);
-        let mut own = session_for(self.session);
+        let mut own = session_for(self.session, self.worker.stand_in.take());
         let mark = out.mark();
         let mut again = false;
         let given = Given { number: callee.number, request: *args, keys };
@@ -290,7 +323,7 @@ impl Situation<'_, '_> {
                 // A request that lies about the number of its keys declares none.
                 declared: if declared.len() == keys { declared } else { &[] },
                 hashes: SmallVec::new(),
-                random: Random::default(),
+                random: self.random,
                 wrote: false,
                 stop: None,
                 request: *args,
@@ -301,8 +334,10 @@ impl Situation<'_, '_> {
                 saw_expired: false,
             };
             let end = interpreter.call(&mut running, &given, callee.name, out);
-            let (saw_expired, mode) = (running.saw_expired, running.mode());
+            let (saw_expired, mode, random) =
+                (running.saw_expired, running.mode(), running.random);
             drop(running);
+            self.random = random;
             match end {
                 Ok(End::Stopped(Stop::Again, _)) => {
                     out.rewind(mark);
@@ -320,6 +355,10 @@ impl Situation<'_, '_> {
         };
         self.session.tracking = own.tracking.take();
         self.session.select(db);
+        // With commands that scripts don't usually get, anything may have become of it.
+        if !self.engine.scripts_call_all.load(Ordering::Relaxed) {
+            self.worker.stand_in = Some(own);
+        }
         if !in_exec {
             self.worker.effects.end_unit();
         }
