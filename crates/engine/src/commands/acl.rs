@@ -637,4 +637,27 @@ mod tests {
         h.run(&["CONFIG", "SET", "requirepass", ""]);
         assert!(h.line("ACL LIST").contains("user default on nopass ~* &* +@all"));
     }
+
+    #[test]
+    fn who_waits_needs_the_rights_when_served() {
+        let mut h = Harness::new();
+        h.line("ACL SETUSER u on nopass +@all ~a* ~b*");
+        let waiting = h.connect();
+        h.run_as(waiting, &["AUTH", "u", "x"]);
+        for (rule, reply) in [
+            ("~a* ~b*", "*2\r\n$1\r\nb\r\n$1\r\nx\r\n"),
+            (
+                "resetkeys ~a*",
+                "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n",
+            ),
+        ] {
+            h.attempt(waiting, &[b"BLPOP", b"b", b"0"]);
+            h.line(&format!("ACL SETUSER u {rule}"));
+            h.line("RPUSH b x");
+            let told: Vec<_> = h.deliveries().into_iter().map(|(_, text)| text).collect();
+            assert_eq!(told, [Some(reply.to_owned())]);
+        }
+        assert_eq!(h.line("LLEN b"), ":1\r\n");
+        assert!(h.line("ACL LOG").contains("$1\r\nb\r\n"));
+    }
 }

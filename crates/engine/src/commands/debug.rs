@@ -461,7 +461,10 @@ mod tests {
         let mut h = harness();
         h.line("DEBUG SET-DISABLE-DENY-SCRIPTS 1");
         let script = "redis.setresp(3) return redis.call('DEBUG', 'PROTOCOL', 'ATTRIB')";
-        assert_eq!(h.run(&["EVAL", script, "0"]), "$39\r\nSome real reply following the attribute\r\n");
+        assert_eq!(
+            h.run(&["EVAL", script, "0"]),
+            "$39\r\nSome real reply following the attribute\r\n"
+        );
     }
 
     #[test]

@@ -29,12 +29,24 @@ fn values_go_both_ways() {
         ("redis.setresp(3) return redis.call('HGETALL', 'h').map.f", "$1\r\nv\r\n"),
         ("redis.setresp(3) return redis.call('GET', 'none') == nil", ":1\r\n"),
         ("return {KEYS, ARGV}", "*2\r\n*0\r\n*0\r\n"),
+        ("return {err='a\\0b'}", "-a\r\n"),
+        ("return {ok='a\\0b'}", "+a\r\n"),
+        ("return redis.error_reply('\\n\\na\\nb\\r\\n')", "-ERR a b\r\n"),
+        ("return {big_number='1\\n2'}", "$3\r\n1 2\r\n"),
+        ("return {verbatim_string={string='s', format='x'}}", "$1\r\ns\r\n"),
+        ("return select('#', redis.set_repl(redis.REPL_ALL))", ":0\r\n"),
+        ("return select('#', redis.log('1', 'x'))", ":0\r\n"),
+        ("return select('#', redis.setresp(2))", ":0\r\n"),
+        ("return select('#', pcall(error, {}))", ":3\r\n"),
+        ("return select('#', pcall(error, {err='x'}))", ":2\r\n"),
     ] {
         assert_eq!(eval(&mut h, script, &[]), expected, "{script}");
     }
     h.line("HELLO 3");
     assert_eq!(eval(&mut h, "return {map={a={double=1.5}}}", &[]), "%1\r\n$1\r\na\r\n,1.5\r\n");
     assert_eq!(eval(&mut h, "return {big_number='12'}", &[]), "(12\r\n");
+    let verbatim = "return {verbatim_string={string='s', format='x'}}";
+    assert_eq!(eval(&mut h, verbatim, &[]), "=5\r\nx  :s\r\n");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::arguments::Arguments;
 use super::cache::sha_of;
 use super::calling::{self, Calls, Unanswered};
 use super::convert::field;
-use super::guard::{self, Ending, RAISES, RAISES_HERE, RETURNS};
+use super::guard::{self, Ending, NOTHING, RAISES, RAISES_HERE, RETURNS};
 use super::interpreter::Purpose;
 use super::lend::Desk;
 use super::running::Refusal;
@@ -46,7 +46,7 @@ fn raise(lua: &Lua, error: &Error) -> Returned {
 }
 
 fn nothing() -> Returned {
-    Ok((Value::Nil, RETURNS))
+    Ok((Value::Nil, NOTHING))
 }
 
 /// The `redis` table of scripts, or of functions when they are called.
@@ -218,6 +218,10 @@ fn error_reply(lua: &Lua, args: MultiValue) -> Returned {
     };
     let given = given.as_bytes();
     let text = given.strip_prefix(b"-").unwrap_or(&given);
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let start = text.iter().position(|byte| !is_end(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !is_end(byte)).map_or(start, |last| last + 1);
+    let text = &text[start..end];
     // What has no code gets the general one.
     let text = if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() };
     Ok((field(lua, "err", Value::String(lua.create_string(&text)?))?, RETURNS))
@@ -239,7 +243,7 @@ fn log(lua: &Lua, args: MultiValue) -> Returned {
     if args.len() < 2 {
         return raise(lua, &Error::fixed("ERR redis.log() requires two arguments or more."));
     }
-    let Some(level) = args.front().and_then(super::convert::number_of) else {
+    let Some(level) = number_of(lua, args.front())? else {
         return raise(lua, &Error::fixed("ERR First argument must be a number (log level)."));
     };
     let level = match level as i64 {

@@ -20,9 +20,11 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT);
         self.spans.clear();
-        self.spans.shrink_to(KEPT / size_of::<Span>());
+        if self.bytes.capacity() > KEPT || self.spans.capacity() > KEPT / size_of::<Span>() {
+            self.bytes.shrink_to(KEPT);
+            self.spans.shrink_to(KEPT / size_of::<Span>());
+        }
         self.too_large = false;
     }
 

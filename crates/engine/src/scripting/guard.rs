@@ -36,6 +36,8 @@ pub(super) const RETURNS: Ending = 0;
 pub(super) const RAISES: Ending = 1;
 /// The value, a text, is raised with the line of the caller in front.
 pub(super) const RAISES_HERE: Ending = 2;
+/// There is no result, not even nil.
+pub(super) const NOTHING: Ending = 3;
 
 const READ_ONLY: &CStr = c"Attempt to modify a readonly table";
 
@@ -73,6 +75,7 @@ unsafe fn finish(state: *mut lua_State) -> c_int {
         lua_settop(state, -2);
         match ending {
             RETURNS => return 1,
+            NOTHING => return 0,
             RAISES_HERE => {
                 luaL_where(state, 1);
                 lua_insert(state, -2);
@@ -111,7 +114,8 @@ unsafe fn gather(state: *mut lua_State, arguments: &mut Arguments) -> bool {
     unsafe {
         let count = lua_gettop(state);
         arguments.clear();
-        for i in 1..=count {
+        let mut i = 1;
+        while i <= count {
             match lua_type(state, i) {
                 LUA_TSTRING => {
                     let mut len = 0;
@@ -121,6 +125,7 @@ unsafe fn gather(state: *mut lua_State, arguments: &mut Arguments) -> bool {
                 LUA_TNUMBER => arguments.push_number(lua_tonumber(state, i)),
                 _ => return false,
             }
+            i += 1;
         }
         true
     }
@@ -293,10 +298,9 @@ unsafe extern "C-unwind" fn call_protected(state: *mut lua_State) -> c_int {
         if status != LUA_OK && lua_type(state, -1) == LUA_TTABLE {
             lua_pushstring(state, c"err".as_ptr());
             lua_rawget(state, -2);
+            // Where there is no text, scripts get a nil behind the table.
             if lua_isstring(state, -1) != 0 {
                 lua_remove(state, -2);
-            } else {
-                lua_pop(state, 1);
             }
         }
         lua_pushboolean(state, (status == LUA_OK).into());

@@ -49,7 +49,8 @@ pub(super) unsafe fn len_of_list(state: *mut lua_State, most: usize) -> Option<i
         lua_pushnil(state);
         while lua_next(state, -2) != 0 {
             lua_pop(state, 1);
-            let index = if lua_type(state, -1) == LUA_TNUMBER { lua_tonumber(state, -1) } else { 0.0 };
+            let index =
+                if lua_type(state, -1) == LUA_TNUMBER { lua_tonumber(state, -1) } else { 0.0 };
             if !(1.0..=most as f64).contains(&index) || index.fract() != 0.0 {
                 lua_pop(state, 1);
                 return None;

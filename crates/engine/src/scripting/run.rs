@@ -197,8 +197,7 @@ impl Engine {
         let (form, args) = (form_of(command), request.args);
         let sha = worker.script_sha.take();
         // Each thread begins anywhere, so that no two of them make the same numbers.
-        let random =
-            interpreters.random.unwrap_or_else(|| Random::seeded(worker.rng.i32(..)));
+        let random = interpreters.random.unwrap_or_else(|| Random::seeded(worker.rng.i32(..)));
         if form == Form::Function {
             let functions = interpreters.functions()?;
             let found = functions.find(&self.scripting.libraries, args.get(1))?;
@@ -334,8 +333,7 @@ impl Situation<'_, '_> {
                 saw_expired: false,
             };
             let end = interpreter.call(&mut running, &given, callee.name, out);
-            let (saw_expired, mode, random) =
-                (running.saw_expired, running.mode(), running.random);
+            let (saw_expired, mode, random) = (running.saw_expired, running.mode(), running.random);
             drop(running);
             self.random = random;
             match end {

@@ -140,14 +140,20 @@ impl Running<'_, '_> {
         const COMPARED: usize = 4;
         self.hashes.clear();
         let (keyspace, db) = (&self.engine.keyspace, self.session.db);
-        for i in key_positions(row, args) {
-            let key = args.get(i);
-            let mut declared = self.declared.iter().take(COMPARED).zip(FIRST_KEY..);
-            let known = declared.find(|(_, at)| self.request.get(*at) == key);
-            self.hashes.push(match known {
+        let (declared, request) = (self.declared, self.request);
+        let hashed = |key: &[u8]| {
+            let mut declared = declared.iter().take(COMPARED).zip(FIRST_KEY..);
+            match declared.find(|(_, at)| request.get(*at) == key) {
                 Some((hashed, _)) => Hashed { db: db as u32, ..*hashed },
                 None => keyspace.hashed(key, db),
-            });
+            }
+        };
+        match row.keys {
+            [spec] if spec.only().is_some_and(|at| at < args.len()) => {
+                let at = spec.only().unwrap_or_default();
+                self.hashes.push(hashed(args.get(at)));
+            }
+            _ => self.hashes.extend(key_positions(row, args).map(|i| hashed(args.get(i)))),
         }
     }
 
@@ -176,7 +182,7 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// Whether the user on whose behalf the script runs may call a command. 
+    /// Whether the user on whose behalf the script runs may call a command.
     pub(super) fn may(&self, command: &'static Command, args: &Args<'_>) -> Result<(), Denial> {
         self.engine.acl_check(self.session, command, args)
     }
