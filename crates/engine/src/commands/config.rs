@@ -101,6 +101,7 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if changed.contains(&"maxmemory") {
         ctx.engine.warn_of_limit(ctx.engine.config.load().maxmemory);
     }
+    ctx.engine.note_condition();
     // Fewer keys may be remembered from now on. Clients are told before the reply to whatever they do next.
     ctx.engine.limit_tracking(ctx.worker.outbox);
     ctx.out.ok();

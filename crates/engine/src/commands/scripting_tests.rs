@@ -32,6 +32,8 @@ fn values_go_both_ways() {
         ("return {err='a\\0b'}", "-a\r\n"),
         ("return {ok='a\\0b'}", "+a\r\n"),
         ("return redis.error_reply('\\n\\na\\nb\\r\\n')", "-ERR a b\r\n"),
+        ("return redis.error_reply('\\nA \\nb\\n')", "- A b\r\n"),
+        ("return redis.error_reply('a\\0b')", "-ERR a\r\n"),
         ("return {big_number='1\\n2'}", "$3\r\n1 2\r\n"),
         ("return {verbatim_string={string='s', format='x'}}", "$1\r\ns\r\n"),
         ("return select('#', redis.set_repl(redis.REPL_ALL))", ":0\r\n"),

@@ -217,13 +217,16 @@ fn error_reply(lua: &Lua, args: MultiValue) -> Returned {
         return Ok((error_value(lua, &WRONG_ARGUMENTS)?, RETURNS));
     };
     let given = given.as_bytes();
-    let text = given.strip_prefix(b"-").unwrap_or(&given);
+    let text = super::convert::up_to_zero(given.strip_prefix(b"-").unwrap_or(&given));
+    // Behind the code, or in all where there is none, ends of lines at both ends don't count.
+    let (code, message) = match text.iter().position(|byte| *byte == b' ') {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (&b"ERR"[..], text),
+    };
     let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let start = text.iter().position(|byte| !is_end(byte)).unwrap_or(text.len());
-    let end = text.iter().rposition(|byte| !is_end(byte)).map_or(start, |last| last + 1);
-    let text = &text[start..end];
-    // What has no code gets the general one.
-    let text = if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() };
+    let start = message.iter().position(|byte| !is_end(byte)).unwrap_or(message.len());
+    let end = message.iter().rposition(|byte| !is_end(byte)).map_or(start, |last| last + 1);
+    let text = [code, b" ", &message[start..end]].concat();
     Ok((field(lua, "err", Value::String(lua.create_string(&text)?))?, RETURNS))
 }
 

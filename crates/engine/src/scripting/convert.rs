@@ -184,6 +184,7 @@ impl<'o> Writer<'o> {
 
     fn verbatim(&mut self, format: &[u8], content: &[u8]) {
         let mut three = *b"   ";
+        let format = up_to_zero(format);
         let given = &format[..format.len().min(3)];
         three[..given.len()].copy_from_slice(given);
         match self.out.proto {
@@ -219,7 +220,7 @@ fn line(text: &[u8]) -> Vec<u8> {
 }
 
 /// Errors and statuses end at a zero byte.
-fn up_to_zero(text: &[u8]) -> &[u8] {
+pub(super) fn up_to_zero(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 

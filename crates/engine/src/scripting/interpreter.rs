@@ -10,7 +10,7 @@ use mlua::{Function, HookTriggers, Lua, Table, Value};
 use respire_resp::{Out, Proto};
 
 use super::api;
-use super::convert::{Returned, Writer, is_counted, number_of, plain};
+use super::convert::{Returned, Writer, is_counted, number_of, plain, up_to_zero};
 use super::guard::{self, Caller, Ended, Given, Plain, RESULT};
 use super::lend::Desk;
 use super::running::{Running, Stop};
@@ -312,6 +312,7 @@ fn message(value: &Value) -> mlua::Result<Vec<u8>> {
 /// The reply to a script that failed, and whether the error has been counted.
 fn failure(value: &Value, name: &[u8]) -> mlua::Result<(Vec<u8>, bool)> {
     let mut text = message(value)?;
+    text.truncate(up_to_zero(&text).len());
     let Value::Table(table) = value else { return Ok((text, false)) };
     let counted = is_counted(table)?;
     let source: Value = table.raw_get("source")?;
