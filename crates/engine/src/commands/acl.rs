@@ -602,10 +602,11 @@ mod tests {
         );
         assert_eq!(h.line("ACL LIST"), before);
         h.line("ACL SETUSER u on >secret");
-        h.line("ACL GETUSER hidden");
-        h.line("ACL DELUSER hidden");
-        let log = h.line("SLOWLOG GET");
-        assert!(!log.contains("secret") && !log.contains("hidden"), "{log}");
+        assert!(!h.line("SLOWLOG GET").contains("secret"));
+        // Names, too, may be passwords that were typed in the wrong place.
+        h.line("ACL GETUSER typed");
+        h.line("ACL DELUSER typed");
+        assert!(!h.line("SLOWLOG GET").contains("typed"));
         assert!(!h.line("ACL LIST").contains("secret"));
         assert!(h.run(&["ACL", "SETUSER", "a b"]).starts_with("-ERR Usernames can't contain"));
     }

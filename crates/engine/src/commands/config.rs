@@ -95,13 +95,13 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let local = is_local(&ctx.session.info);
     let set = ctx.engine.config.set(&pairs, local, &mut |old, new| host.apply(old, new));
     let changed = set.map_err(|error| Error::text(error.to_string()))?;
+    ctx.engine.note_condition();
     if changed.contains(&"requirepass") {
         ctx.engine.acl.set_default_password(&ctx.engine.config.load().requirepass);
     }
     if changed.contains(&"maxmemory") {
         ctx.engine.warn_of_limit(ctx.engine.config.load().maxmemory);
     }
-    ctx.engine.note_condition();
     // Fewer keys may be remembered from now on. Clients are told before the reply to whatever they do next.
     ctx.engine.limit_tracking(ctx.worker.outbox);
     ctx.out.ok();
