@@ -246,3 +246,45 @@ fn clients_that_track_remember_what_their_scripts_read() {
         }));
     }
 }
+
+/// The tables of keys and arguments are used again: whatever a script does to them is gone in the next one.
+#[test]
+fn nothing_is_left_in_keys_and_arguments() {
+    let mut h = Harness::new();
+    let look = "local seen = {} for _, list in ipairs({KEYS, ARGV}) do for k, v in pairs(list) do \
+                seen[#seen + 1] = tostring(k) .. '=' .. tostring(v) end seen[#seen + 1] = tostring(getmetatable(list)) end \
+                return table.concat(seen, ' ')";
+    let long = "x".repeat(5000);
+    for damage in [
+        "return 0",
+        "KEYS.name = 1 ARGV[100] = 2",
+        "KEYS[0] = 1 ARGV[-1] = 2 ARGV[1.5] = 3",
+        "KEYS[true] = 1 ARGV[KEYS] = ARGV",
+        "for i = 1, 40 do KEYS[i] = i ARGV[i] = i end",
+        "KEYS[1] = nil ARGV[2] = nil",
+        "table.insert(KEYS, 'more') table.remove(ARGV)",
+        "setmetatable(KEYS, {__index = function() return 'other' end}) setmetatable(ARGV, {})",
+        "error('ends here')",
+        "local co = coroutine.wrap(function() local own = KEYS coroutine.yield() own[9] = 9 end) co()",
+    ] {
+        for (keys, args) in [
+            (&["k"][..], &[][..]),
+            (&[], &["a", "b", "c"]),
+            (&["k", "l", "m"], &["a"]),
+            (&[], &[]),
+            (&["k"], &[long.as_str()]),
+            (&["k"; 20], &["a"; 17]),
+        ] {
+            let number = keys.len().to_string();
+            h.run(&[&["EVAL", damage, &number], keys, args].concat());
+            h.run(&["EVAL", damage, "2", "x", "y", "z"]);
+            let seen = h.run(&[&["EVAL", look, &number], keys, args].concat());
+            let list = |texts: &[&str]| {
+                let pairs = texts.iter().zip(1..).map(|(text, i)| format!("{i}={text}"));
+                pairs.chain(["nil".to_owned()]).collect::<Vec<_>>().join(" ")
+            };
+            let expected = format!("{} {}", list(keys), list(args));
+            assert_eq!(seen, format!("${}\r\n{expected}\r\n", expected.len()), "{damage}");
+        }
+    }
+}
