@@ -159,6 +159,7 @@ impl Engine {
 
     /// Runs the script that a request names, and writes its reply. Returns whether it came upon a key past its time that it
     /// could not delete.
+    #[allow(clippy::too_many_arguments)] // the whole situation of a call
     pub(crate) fn script<'e>(
         &'e self,
         worker: &mut Worker,
