@@ -142,7 +142,8 @@ fn prometheus() {
     }
     client.roundtrip(&["LPUSH", "key:1", "1"]).expect("a reply");
     let script = scripts().join("python/prometheus.py");
-    expect_ok(run(Command::new(python).arg("-B").arg(script).arg(port)));
+    let own = server.port().to_string();
+    expect_ok(run(Command::new(python).arg("-B").arg(script).args([port, own])));
 }
 
 #[test]

@@ -398,6 +398,24 @@ fn who_does_not_finish_the_handshake_is_closed() {
     assert!(String::from_utf8(info).unwrap().contains("connected_clients:1\r\n"));
 }
 
+/// Who speaks in clear on the encrypted port is closed, and not told anything that would pass for a reply.
+#[test]
+fn who_does_not_encrypt_is_closed_without_a_word() {
+    let (_authority, _server, port) = start(&[]);
+    for words in [&b"PING\r\n"[..], b"*1\r\n$4\r\nPING\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        socket.write_all(words).expect("sent");
+        let mut got = Vec::new();
+        // What was not read of a closed connection may reset it.
+        match socket.read_to_end(&mut got) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+        }
+        assert_eq!(got, b"", "{words:?}");
+    }
+}
+
 #[test]
 fn the_encrypted_port_may_be_the_only_one_and_may_move() {
     let (authority, server, port) = start(&["--tls-auth-clients", "no"]);

@@ -8,6 +8,7 @@
 //! whose name holds TEXT, writes no document), `--respire PATH` (measures this binary and builds none).
 
 mod collections;
+mod encrypted;
 mod persistence;
 
 use respire_bench::{
@@ -51,6 +52,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let mut figures = Vec::new();
     for measure in [
         Bench::pipelined as fn(&Bench) -> Result<Vec<Figure>, String>,
+        Bench::encrypted,
         Bench::two_threads,
         Bench::memory_of_keys,
         Bench::memory_of_connections,

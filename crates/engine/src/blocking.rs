@@ -90,6 +90,8 @@ pub(crate) fn timeout_of_millis(text: &[u8], now_ms: i64) -> Result<Option<u64>,
 struct Waiter {
     info: Arc<ClientInfo>,
     user: Arc<User>,
+    /// The version of the users at which it was found that the client may do everything.
+    free_at: u64,
     command: &'static Command,
     args: OwnedArgs,
     keys: SmallVec<[usize; 4]>,
@@ -154,6 +156,7 @@ impl Engine {
         let waiter = Waiter {
             info: Arc::clone(&session.info),
             user: Arc::clone(&session.user),
+            free_at: session.free_at,
             command,
             args,
             keys: wait.keys,
@@ -257,6 +260,18 @@ impl Engine {
         let mut out = Out::default();
         out.proto = waiter.proto;
         let (command, session) = (waiter.command, &mut session);
+        // What its user may do can have changed while it waited.
+        if waiter.free_at != worker.users_version
+            && let Err(error) = self.check_rights(worker, session, command, &args)
+        {
+            if session.closing {
+                return None;
+            }
+            worker.stats.command(command.id).rejected.add(1);
+            worker.stats.count_error(error.code());
+            out.error(error.as_bytes());
+            return Some(out);
+        }
         let start = self.clock.monotonic_ns();
         worker.effects.end_unit();
         let (outcome, _) =

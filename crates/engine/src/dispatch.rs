@@ -166,7 +166,7 @@ fn hashed_spec(row: &Row) -> Option<&'static KeySpec> {
 
 /// Where the keys are that are hashed before the command runs.
 #[inline]
-fn key_positions(row: &Row, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {
+pub(crate) fn key_positions(row: &Row, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {
     hashed_spec(row).map(|spec| spec.positions(args)).into_iter().flatten()
 }
 
@@ -580,11 +580,15 @@ impl Engine {
     ) -> bool {
         let row = command.row;
         let measured = !command.quick || worker.measures_all;
-        let start = if measured { worker.begin_measuring(self) } else { 0 };
+        let start = match row.lock {
+            Lock::Script => worker.begin_script(self),
+            _ if measured => worker.begin_measuring(self),
+            _ => 0,
+        };
         let mark = out.mark();
         let (outcome, saw_expired) = match row.lock {
             Lock::Exec => (self.exec(worker, session, out), false),
-            Lock::Script => match self.script(worker, session, held, command, &args, out) {
+            Lock::Script => match self.script(worker, session, held, command, &args, keys, out) {
                 Ok(saw_expired) => (Ok(()), saw_expired),
                 Err(error) => (Err(error), false),
             },
@@ -644,7 +648,10 @@ impl Engine {
         end: u64,
     ) {
         let nanos = end.saturating_sub(start);
-        worker.end_measuring(end);
+        match command.row.lock {
+            Lock::Script => worker.end_script(end),
+            _ => worker.end_measuring(end),
+        }
         worker.record(command.id, nanos, 1);
         if worker.renew_settings(self) {
             worker.access = Access::new(&worker.settings, worker.now_ms / 1000);

@@ -100,7 +100,7 @@ impl Engine {
     ) -> Self {
         let settings = config.load();
         let keyspace = Keyspace::new(settings.shards as usize, settings.databases as usize, secret);
-        Self {
+        let engine = Self {
             keyspace,
             clients: Clients::default(),
             stats: Stats::default(),
@@ -133,7 +133,9 @@ impl Engine {
             compaction: Compaction::default(),
             renames: Renames::new(&settings.rename_command),
             config,
-        }
+        };
+        engine.note_condition();
+        engine
     }
 
     /// Does the upkeep of one shard until it is done or `budget_ns` have passed: deletes keys whose time has passed,

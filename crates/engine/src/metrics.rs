@@ -144,28 +144,29 @@ impl Engine {
     }
 
     fn shards(&self, text: &mut Exposition) {
-        let shards: Vec<(u64, u64, u64)> = (0..self.keyspace.shard_count() as u32)
+        let shards: Vec<[u64; 4]> = (0..self.keyspace.shard_count() as u32)
             .map(|number| {
                 self.keyspace.hold_nothing().with(number, |shard| {
                     let dbs = (0..self.keyspace.databases()).map(|db| shard.db(db));
                     let sum = dbs.fold((0, 0), |sum, db| {
                         (sum.0 + db.len() as u64, sum.1 + db.expiring() as u64)
                     });
-                    (sum.0, sum.1, shard.changes())
+                    [sum.0, sum.1, shard.changes(), self.keyspace.lock_waits(number)]
                 })
             })
             .collect();
-        let mut each = |name: &str, kind: &str, help: &str, of: fn(&(u64, u64, u64)) -> u64| {
+        let mut each = |name: &str, kind: &str, help: &str, of: usize| {
             text.family(name, kind, help);
             let suffix = if kind == "counter" { "_total" } else { "" };
             for (number, shard) in shards.iter().enumerate() {
                 let labels = label("shard", &number.to_string());
-                text.sample(&format!("{name}{suffix}"), &labels, of(shard));
+                text.sample(&format!("{name}{suffix}"), &labels, shard[of]);
             }
         };
-        each("shard_keys", "gauge", "keys of a shard, of all databases", |shard| shard.0);
-        each("shard_expires", "gauge", "keys of a shard that expire", |shard| shard.1);
-        each("shard_changes", "counter", "changes of a shard", |shard| shard.2);
+        each("shard_keys", "gauge", "keys of a shard, of all databases", 0);
+        each("shard_expires", "gauge", "keys of a shard that expire", 1);
+        each("shard_changes", "counter", "changes of a shard", 2);
+        each("shard_lock_waits", "counter", "how often one had to wait for a shard", 3);
     }
 
     fn commands(&self, text: &mut Exposition) {
@@ -248,6 +249,7 @@ mod tests {
             "respire_command_duration_seconds_bucket{command=\"set\",le=\"+Inf\"} 2",
             "respire_command_duration_seconds_count{command=\"set\"} 2",
             "# TYPE respire_commands_processed counter",
+            "respire_shard_lock_waits_total{shard=\"0\"} 0",
             "respire_rdb_last_bgsave_status 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

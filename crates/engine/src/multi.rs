@@ -38,7 +38,8 @@ pub(crate) struct Transaction {
     queue: Vec<Queued>,
     queued_bytes: usize,
     watched: Vec<Watched>,
-    flag: WatchFlag,
+    /// Made with the first watched key: sessions without any, such as those of scripts, come and go often.
+    flag: Option<WatchFlag>,
 }
 
 impl Transaction {
@@ -90,7 +91,7 @@ impl Transaction {
             return None;
         }
         self.watched.push(Watched { db, key: key.to_vec(), existed });
-        Some(self.flag.clone())
+        Some(self.flag.get_or_insert_default().clone())
     }
 
     fn close(&mut self) {
@@ -111,20 +112,16 @@ impl Session {
 
     /// Watches nothing any more. Locks one shard after the other: the caller must hold none.
     pub(crate) fn unwatch(&mut self, engine: &Engine) {
+        let Some(flag) = self.transaction.flag.take() else { return };
         for Watched { db, key, .. } in std::mem::take(&mut self.transaction.watched) {
             let shard = engine.keyspace.shard_of(&key);
             match engine.keyspace.hold_one_unless_busy(shard, Mode::Write) {
                 Some(mut held) => {
-                    held.shard_mut(shard).unwatch(db, &key, &self.transaction.flag);
+                    held.shard_mut(shard).unwatch(db, &key, &flag);
                 }
-                None => engine.forget_later(Forgotten::Watch {
-                    db,
-                    key,
-                    flag: self.transaction.flag.clone(),
-                }),
+                None => engine.forget_later(Forgotten::Watch { db, key, flag: flag.clone() }),
             }
         }
-        self.transaction.flag = WatchFlag::default();
     }
 
     pub(crate) fn publish_transaction(&self) {
@@ -163,9 +160,12 @@ impl Engine {
             out.null_array();
             return Ok(());
         }
-        for Watched { db, key, .. } in session.transaction.watched.drain(..) {
-            let shard = self.keyspace.shard_of(&key);
-            held.shard_mut(shard).unwatch(db, &key, &session.transaction.flag);
+        let Transaction { watched, flag, .. } = &mut session.transaction;
+        if let Some(flag) = flag.take() {
+            for Watched { db, key, .. } in watched.drain(..) {
+                let shard = self.keyspace.shard_of(&key);
+                held.shard_mut(shard).unwatch(db, &key, &flag);
+            }
         }
         let queue = std::mem::take(&mut session.transaction.queue);
         session.transaction.close();
@@ -219,7 +219,7 @@ impl Engine {
 
     /// Whether a watched key has changed, or its time has passed since it was watched.
     fn is_stale(&self, held: &Held<'_>, transaction: &Transaction, now_ms: i64) -> bool {
-        transaction.flag.is_raised()
+        transaction.flag.as_ref().is_some_and(WatchFlag::is_raised)
             || transaction.watched.iter().filter(|watched| watched.existed).any(|watched| {
                 let key = self.keyspace.key(&watched.key);
                 let found = held.shard(key.shard).db(watched.db).find(&key, now_ms);

@@ -32,6 +32,8 @@ const LOADING: u8 = 1;
 /// A script, or a function, runs for longer than `busy-reply-threshold`.
 pub(crate) const BUSY_SCRIPT: u8 = 8;
 pub(crate) const BUSY_FUNCTION: u8 = 16;
+/// Fewer replicas are there than `min-replicas-to-write` asks for.
+const FEW_REPLICAS: u8 = 32;
 
 /// What INFO tells about files.
 #[derive(Debug, Clone, Default)]
@@ -127,9 +129,20 @@ impl Engine {
             return Err(self.busy_error());
         }
         let writes = command.row.has(Flags::WRITE)
-            || (command.row.lock == Lock::Exec && session.transaction.writes(self))
-            || command.full_name == "ping";
-        if writes { self.refuse_writing(condition) } else { Ok(()) }
+            || (command.row.lock == Lock::Exec && session.transaction.writes(self));
+        match command.full_name {
+            "ping" => self.refuse_writing(condition & !FEW_REPLICAS),
+            _ if writes => self.refuse_writing(condition),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes notice of settings that say when writes are refused. There are no replicas yet.
+    pub(crate) fn note_condition(&self) {
+        let settings = self.config.load();
+        let number = |name| settings.text(name).parse::<i64>().unwrap_or(0);
+        let wanted = number("min-replicas-to-write") > 0 && number("min-replicas-max-lag") > 0;
+        self.set_condition(FEW_REPLICAS, wanted);
     }
 
     /// Refuses what writes if it could not be kept.
@@ -187,6 +200,38 @@ impl Engine {
             let why = self.log_failure.lock();
             return Err(Error::text(format!("MISCONF Errors writing to the AOF file: {why}")));
         }
+        if condition & FEW_REPLICAS != 0 {
+            return Err(Error::fixed("NOREPLICAS Not enough good replicas to write."));
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    #[test]
+    fn without_the_replicas_that_are_asked_for_nothing_is_written() {
+        const REFUSED: &str = "-NOREPLICAS Not enough good replicas to write.\r\n";
+        let mut h = Harness::new();
+        h.line("SET k v");
+        h.line("CONFIG SET min-slaves-to-write 1");
+        assert_eq!(h.line("SET k w"), REFUSED);
+        assert_eq!((h.line("GET k"), h.line("PING")), ("$1\r\nv\r\n".into(), "+PONG\r\n".into()));
+        for (script, reply) in [
+            ("return redis.call('GET', KEYS[1])", "$1\r\nv\r\n"),
+            ("#!lua flags=no-writes\nreturn redis.call('GET', KEYS[1])", "$1\r\nv\r\n"),
+            ("#!lua\nreturn redis.call('GET', KEYS[1])", REFUSED),
+        ] {
+            assert_eq!(h.run(&["EVAL", script, "1", "k"]), reply, "{script}");
+        }
+        let refused = h.run(&["EVAL", "return redis.call('SET', KEYS[1], 'w')", "1", "k"]);
+        assert!(refused.starts_with("-NOREPLICAS "), "{refused}");
+        h.line("MULTI");
+        assert_eq!(h.line("SET k w"), REFUSED);
+        assert!(h.line("EXEC").starts_with("-EXECABORT"));
+        h.line("CONFIG SET min-replicas-max-lag 0");
+        assert_eq!(h.line("SET k w"), "+OK\r\n");
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
 use crate::command::registry;
 use crate::engine::Engine;
@@ -242,6 +243,8 @@ pub(crate) struct BatchTiming {
     /// Command numbers with how many of them came in a row.
     runs: Vec<(u16, u64)>,
     count: u64,
+    /// What came before scripts, and in them, and has its share of the time: command, how many, nanoseconds of all.
+    shared: SmallVec<[(u16, u64, u64); 8]>,
 }
 
 impl BatchTiming {
@@ -258,6 +261,26 @@ impl BatchTiming {
             _ => self.runs.push((id, 1)),
         }
     }
+
+    /// Gives the commands that have run until `now` their shares of the time. They are accounted for with the batch: scripts
+    /// call the same commands again and again.
+    pub(crate) fn share(&mut self, now: u64) {
+        if self.count == 0 {
+            return;
+        }
+        let each = now.saturating_sub(self.since) / self.count;
+        self.since = now;
+        self.count = 0;
+        for (id, count) in self.runs.drain(..) {
+            match self.shared.iter_mut().find(|(known, ..)| *known == id) {
+                Some((_, calls, nanos)) => {
+                    *calls += count;
+                    *nanos += each * count;
+                }
+                None => self.shared.push((id, count, each * count)),
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -265,12 +288,30 @@ impl Worker {
     /// read once for each.
     #[inline]
     pub(crate) fn begin_measuring(&mut self, engine: &Engine) -> u64 {
-        if self.timing.just_measured && self.timing.count == 0 {
+        if self.timing.just_measured && self.timing.count == 0 && self.timing.shared.is_empty() {
             return self.timing.since;
         }
         let now = engine.clock.monotonic_ns();
         self.settle_timing_at(now);
         now
+    }
+
+    /// As [`Self::begin_measuring`], of a script: what ran before it is accounted for with the batch.
+    #[inline]
+    pub(crate) fn begin_script(&mut self, engine: &Engine) -> u64 {
+        if !self.timing.just_measured || self.timing.count > 0 {
+            let now = engine.clock.monotonic_ns();
+            self.timing.share(now);
+            self.timing.since = now;
+        }
+        self.timing.since
+    }
+
+    /// A script ends; the commands that it has called had its time.
+    pub(crate) fn end_script(&mut self, now: u64) {
+        self.timing.share(now);
+        self.timing.since = now;
+        self.timing.just_measured = true;
     }
 
     /// Work is done between commands that is no part of either.
@@ -291,11 +332,17 @@ impl Worker {
         self.work_between();
         if self.timing.count > 0 {
             self.settle_timing_at(engine.clock.monotonic_ns());
+        } else if !self.timing.shared.is_empty() {
+            self.settle_shared();
         }
     }
 
     /// As [`Self::settle_timing`], at a moment that the caller has just read from the clock.
     pub(crate) fn settle_timing_at(&mut self, now: u64) {
+        if !self.timing.shared.is_empty() {
+            self.timing.share(now);
+            self.settle_shared();
+        }
         if self.timing.count == 0 {
             return;
         }
@@ -307,6 +354,13 @@ impl Worker {
             self.record(id, each, count);
         }
         self.timing.runs = runs;
+    }
+
+    #[cold]
+    fn settle_shared(&mut self) {
+        for (id, count, nanos) in std::mem::take(&mut self.timing.shared) {
+            self.record(id, nanos / count, count);
+        }
     }
 
     /// Counts `count` calls that took `nanos` each.

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::eviction::Candidates;
 use crate::pubsub::{Listeners, Published};
 use crate::scripting::{Interpreters, Sha};
+use crate::session::Session;
 use crate::stats::ThreadStats;
 
 /// Something that happens to a client of any thread.
@@ -67,6 +68,8 @@ pub struct Worker {
     pub(crate) interpreters: Interpreters,
     /// The digest of the script that comes next, if it is known.
     pub(crate) script_sha: Option<Sha>,
+    /// The session in which the last script ran.
+    pub(crate) stand_in: Option<Box<Session>>,
     /// There was too little memory when this was last asked.
     pub(crate) out_of_memory: bool,
     /// Executes effects of a journal, for which time stands still: see [`Self::replaying`].
@@ -96,6 +99,7 @@ impl Worker {
             candidates: Candidates::default(),
             interpreters: Interpreters::NONE,
             script_sha: None,
+            stand_in: None,
             out_of_memory: false,
             replaying: false,
         };

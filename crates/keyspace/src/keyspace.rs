@@ -103,6 +103,11 @@ impl Keyspace {
         Hashed { hash: self.hasher.hash(bytes), shard: self.shard_of(bytes), db: db as u32 }
     }
 
+    /// How often somebody had to wait for this shard, since the start.
+    pub fn lock_waits(&self, shard: u32) -> u64 {
+        self.cells[shard as usize].waits()
+    }
+
     pub fn hold_nothing(&self) -> Held<'_> {
         Held::nothing(&self.cells)
     }

@@ -8,7 +8,7 @@
 
 use std::cell::UnsafeCell;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RawRwLock;
@@ -31,6 +31,8 @@ pub enum Mode {
 #[repr(align(128))]
 pub(crate) struct Cell {
     lock: RawRwLock,
+    /// How often somebody had to wait for the lock. Who gets it at once does not touch this.
+    waits: AtomicU64,
     shard: UnsafeCell<Shard>,
 }
 
@@ -39,14 +41,31 @@ unsafe impl Sync for Cell {}
 
 impl Cell {
     pub(crate) fn new(shard: Shard) -> Self {
-        Self { lock: RawRwLock::INIT, shard: UnsafeCell::new(shard) }
+        Self { lock: RawRwLock::INIT, waits: AtomicU64::new(0), shard: UnsafeCell::new(shard) }
     }
 
+    #[inline]
     fn lock(&self, mode: Mode) {
+        if !self.try_lock(mode) {
+            self.wait(mode);
+        }
+    }
+
+    #[cold]
+    fn wait(&self, mode: Mode) {
+        self.count_wait();
         match mode {
             Mode::Read => self.lock.lock_shared(),
             Mode::Write => self.lock.lock_exclusive(),
         }
+    }
+
+    fn count_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -102,6 +121,7 @@ impl Cells {
 
     #[cold]
     fn wait_unless_busy(&self, cell: &Cell, mode: Mode) -> bool {
+        cell.count_wait();
         while !cell.try_lock_for(mode, PATIENCE * 5) {
             if self.busy.load(Ordering::Acquire) {
                 return false;
@@ -125,9 +145,10 @@ impl Cells {
                     continue;
                 }
                 if locked == 0 && !give_up {
-                    cell.lock(mode);
+                    cell.wait(mode);
                     continue;
                 }
+                cell.count_wait();
                 while !cell.try_lock_for(mode, PATIENCE) {
                     let gives_up = give_up && self.busy.load(Ordering::Acquire);
                     if !gives_up && (locked == 0 || !self.way.is_blocked()) {
@@ -512,6 +533,10 @@ impl<'k> Held<'k> {
 
     /// The names of changed keys of held shards, each once: see [`Shard::report_changes`].
     pub fn take_reported(&mut self) -> Vec<Box<[u8]>> {
+        // Who only reads, as a read-only script does, has changed nothing.
+        if self.mode == Mode::Read {
+            return Vec::new();
+        }
         let mut names: Vec<Box<[u8]>> = Vec::new();
         for shard in self.held_shards() {
             names.append(&mut self.shard_mut(shard).take_reported());
@@ -588,5 +613,45 @@ impl Drop for Held<'_> {
             Which::One(shard) => self.cells[shard as usize].unlock(self.mode),
             _ => self.unlock(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mode;
+    use crate::keyspace::Keyspace;
+
+    /// Whoever waits is counted with the shard, once; whoever gets it at once is not.
+    #[test]
+    fn waits_are_counted() {
+        let keyspace = Keyspace::new(4, 1, [1, 2, 3, 4]);
+        let waits = || (0..4).map(|shard| keyspace.lock_waits(shard)).collect::<Vec<_>>();
+        drop(keyspace.hold_all(Mode::Write));
+        drop((keyspace.hold_one(2, Mode::Read), keyspace.hold_one(2, Mode::Read)));
+        assert_eq!(waits(), [0, 0, 0, 0]);
+        for taken in [2, 3] {
+            let held = keyspace.hold_one(taken, Mode::Write);
+            let before = keyspace.lock_waits(taken);
+            std::thread::scope(|scope| {
+                scope.spawn(|| match taken {
+                    2 => drop(keyspace.hold_one(2, Mode::Read)),
+                    _ => drop(keyspace.hold_all(Mode::Write)),
+                });
+                while keyspace.lock_waits(taken) == before {
+                    std::thread::yield_now();
+                }
+                drop(held);
+            });
+        }
+        assert_eq!(waits(), [0, 0, 1, 1]);
+        let held = keyspace.hold_one(1, Mode::Write);
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(keyspace.hold_one_unless_busy(1, Mode::Write)));
+            while keyspace.lock_waits(1) == 0 {
+                std::thread::yield_now();
+            }
+            drop(held);
+        });
+        assert_eq!(waits(), [0, 1, 1, 1]);
     }
 }

@@ -37,7 +37,8 @@ fn unary(call: &mut Call<'_>, f: fn(u32) -> u32) -> Result<c_int, Failure> {
 
 fn fold(call: &mut Call<'_>, f: fn(u32, u32) -> u32) -> Result<c_int, Failure> {
     let mut result = bits(call, 1)?;
-    for argument in 2..=call.arguments() {
+    // From the last on: of several that are wrong, that is the one to be named.
+    for argument in (2..=call.arguments()).rev() {
         result = f(result, bits(call, argument)?);
     }
     push(call, result)

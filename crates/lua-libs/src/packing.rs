@@ -227,8 +227,10 @@ fn integer(bytes: &[u8], signed: bool, big_endian: bool) -> f64 {
     if !signed {
         return value as f64;
     }
-    let spare = 64 - 8 * bytes.len().clamp(1, 8) as u32;
-    ((value << spare) as i64 >> spare) as f64
+    // Beyond eight bytes the place of the sign wraps around, as processors shift: that is what Redis answers.
+    let sign = u64::MAX << ((8 * bytes.len()).wrapping_sub(1) & 63);
+    let value = if value & sign == 0 { value } else { value | sign };
+    value as i64 as f64
 }
 
 fn size(call: &mut Call<'_>) -> Result<c_int, Failure> {

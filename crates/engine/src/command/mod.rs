@@ -393,6 +393,17 @@ impl KeySpec {
         }
     }
 
+    /// The position of the key, if there is always just one, and in one place.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<usize> {
+        match self.place {
+            Place::Range { first, last, .. } if i64::from(first) == i64::from(last) => {
+                Some(first as usize)
+            }
+            _ => None,
+        }
+    }
+
     /// The positions of the keys among `args`. None where the arguments make no sense.
     #[inline]
     pub fn positions(&self, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {

@@ -44,7 +44,8 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
             deluser,
             USERS,
             ["Removes users, and disconnects who is logged in as one.", "username [username ...]"],
-        ),
+        )
+        .secret(behind_subcommand),
         row(
             "dryrun",
             -4,
@@ -59,7 +60,8 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
             getuser,
             "O(N) with the number of rules",
             ["Describes a user, field by field.", "username"],
-        ),
+        )
+        .secret(behind_subcommand),
         row("help", 2, help, "O(1)", ["Describes the subcommands.", ""])
             .flags(Flags::LOADING.union(Flags::STALE)),
         row("list", 2, list, USERS, ["Describes all users, as an ACL file does.", ""]),
@@ -601,6 +603,10 @@ mod tests {
         assert_eq!(h.line("ACL LIST"), before);
         h.line("ACL SETUSER u on >secret");
         assert!(!h.line("SLOWLOG GET").contains("secret"));
+        // Names, too, may be passwords that were typed in the wrong place.
+        h.line("ACL GETUSER typed");
+        h.line("ACL DELUSER typed");
+        assert!(!h.line("SLOWLOG GET").contains("typed"));
         assert!(!h.line("ACL LIST").contains("secret"));
         assert!(h.run(&["ACL", "SETUSER", "a b"]).starts_with("-ERR Usernames can't contain"));
     }
@@ -631,5 +637,28 @@ mod tests {
         assert!(h.run_as(newcomer, &["AUTH", "bar"]).starts_with("-WRONGPASS"));
         h.run(&["CONFIG", "SET", "requirepass", ""]);
         assert!(h.line("ACL LIST").contains("user default on nopass ~* &* +@all"));
+    }
+
+    #[test]
+    fn who_waits_needs_the_rights_when_served() {
+        let mut h = Harness::new();
+        h.line("ACL SETUSER u on nopass +@all ~a* ~b*");
+        let waiting = h.connect();
+        h.run_as(waiting, &["AUTH", "u", "x"]);
+        for (rule, reply) in [
+            ("~a* ~b*", "*2\r\n$1\r\nb\r\n$1\r\nx\r\n"),
+            (
+                "resetkeys ~a*",
+                "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n",
+            ),
+        ] {
+            h.attempt(waiting, &[b"BLPOP", b"b", b"0"]);
+            h.line(&format!("ACL SETUSER u {rule}"));
+            h.line("RPUSH b x");
+            let told: Vec<_> = h.deliveries().into_iter().map(|(_, text)| text).collect();
+            assert_eq!(told, [Some(reply.to_owned())]);
+        }
+        assert_eq!(h.line("LLEN b"), ":1\r\n");
+        assert!(h.line("ACL LOG").contains("$1\r\nb\r\n"));
     }
 }

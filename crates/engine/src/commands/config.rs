@@ -95,6 +95,7 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let local = is_local(&ctx.session.info);
     let set = ctx.engine.config.set(&pairs, local, &mut |old, new| host.apply(old, new));
     let changed = set.map_err(|error| Error::text(error.to_string()))?;
+    ctx.engine.note_condition();
     if changed.contains(&"requirepass") {
         ctx.engine.acl.set_default_password(&ctx.engine.config.load().requirepass);
     }

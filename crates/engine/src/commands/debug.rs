@@ -102,7 +102,8 @@ fn sleep(ctx: &mut Ctx<'_, '_>) -> Outcome {
 fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(2);
     let db = ctx.data.held.shard(key.shard).db(ctx.data.db);
-    let entry = db.find(&key, ctx.data.now_ms).live().ok_or(Error::NO_SUCH_KEY)?;
+    // An entry is looked at even if its time has passed: as long as it is there, this says so.
+    let entry = db.find(&key, i64::MIN).live().ok_or(Error::NO_SUCH_KEY)?;
     let now = access::lru_clock((ctx.data.now_ms / 1000) as u64);
     let lru = entry.access();
     let mut text = format!(
@@ -453,6 +454,28 @@ mod tests {
 
     fn harness() -> Harness {
         Harness::with_settings(|settings| settings.enable_debug_command = Permission::Yes)
+    }
+
+    #[test]
+    fn an_entry_past_its_time_is_shown_until_it_is_gone() {
+        let mut h = harness();
+        h.line("DEBUG SET-ACTIVE-EXPIRE 0");
+        h.line("SET k v PX 1");
+        h.advance_ms(2);
+        assert!(h.line("DEBUG OBJECT k").starts_with("+Value at:"));
+        assert_eq!(h.line("EXISTS k"), ":0\r\n");
+        assert_eq!(h.line("DEBUG OBJECT k"), "-ERR no such key\r\n");
+    }
+
+    #[test]
+    fn attributes_are_passed_over_in_scripts() {
+        let mut h = harness();
+        h.line("DEBUG SET-DISABLE-DENY-SCRIPTS 1");
+        let script = "redis.setresp(3) return redis.call('DEBUG', 'PROTOCOL', 'ATTRIB')";
+        assert_eq!(
+            h.run(&["EVAL", script, "0"]),
+            "$39\r\nSome real reply following the attribute\r\n"
+        );
     }
 
     #[test]

@@ -74,3 +74,20 @@ fn loading_a_library_finds_little_and_ends() {
     );
     assert_eq!(h.line("FCALL f 0"), ":3\r\n");
 }
+
+/// What a library keeps from the time when it was loaded is of no use to its functions.
+#[test]
+fn functions_register_no_functions() {
+    let mut h = Harness::new();
+    let code = "#!lua name=lib\n\
+        local kept = redis\n\
+        kept.register_function('late', function() kept.register_function('more', function() end) end)\n\
+        kept.register_function('change', function() kept.redis = redis end)";
+    h.run(&["FUNCTION", "LOAD", code]);
+    assert_eq!(
+        h.line("FCALL late 0"),
+        "-ERR redis.register_function can only be called on FUNCTION LOAD command script: late, on @user_function:3.\r\n"
+    );
+    assert!(h.line("FCALL change 0").contains("Attempt to modify a readonly table"));
+    assert!(!h.line("FUNCTION LIST").contains("more"));
+}

@@ -29,12 +29,26 @@ fn values_go_both_ways() {
         ("redis.setresp(3) return redis.call('HGETALL', 'h').map.f", "$1\r\nv\r\n"),
         ("redis.setresp(3) return redis.call('GET', 'none') == nil", ":1\r\n"),
         ("return {KEYS, ARGV}", "*2\r\n*0\r\n*0\r\n"),
+        ("return {err='a\\0b'}", "-a\r\n"),
+        ("return {ok='a\\0b'}", "+a\r\n"),
+        ("return redis.error_reply('\\n\\na\\nb\\r\\n')", "-ERR a b\r\n"),
+        ("return redis.error_reply('\\nA \\nb\\n')", "- A b\r\n"),
+        ("return redis.error_reply('a\\0b')", "-ERR a\r\n"),
+        ("return {big_number='1\\n2'}", "$3\r\n1 2\r\n"),
+        ("return {verbatim_string={string='s', format='x'}}", "$1\r\ns\r\n"),
+        ("return select('#', redis.set_repl(redis.REPL_ALL))", ":0\r\n"),
+        ("return select('#', redis.log('1', 'x'))", ":0\r\n"),
+        ("return select('#', redis.setresp(2))", ":0\r\n"),
+        ("return select('#', pcall(error, {}))", ":3\r\n"),
+        ("return select('#', pcall(error, {err='x'}))", ":2\r\n"),
     ] {
         assert_eq!(eval(&mut h, script, &[]), expected, "{script}");
     }
     h.line("HELLO 3");
     assert_eq!(eval(&mut h, "return {map={a={double=1.5}}}", &[]), "%1\r\n$1\r\na\r\n,1.5\r\n");
     assert_eq!(eval(&mut h, "return {big_number='12'}", &[]), "(12\r\n");
+    let verbatim = "return {verbatim_string={string='s', format='x'}}";
+    assert_eq!(eval(&mut h, verbatim, &[]), "=5\r\nx  :s\r\n");
 }
 
 #[test]
@@ -165,12 +179,15 @@ fn databases_and_protocols_of_scripts_are_their_own() {
 }
 
 #[test]
-fn random_numbers_are_the_same_in_every_run() {
+fn random_numbers_go_on_and_start_anew_with_a_seed() {
     let mut h = Harness::new();
-    let script = "return tostring(math.random()) .. ' ' .. math.random(10)";
+    let script = "return tostring(math.random()) .. ' ' .. math.random(1000000)";
     let first = eval(&mut h, script, &[]);
-    assert_eq!(eval(&mut h, script, &[]), first);
-    assert!(first.contains("0.39646477363839 9"), "{first}");
+    assert_ne!(eval(&mut h, script, &[]), first);
+    let seeded = "math.randomseed(77) return tostring(math.random())";
+    for _ in 0..2 {
+        assert_eq!(eval(&mut h, seeded, &[]), "$16\r\n0.22260580315376\r\n");
+    }
 }
 
 /// A script may do what its client may do, and no more.
@@ -200,4 +217,74 @@ fn scripts_have_the_rights_of_their_client() {
     );
     let log = h.line("ACL LOG");
     assert!(log.contains("$3\r\nlua\r\n") && log.contains("$3\r\nset\r\n"), "{log}");
+}
+
+/// A client that tracks is told of the keys that its scripts have read, and not of those that it only named.
+#[test]
+fn clients_that_track_remember_what_their_scripts_read() {
+    let mut h = Harness::new();
+    let writer = h.connect();
+    h.line("HELLO 3");
+    h.line("CLIENT TRACKING ON");
+    let id = h.sessions[0].info.id;
+    for (script, command, reads) in [
+        ("return redis.call('GET', KEYS[1])", "EVAL", true),
+        ("return redis.call('GET', KEYS[1])", "EVAL_RO", true),
+        ("#!lua flags=no-writes\nreturn redis.call('MGET', KEYS[1], KEYS[2])", "EVAL", true),
+        ("return redis.call('PING')", "EVAL_RO", false),
+        ("return redis.call('SET', 'other', 'x')", "EVAL", false),
+    ] {
+        h.run_as(writer, &["SET", "a", "1"]);
+        h.deliveries();
+        let reply = h.run(&[command, script, "2", "a", "b"]);
+        assert!(!reply.starts_with('-'), "{command} {script}: {reply}");
+        h.run_as(writer, &["SET", "a", "2"]);
+        let told = h.deliveries();
+        assert_eq!(!told.is_empty(), reads, "{command} {script}: {told:?}");
+        assert!(told.iter().all(|(to, text)| {
+            *to == id && text.as_deref().is_some_and(|text| text.contains("invalidate"))
+        }));
+    }
+}
+
+/// The tables of keys and arguments are used again: whatever a script does to them is gone in the next one.
+#[test]
+fn nothing_is_left_in_keys_and_arguments() {
+    let mut h = Harness::new();
+    let look = "local seen = {} for _, list in ipairs({KEYS, ARGV}) do for k, v in pairs(list) do \
+                seen[#seen + 1] = tostring(k) .. '=' .. tostring(v) end seen[#seen + 1] = tostring(getmetatable(list)) end \
+                return table.concat(seen, ' ')";
+    let long = "x".repeat(5000);
+    for damage in [
+        "return 0",
+        "KEYS.name = 1 ARGV[100] = 2",
+        "KEYS[0] = 1 ARGV[-1] = 2 ARGV[1.5] = 3",
+        "KEYS[true] = 1 ARGV[KEYS] = ARGV",
+        "for i = 1, 40 do KEYS[i] = i ARGV[i] = i end",
+        "KEYS[1] = nil ARGV[2] = nil",
+        "table.insert(KEYS, 'more') table.remove(ARGV)",
+        "setmetatable(KEYS, {__index = function() return 'other' end}) setmetatable(ARGV, {})",
+        "error('ends here')",
+        "local co = coroutine.wrap(function() local own = KEYS coroutine.yield() own[9] = 9 end) co()",
+    ] {
+        for (keys, args) in [
+            (&["k"][..], &[][..]),
+            (&[], &["a", "b", "c"]),
+            (&["k", "l", "m"], &["a"]),
+            (&[], &[]),
+            (&["k"], &[long.as_str()]),
+            (&["k"; 20], &["a"; 17]),
+        ] {
+            let number = keys.len().to_string();
+            h.run(&[&["EVAL", damage, &number], keys, args].concat());
+            h.run(&["EVAL", damage, "2", "x", "y", "z"]);
+            let seen = h.run(&[&["EVAL", look, &number], keys, args].concat());
+            let list = |texts: &[&str]| {
+                let pairs = texts.iter().zip(1..).map(|(text, i)| format!("{i}={text}"));
+                pairs.chain(["nil".to_owned()]).collect::<Vec<_>>().join(" ")
+            };
+            let expected = format!("{} {}", list(keys), list(args));
+            assert_eq!(seen, format!("${}\r\n{expected}\r\n", expected.len()), "{damage}");
+        }
+    }
 }

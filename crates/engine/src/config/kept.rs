@@ -111,8 +111,8 @@ pub(super) static ROWS: &[Directive] = &[
     later("repl-disable-tcp-nodelay", BOOL, "no"),
     later("repl-backlog-size", Kind::Memory { min: 1 }, "1048576"),
     later("repl-backlog-ttl", LONG, "3600"),
-    promise("min-replicas-to-write", NATURAL, "0", &["0"]).alias("min-slaves-to-write"),
-    later("min-replicas-max-lag", NATURAL, "10").alias("min-slaves-max-lag"),
+    read("min-replicas-to-write", NATURAL, "0").alias("min-slaves-to-write"),
+    read("min-replicas-max-lag", NATURAL, "10").alias("min-slaves-max-lag"),
     later(
         "propagation-error-behavior",
         Kind::Choice(&["ignore", "panic", "panic-on-replicas"]),

@@ -203,8 +203,8 @@ fn set_refuses_as_redis_does() {
         (vec![("save", "10 1 20")], failed("save", "Invalid save parameters")),
         (vec![("save", "0 0")], failed("save", "Invalid save parameters")),
         (
-            vec![("min-replicas-to-write", "1")],
-            failed("min-replicas-to-write", "not supported yet by this version of Respire"),
+            vec![("tls-replication", "yes")],
+            failed("tls-replication", "not supported yet by this version of Respire"),
         ),
         (
             vec![("notify-keyspace-events", "KEAy")],

@@ -4,17 +4,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
-use respire_resp::{Args, Out, Proto};
+use respire_resp::Proto;
 
 use super::arguments::Arguments;
 use super::cache::sha_of;
+use super::calling::{self, Calls, Unanswered};
 use super::convert::field;
-use super::guard::{self, Ending, RAISES, RAISES_HERE, REPLIES, REPLIES_ALWAYS, RETURNS};
+use super::guard::{self, Ending, NOTHING, RAISES, RAISES_HERE, RETURNS};
 use super::interpreter::Purpose;
 use super::lend::Desk;
-use super::running::{Refusal, Running};
+use super::running::Refusal;
 use super::shebang::{ScriptFlags, check_name};
-use crate::command::Command;
 use crate::dispatch::Lookup;
 use crate::error::Error;
 
@@ -46,7 +46,7 @@ fn raise(lua: &Lua, error: &Error) -> Returned {
 }
 
 fn nothing() -> Returned {
-    Ok((Value::Nil, RETURNS))
+    Ok((Value::Nil, NOTHING))
 }
 
 /// The `redis` table of scripts, or of functions when they are called.
@@ -55,24 +55,7 @@ pub(super) fn table(lua: &Lua, purpose: Purpose, desk: &Desk) -> mlua::Result<Ta
     add_constants(lua, &redis, desk)?;
     redis.raw_set("call", calling(lua, desk, true)?)?;
     redis.raw_set("pcall", calling(lua, desk, false)?)?;
-    redis.raw_set(
-        "acl_check_cmd",
-        collecting(
-            lua,
-            desk,
-            |lua, running, args, _| {
-                let Lookup::Known(command) = running.engine.resolve(&args) else {
-                    return raise(
-                        lua,
-                        &Error::fixed("ERR Invalid command passed to redis.acl_check_cmd()"),
-                    );
-                };
-                let command: &'static Command = command;
-                Ok((Value::Boolean(running.may(command, &args).is_ok()), RETURNS))
-            },
-            true,
-        )?,
-    )?;
+    redis.raw_set("acl_check_cmd", acl_check(lua, desk)?)?;
     add(lua, &redis, "sha1hex", sha1hex)?;
     add(lua, &redis, "error_reply", error_reply)?;
     add(lua, &redis, "status_reply", status_reply)?;
@@ -98,13 +81,23 @@ pub(super) fn table(lua: &Lua, purpose: Purpose, desk: &Desk) -> mlua::Result<Ta
 pub(super) fn loading_table(
     lua: &Lua,
     desk: &Desk,
-    registered: &Rc<RefCell<Registered>>,
+    registered: &Rc<RefCell<Option<Registered>>>,
 ) -> mlua::Result<Table> {
     let redis = lua.create_table()?;
     add_constants(lua, &redis, desk)?;
     let registered = Rc::clone(registered);
     add(lua, &redis, "register_function", move |lua, args| {
-        match register(&args, &mut registered.borrow_mut()) {
+        let mut registered = registered.borrow_mut();
+        // A function of a library may have kept this from when it was loaded.
+        let Some(registered) = registered.as_mut() else {
+            return raise(
+                lua,
+                &Error::fixed(
+                    "ERR redis.register_function can only be called on FUNCTION LOAD command",
+                ),
+            );
+        };
+        match register(&args, registered) {
             Ok(()) => nothing(),
             Err(error) => raise(lua, &error),
         }
@@ -135,67 +128,59 @@ fn add(
     table.raw_set(name, guard::raising(lua, function)?)
 }
 
-const NO_ARGUMENT: Error =
-    Error::fixed("ERR Please specify at least one argument for this redis lib call");
-const NOT_STRINGS: Error =
-    Error::fixed("ERR Lua redis lib command arguments must be strings or integers");
-const TOO_LARGE: Error = Error::fixed("ERR The arguments of a command are larger than 2 GB");
-
-/// A function whose arguments are those of a command. `raises` is whether it raises its errors, or returns them.
-fn collecting(
-    lua: &Lua,
-    desk: &Desk,
-    act: impl Fn(&Lua, &mut Running<'_, '_>, Args<'_>, &mut Out) -> Returned + 'static,
-    raises: bool,
-) -> mlua::Result<Function> {
+/// `redis.acl_check_cmd`: whether the user may call this command.
+fn acl_check(lua: &Lua, desk: &Desk) -> mlua::Result<Function> {
     let shelf = Rc::new(RefCell::new(Arguments::default()));
     let (desk, own) = (desk.clone(), Rc::clone(&shelf));
-    let ending = if raises { RAISES } else { RETURNS };
     let inner = lua.create_function(move |lua, whole: bool| {
-        let mut arguments = own.take();
-        let mut reply = std::mem::take(&mut arguments.reply);
-        let wrong = match () {
-            () if !whole => Some(NOT_STRINGS),
-            () if arguments.are_too_large() => Some(TOO_LARGE),
-            () if arguments.is_empty() => Some(NO_ARGUMENT),
-            () => None,
-        };
-        let result = match wrong {
-            Some(error) => Ok((error_value(lua, &error)?, ending)),
-            None => desk
-                .with(|running| act(lua, running, arguments.args(), &mut reply))
-                .unwrap_or_else(|| Err(mlua::Error::runtime("no script is running"))),
-        };
-        arguments.reply = reply;
-        own.replace(arguments);
-        result
+        let arguments = own.borrow();
+        if let Err(error) = calling::check(&arguments, whole) {
+            return raise(lua, &error);
+        }
+        let may = desk.with(|running| {
+            let args = arguments.args();
+            match running.engine.resolve(&args) {
+                Lookup::Known(command) => Some(running.may(command, &args).is_ok()),
+                _ => None,
+            }
+        });
+        match may.flatten() {
+            Some(may) => Ok((Value::Boolean(may), RETURNS)),
+            None => {
+                raise(lua, &Error::fixed("ERR Invalid command passed to redis.acl_check_cmd()"))
+            }
+        }
     })?;
     guard::collecting(lua, &shelf, inner)
 }
 
-/// `redis.call` and `redis.pcall`.
+/// `redis.call` and `redis.pcall`: the first raises errors, the second returns them.
 fn calling(lua: &Lua, desk: &Desk, raises: bool) -> mlua::Result<Function> {
-    let (replies, refuses) = if raises { (REPLIES, RAISES) } else { (REPLIES_ALWAYS, RETURNS) };
-    let act = move |lua: &Lua, running: &mut Running<'_, '_>, args: Args<'_>, reply: &mut Out| {
-        let refused = match running.command(args, reply) {
-            Ok(()) => {
-                if !reply.splices().is_empty() {
-                    let whole = reply.to_vec();
-                    reply.clear();
-                    reply.raw(&whole);
-                }
-                return Ok((Value::Nil, replies));
+    let calls = Rc::new(RefCell::new(Calls::new(desk, raises)));
+    let own = Rc::clone(&calls);
+    let ending = if raises { RAISES } else { RETURNS };
+    let inner = lua.create_function(move |lua, _: bool| {
+        let unanswered = own.borrow_mut().unanswered.take();
+        let (error, counted) = match unanswered {
+            Some(Unanswered::Wrong(error)) => (error, false),
+            // It has been counted where it happened.
+            Some(Unanswered::Refused(Refusal::Error(error))) => (error, true),
+            Some(Unanswered::Refused(Refusal::Stop)) => {
+                return Err(mlua::Error::runtime("the script has to stop"));
             }
-            Err(Refusal::Error(error)) => error_value(lua, &error)?,
-            Err(Refusal::Stop) => return Err(mlua::Error::runtime("the script has to stop")),
+            Some(Unanswered::Idle) | None => {
+                return Err(mlua::Error::runtime("no script is running"));
+            }
         };
-        if let Value::Table(table) = &refused {
-            // The error has been counted where it happened.
+        let value = error_value(lua, &error)?;
+        if let Value::Table(table) = &value
+            && counted
+        {
             table.raw_set("ignore_error_stats_update", true)?;
         }
-        Ok((refused, refuses))
-    };
-    collecting(lua, desk, act, raises)
+        Ok((value, ending))
+    })?;
+    guard::calling(lua, &calls, inner)
 }
 
 /// A text, or a number as Lua writes it.
@@ -232,9 +217,16 @@ fn error_reply(lua: &Lua, args: MultiValue) -> Returned {
         return Ok((error_value(lua, &WRONG_ARGUMENTS)?, RETURNS));
     };
     let given = given.as_bytes();
-    let text = given.strip_prefix(b"-").unwrap_or(&given);
-    // What has no code gets the general one.
-    let text = if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() };
+    let text = super::convert::up_to_zero(given.strip_prefix(b"-").unwrap_or(&given));
+    // Behind the code, or in all where there is none, ends of lines at both ends don't count.
+    let (code, message) = match text.iter().position(|byte| *byte == b' ') {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (&b"ERR"[..], text),
+    };
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let start = message.iter().position(|byte| !is_end(byte)).unwrap_or(message.len());
+    let end = message.iter().rposition(|byte| !is_end(byte)).map_or(start, |last| last + 1);
+    let text = [code, b" ", &message[start..end]].concat();
     Ok((field(lua, "err", Value::String(lua.create_string(&text)?))?, RETURNS))
 }
 
@@ -254,7 +246,7 @@ fn log(lua: &Lua, args: MultiValue) -> Returned {
     if args.len() < 2 {
         return raise(lua, &Error::fixed("ERR redis.log() requires two arguments or more."));
     }
-    let Some(level) = args.front().and_then(super::convert::number_of) else {
+    let Some(level) = number_of(lua, args.front())? else {
         return raise(lua, &Error::fixed("ERR First argument must be a number (log level)."));
     };
     let level = match level as i64 {

@@ -1,8 +1,8 @@
-//! The arguments of a command that a script calls, gathered one by one, and its reply. The room is kept from call to call.
+//! The arguments of a command that a script calls, gathered one by one. The room is kept from call to call.
 
 use respire_datatypes::float::format_g17;
 use respire_datatypes::integer::{MAX_LEN, format_i64};
-use respire_resp::{Args, Out, Span};
+use respire_resp::{Args, Span};
 
 /// More room than this is not kept for the next call.
 const KEPT: usize = 64 * 1024;
@@ -15,16 +15,16 @@ pub(super) struct Arguments {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     too_large: bool,
-    /// The reply to the command, in wire format.
-    pub(super) reply: Out,
 }
 
 impl Arguments {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT);
         self.spans.clear();
-        self.spans.shrink_to(KEPT / size_of::<Span>());
+        if self.bytes.capacity() > KEPT || self.spans.capacity() > KEPT / size_of::<Span>() {
+            self.bytes.shrink_to(KEPT);
+            self.spans.shrink_to(KEPT / size_of::<Span>());
+        }
         self.too_large = false;
     }
 

@@ -4,6 +4,7 @@ use mlua::{Function, Lua, Table, Value};
 use respire_resp::{Out, Proto};
 
 use super::arguments::number_text;
+use super::guard::Plain;
 
 /// Tables that are inside each other in a reply, at most. Lua's own stack, on which Redis works, has room for a few more.
 const NESTED_MAX: usize = 7000;
@@ -22,6 +23,17 @@ pub(super) struct Returned {
     pub(super) error: Option<Vec<u8>>,
     /// It has been counted where it happened.
     pub(super) counted: bool,
+}
+
+/// Writes what is no table; `script` is the protocol that the script has chosen.
+pub(super) fn plain(out: &mut Out, script: Proto, value: Plain<'_>) {
+    match value {
+        Plain::Text(text) => out.bulk(text),
+        Plain::Number(number) => out.int(truncated(number)),
+        Plain::Boolean(value) if script == Proto::Resp3 => out.bool(value),
+        Plain::Boolean(true) => out.int(1),
+        Plain::Boolean(false) | Plain::Nil => out.null(),
+    }
 }
 
 /// What is still to be written of a table.
@@ -81,10 +93,9 @@ impl<'o> Writer<'o> {
         match value {
             Value::Table(table) => return self.table(table),
             Value::String(text) => self.out.bulk(&text.as_bytes()),
-            Value::Number(number) => self.out.int(truncated(number)),
+            Value::Number(number) => plain(self.out, self.script, Plain::Number(number)),
             Value::Integer(number) => self.out.int(number),
-            Value::Boolean(value) if self.script == Proto::Resp3 => self.out.bool(value),
-            Value::Boolean(true) => self.out.int(1),
+            Value::Boolean(value) => plain(self.out, self.script, Plain::Boolean(value)),
             _ => self.out.null(),
         }
         Ok(())
@@ -98,7 +109,7 @@ impl<'o> Writer<'o> {
             return Ok(());
         }
         if let Value::String(text) = table.raw_get("err")? {
-            self.out.error(&text.as_bytes());
+            self.out.error(up_to_zero(&text.as_bytes()));
             if self.returned.error.is_none() {
                 self.returned.error = Some(text.as_bytes().to_vec());
                 self.returned.counted = is_counted(&table)?;
@@ -134,7 +145,7 @@ impl<'o> Writer<'o> {
             return Ok(());
         }
         if let Value::String(digits) = table.raw_get("big_number")? {
-            self.out.big_number(&line(&digits.as_bytes()));
+            self.big_number(&digits.as_bytes());
             return Ok(());
         }
         if let Value::Table(inner) = table.raw_get("verbatim_string")?
@@ -155,19 +166,36 @@ impl<'o> Writer<'o> {
 
     fn status(&mut self, text: &[u8]) {
         self.out.raw(b"+");
-        let text: Vec<u8> =
-            text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
-        self.out.raw(&text);
+        self.out.raw(&line(up_to_zero(text)));
         self.out.raw(b"\r\n");
+    }
+
+    fn big_number(&mut self, digits: &[u8]) {
+        let digits = line(digits);
+        match self.out.proto {
+            Proto::Resp2 => self.out.bulk(&digits),
+            Proto::Resp3 => {
+                self.out.raw(b"(");
+                self.out.raw(&digits);
+                self.out.raw(b"\r\n");
+            }
+        }
     }
 
     fn verbatim(&mut self, format: &[u8], content: &[u8]) {
         let mut three = *b"   ";
+        let format = up_to_zero(format);
         let given = &format[..format.len().min(3)];
         three[..given.len()].copy_from_slice(given);
-        match std::str::from_utf8(&three) {
-            Ok(format) => self.out.verbatim(format, content),
-            Err(_) => self.out.verbatim("txt", content),
+        match self.out.proto {
+            Proto::Resp2 => self.out.bulk(content),
+            Proto::Resp3 => {
+                self.out.raw(format!("={}\r\n", content.len() + 4).as_bytes());
+                self.out.raw(&three);
+                self.out.raw(b":");
+                self.out.raw(content);
+                self.out.raw(b"\r\n");
+            }
         }
     }
 }
@@ -187,9 +215,13 @@ pub(super) fn is_counted(error: &Table) -> mlua::Result<bool> {
 }
 
 /// Text for a place where there must be no line ends.
-fn line(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    text.replace(['\r', '\n'], " ")
+fn line(text: &[u8]) -> Vec<u8> {
+    text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
+}
+
+/// Errors and statuses end at a zero byte.
+pub(super) fn up_to_zero(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// A number, whichever way it comes: whole ones come as integers.

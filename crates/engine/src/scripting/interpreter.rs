@@ -10,8 +10,8 @@ use mlua::{Function, HookTriggers, Lua, Table, Value};
 use respire_resp::{Out, Proto};
 
 use super::api;
-use super::convert::{Writer, is_counted, number_of};
-use super::guard::{self, Given};
+use super::convert::{Returned, Writer, is_counted, number_of, plain, up_to_zero};
+use super::guard::{self, Caller, Ended, Given, Plain, RESULT};
 use super::lend::Desk;
 use super::running::{Running, Stop};
 use super::sandbox::{self, Sandbox};
@@ -59,9 +59,9 @@ pub(super) struct Interpreter {
     next_number: Number,
     runner: Function,
     /// Calls one of the compiled functions.
-    caller: Function,
+    caller: Caller,
     /// What `redis.register_function` has been told, while a library is loaded.
-    registered: Rc<RefCell<api::Registered>>,
+    registered: Rc<RefCell<Option<api::Registered>>>,
     /// How many looks are left for loading a library; 0 while none is loaded, [`SPENT`] when there are none left.
     patience: Rc<Cell<u32>>,
 }
@@ -69,7 +69,7 @@ pub(super) struct Interpreter {
 /// How a run ended.
 pub(super) enum End {
     /// With this reply, in which there may be an error.
-    Replied(super::convert::Returned),
+    Replied(Returned),
     /// With an error, its text complete. `counted` is whether it has been counted where it happened.
     Failed { text: Vec<u8>, counted: bool },
     /// At this source and line, if that is known.
@@ -164,23 +164,31 @@ impl Interpreter {
         name: &[u8],
         out: &mut Out,
     ) -> mlua::Result<End> {
-        let (value, fine) = self.desk.lend(running, || guard::call_given(&self.caller, given))?;
+        let mark = out.mark();
+        let mut take = |value: Plain<'_>| {
+            // The script may have chosen it only now.
+            let script = self.desk.with(|running| running.session.proto);
+            plain(out, script.unwrap_or(Proto::Resp2), value);
+        };
+        let ended = self.desk.lend(running, || self.caller.call(given, &mut take));
         if let Some(stop) = running.stop {
             self.look(LOOK_EVERY)?;
+            out.rewind(mark);
+            self.compiled.raw_set(RESULT, Value::Nil)?;
             return Ok(End::Stopped(stop, running.place.take()));
         }
-        if fine {
+        if ended == Ended::Taken {
+            return Ok(End::Replied(Returned::default()));
+        }
+        let value: Value = self.compiled.raw_get(RESULT)?;
+        self.compiled.raw_set(RESULT, Value::Nil)?;
+        if ended == Ended::Returned {
             return self.reply(value, running.session.proto, out).map(End::Replied);
         }
         failure(&value, name).map(|(text, counted)| End::Failed { text, counted })
     }
 
-    fn reply(
-        &self,
-        value: Value,
-        script: Proto,
-        out: &mut Out,
-    ) -> mlua::Result<super::convert::Returned> {
+    fn reply(&self, value: Value, script: Proto, out: &mut Out) -> mlua::Result<Returned> {
         Writer::new(out, script, &self.sandbox.next).write(value)
     }
 
@@ -197,13 +205,13 @@ impl Interpreter {
                 return Ok(Err(error));
             }
         };
-        self.registered.take();
+        self.registered.replace(Some(api::Registered::default()));
         self.sandbox.begin_loading()?;
         self.patience.set(LOADING_LOOKS);
         let result: mlua::Result<(Value, bool)> = self.runner.call(chunk);
         let timed_out = self.patience.replace(0) == SPENT;
+        let registered = self.registered.take().unwrap_or_default();
         self.sandbox.end_loading()?;
-        let registered = self.registered.take();
         let mut error = b"ERR Error registering functions: ".to_vec();
         if timed_out {
             self.look(LOOK_EVERY)?;
@@ -304,6 +312,7 @@ fn message(value: &Value) -> mlua::Result<Vec<u8>> {
 /// The reply to a script that failed, and whether the error has been counted.
 fn failure(value: &Value, name: &[u8]) -> mlua::Result<(Vec<u8>, bool)> {
     let mut text = message(value)?;
+    text.truncate(up_to_zero(&text).len());
     let Value::Table(table) = value else { return Ok((text, false)) };
     let counted = is_counted(table)?;
     let source: Value = table.raw_get("source")?;

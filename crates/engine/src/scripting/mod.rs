@@ -9,7 +9,7 @@
 //! | `class` | what is known of where a script reaches |
 //! | `interpreter` | one Lua state: compiled functions, calls, errors |
 //! | `sandbox`, `guard`, `api` | what scripts find there |
-//! | `arguments`, `push`, `convert`, `random` | values between Lua and commands; random numbers |
+//! | `arguments`, `calling`, `push`, `convert`, `random` | values between Lua and commands; random numbers |
 //! | `lend` | how functions that Lua calls back get at the call |
 //! | `running` | a script while it runs: how the commands that it calls are checked and executed |
 //! | `run` | EVAL, EVALSHA and FCALL, from request to reply |
@@ -21,6 +21,7 @@ mod api;
 mod arguments;
 mod busy;
 mod cache;
+mod calling;
 mod class;
 mod convert;
 mod guard;

@@ -9,8 +9,9 @@
 use std::ffi::{CStr, c_int};
 
 use mlua::ffi::{
-    lua_State, lua_checkstack, lua_createtable, lua_pushboolean, lua_pushlstring, lua_pushnil,
-    lua_pushnumber, lua_pushstring, lua_rawset, lua_rawseti,
+    LUA_TNUMBER, lua_State, lua_checkstack, lua_createtable, lua_getmetatable, lua_next, lua_pop,
+    lua_pushboolean, lua_pushlstring, lua_pushnil, lua_pushnumber, lua_pushstring, lua_rawset,
+    lua_rawseti, lua_tonumber, lua_type,
 };
 
 /// Pushes a text. There must be room for a value on the stack.
@@ -31,6 +32,51 @@ pub(super) unsafe fn list<'t>(
         for (i, bytes) in texts.enumerate() {
             text(state, bytes);
             lua_rawseti(state, -2, i as i64 + 1);
+        }
+    }
+}
+
+/// The largest index in the table of texts on top, if there is nothing but what [`list`] and [`refill`] put there, up to
+/// index `most`.
+pub(super) unsafe fn len_of_list(state: *mut lua_State, most: usize) -> Option<i64> {
+    // SAFETY: a table is on top; three more values fit, and a number is not turned into a text under `lua_next`.
+    unsafe {
+        if lua_getmetatable(state, -1) != 0 {
+            lua_pop(state, 1);
+            return None;
+        }
+        let mut last = 0;
+        lua_pushnil(state);
+        while lua_next(state, -2) != 0 {
+            lua_pop(state, 1);
+            let index =
+                if lua_type(state, -1) == LUA_TNUMBER { lua_tonumber(state, -1) } else { 0.0 };
+            if !(1.0..=most as f64).contains(&index) || index.fract() != 0.0 {
+                lua_pop(state, 1);
+                return None;
+            }
+            last = last.max(index as i64);
+        }
+        Some(last)
+    }
+}
+
+/// Puts other texts into the table on top, in which there are `before`.
+pub(super) unsafe fn refill<'t>(
+    state: *mut lua_State,
+    texts: impl ExactSizeIterator<Item = &'t [u8]>,
+    before: i64,
+) {
+    let len = texts.len() as i64;
+    // SAFETY: the table is below each value.
+    unsafe {
+        for (i, bytes) in texts.enumerate() {
+            text(state, bytes);
+            lua_rawseti(state, -2, i as i64 + 1);
+        }
+        for i in len + 1..=before {
+            lua_pushnil(state);
+            lua_rawseti(state, -2, i);
         }
     }
 }
@@ -99,6 +145,14 @@ unsafe fn value(state: *mut lua_State, reader: &mut Reader<'_>) {
             b',' => {
                 let number = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok());
                 field(state, c"double", |state| lua_pushnumber(state, number.unwrap_or(0.0)));
+            }
+            // An attribute is of no interest to a script.
+            b'|' => {
+                for _ in 0..2 * number(line) {
+                    value(state, reader);
+                    lua_pop(state, 1);
+                }
+                value(state, reader);
             }
             b'(' => field(state, c"big_number", |state| text(state, line)),
             b'=' => verbatim(state, reader.take(number(line) as usize)),

@@ -8,6 +8,7 @@ pub(super) struct Random(u64);
 /// Numbers are below this: 2^31 - 1.
 const MOST: u64 = 0x7fff_ffff;
 
+#[cfg(test)]
 impl Default for Random {
     fn default() -> Self {
         Self(0x1234_abcd_330e)

@@ -3,9 +3,12 @@
 //! The dispatcher asks first which shards to hold: those of the keys that are declared, or all for a script that is known to
 //! reach out. Then the script runs under them, and where it has to, runs again under all.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use respire_datatypes::integer::parse_i64;
 use respire_journal::Effects;
-use respire_keyspace::{Held, Mode};
+use respire_keyspace::{Hashed, Held, Mode};
 use respire_resp::{Args, Out, Proto};
 use smallvec::SmallVec;
 
@@ -41,6 +44,13 @@ fn form_of(command: &Command) -> Form {
 
 const NO_SCRIPT: Error = Error::fixed("NOSCRIPT No matching script. Please use EVAL.");
 
+/// What calls a script, and the hashes of the keys in it.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    args: &'a Args<'a>,
+    declared: &'a [Hashed],
+}
+
 /// What is called: a function that this thread has compiled.
 #[derive(Debug, Clone, Copy)]
 struct Callee<'n> {
@@ -65,14 +75,29 @@ fn key_count(args: &Args<'_>, form: Form) -> Result<usize, Error> {
     usize::try_from(count).map_err(|_| Error::fixed("ERR Number of keys can't be negative"))
 }
 
-/// The session in which a script runs on behalf of a client: with its own protocol, and its own view of the database.
-fn session_for(caller: &mut Session) -> Session {
-    let mut own =
-        Session::standing_in(caller.info.clone(), Proto::Resp2, caller.db(), caller.user.clone());
+/// The session in which a script runs on behalf of a client: with its own protocol, and its own view of the database. It is
+/// that of the script before, if that had the same client.
+fn session_for(caller: &mut Session, last: Option<Box<Session>>) -> Box<Session> {
+    let mut own = match last {
+        Some(last)
+            if Arc::ptr_eq(&last.info, &caller.info) && Arc::ptr_eq(&last.user, &caller.user) =>
+        {
+            last
+        }
+        _ => {
+            let (info, user) = (caller.info.clone(), caller.user.clone());
+            let mut own = Session::standing_in(info, Proto::Resp2, caller.db(), user);
+            own.in_exec = true;
+            own.in_script = true;
+            Box::new(own)
+        }
+    };
+    own.proto = Proto::Resp2;
+    own.select(caller.db());
+    own.unlogged = false;
     own.no_touch = caller.no_touch;
+    own.free_at = caller.free_at;
     own.tracking = caller.tracking.take();
-    own.in_exec = true;
-    own.in_script = true;
     own
 }
 
@@ -134,6 +159,7 @@ impl Engine {
 
     /// Runs the script that a request names, and writes its reply. Returns whether it came upon a key past its time that it
     /// could not delete.
+    #[allow(clippy::too_many_arguments)] // the whole situation of a call
     pub(crate) fn script<'e>(
         &'e self,
         worker: &mut Worker,
@@ -141,13 +167,16 @@ impl Engine {
         held: &mut Held<'e>,
         command: &'static Command,
         args: &Args<'_>,
+        declared: KeyHashes<'_>,
         out: &mut Out,
     ) -> Result<bool, Error> {
         if self.clients.has_monitors() {
             self.tell_monitors(worker, session, command.row, args, out);
         }
         let mut interpreters = std::mem::replace(&mut worker.interpreters, Interpreters::NONE);
-        let result = self.run_script(&mut interpreters, worker, session, held, command, args, out);
+        let request = Request { args, declared: declared.all() };
+        let result =
+            self.run_script(&mut interpreters, worker, session, held, command, request, out);
         let (scripts, functions) = interpreters.memory();
         worker.stats.lua_scripts.set(scripts);
         worker.stats.lua_functions.set(functions);
@@ -163,11 +192,13 @@ impl Engine {
         session: &mut Session,
         held: &mut Held<'e>,
         command: &'static Command,
-        args: &Args<'_>,
+        request: Request<'_>,
         out: &mut Out,
     ) -> Result<bool, Error> {
-        let form = form_of(command);
+        let (form, args) = (form_of(command), request.args);
         let sha = worker.script_sha.take();
+        // Each thread begins anywhere, so that no two of them make the same numbers.
+        let random = interpreters.random.unwrap_or_else(|| Random::seeded(worker.rng.i32(..)));
         if form == Form::Function {
             let functions = interpreters.functions()?;
             let found = functions.find(&self.scripting.libraries, args.get(1))?;
@@ -181,8 +212,10 @@ impl Engine {
                 name: &function.name,
             };
             let rules = self.rules(worker, command, &callee)?;
-            let mut situation = Situation { engine: self, worker, session, held, rules };
-            let ended = situation.run(&functions.interpreter, &callee, keys, args, out)?;
+            let mut situation = Situation { engine: self, worker, session, held, rules, random };
+            let ended = situation.run(&functions.interpreter, &callee, keys, request, out);
+            interpreters.random = Some(situation.random);
+            let ended = ended?;
             return situation.finish(ended, &callee, &found.function.class, command, out);
         }
         let keys = key_count(args, form)?;
@@ -197,13 +230,21 @@ impl Engine {
             interpreters.add_script(cache, sha, args.get(1), worker.now_ms)?;
             found = interpreters.scripts()?.find(cache, &sha)?;
         }
-        let (number, script) = found.ok_or(NO_SCRIPT)?;
+        let found = found.ok_or(NO_SCRIPT)?;
+        let script = &found.script;
         script.touch(worker.now_ms);
-        let callee = Callee { is_function: false, number, flags: script.flags, name: &script.sha };
+        let callee = Callee {
+            is_function: false,
+            number: found.number,
+            flags: script.flags,
+            name: &script.sha,
+        };
         let rules = self.rules(worker, command, &callee)?;
-        let mut situation = Situation { engine: self, worker, session, held, rules };
+        let mut situation = Situation { engine: self, worker, session, held, rules, random };
         let interpreter = &interpreters.scripts()?.interpreter;
-        let ended = situation.run(interpreter, &callee, keys, args, out)?;
+        let ended = situation.run(interpreter, &callee, keys, request, out);
+        interpreters.random = Some(situation.random);
+        let ended = ended?;
         situation.finish(ended, &callee, &script.class, command, out)
     }
 
@@ -244,6 +285,8 @@ struct Situation<'a, 'e> {
     session: &'a mut Session,
     held: &'a mut Held<'e>,
     rules: Rules,
+    /// The random numbers go on where those of the script before ended.
+    random: Random,
 }
 
 /// How a script ended, and what is left to do.
@@ -261,11 +304,12 @@ impl Situation<'_, '_> {
         interpreter: &super::interpreter::Interpreter,
         callee: &Callee<'_>,
         keys: usize,
-        args: &Args<'_>,
+        request: Request<'_>,
         out: &mut Out,
     ) -> Result<Ended, Error> {
+        let Request { args, declared } = request;
         let (db, in_exec) = (self.session.db(), self.session.in_exec);
-        let mut own = session_for(self.session);
+        let mut own = session_for(self.session, self.worker.stand_in.take());
         let mark = out.mark();
         let mut again = false;
         let given = Given { number: callee.number, request: *args, keys };
@@ -276,8 +320,10 @@ impl Situation<'_, '_> {
                 session: &mut own,
                 held: self.held,
                 rules: self.rules,
-                hashes: Vec::new(),
-                random: Random::default(),
+                // A request that lies about the number of its keys declares none.
+                declared: if declared.len() == keys { declared } else { &[] },
+                hashes: SmallVec::new(),
+                random: self.random,
                 wrote: false,
                 stop: None,
                 request: *args,
@@ -288,8 +334,9 @@ impl Situation<'_, '_> {
                 saw_expired: false,
             };
             let end = interpreter.call(&mut running, &given, callee.name, out);
-            let (saw_expired, mode) = (running.saw_expired, running.mode());
+            let (saw_expired, mode, random) = (running.saw_expired, running.mode(), running.random);
             drop(running);
+            self.random = random;
             match end {
                 Ok(End::Stopped(Stop::Again, _)) => {
                     out.rewind(mark);
@@ -307,6 +354,10 @@ impl Situation<'_, '_> {
         };
         self.session.tracking = own.tracking.take();
         self.session.select(db);
+        // With commands that scripts don't usually get, anything may have become of it.
+        if !self.engine.scripts_call_all.load(Ordering::Relaxed) {
+            self.worker.stand_in = Some(own);
+        }
         if !in_exec {
             self.worker.effects.end_unit();
         }

@@ -9,19 +9,23 @@ use std::sync::atomic::Ordering;
 
 use respire_keyspace::{Escalation, Hashed, Held, Mode};
 use respire_resp::{Args, Out};
+use smallvec::SmallVec;
 
 use super::busy::Slow;
 use super::lend::serve_others;
 use crate::acl::{Context, Denial, Missing};
 use crate::command::{Command, Flags, KeySpec, Lock, Row};
 use crate::config::{Settings, find};
-use crate::dispatch::{KeyHashes, Lookup, hash_keys};
+use crate::dispatch::{KeyHashes, key_positions};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::Session;
 use crate::worker::Worker;
 
 use super::random::Random;
+
+/// Where the keys of a request that calls a script begin.
+pub(super) const FIRST_KEY: usize = 3;
 
 /// What a script may do.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +67,9 @@ pub(super) struct Running<'a, 'e> {
     pub(super) session: &'a mut Session,
     pub(super) held: &'a mut Held<'e>,
     pub(super) rules: Rules,
-    pub(super) hashes: Vec<Hashed>,
+    /// The hashes of the keys that it was given, which are the arguments of its request from the fourth on.
+    pub(super) declared: &'a [Hashed],
+    pub(super) hashes: SmallVec<[Hashed; 4]>,
     pub(super) random: Random,
     /// Something was changed or told that can't be taken back.
     pub(super) wrote: bool,
@@ -92,11 +98,16 @@ const CROSSED: Error = Error::fixed(
 
 impl Running<'_, '_> {
     /// Executes a command; its reply comes in `out`, also where it failed. What is refused is counted here.
-    pub(super) fn command(&mut self, args: Args<'_>, out: &mut Out) -> Result<(), Refusal> {
+    pub(super) fn command(
+        &mut self,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
         if self.stop.is_some() {
             return Err(Refusal::Stop);
         }
-        let Lookup::Known(command) = self.engine.resolve(&args) else {
+        let Some(command) = command else {
             self.worker.stats.count_error(UNKNOWN.code());
             return Err(UNKNOWN.into());
         };
@@ -105,6 +116,7 @@ impl Running<'_, '_> {
             self.worker.stats.command(command.id).rejected.add(1);
             return Err(error.into());
         }
+        self.hash(command.row, &args);
         self.secure(command.row, &args)?;
         let writes = command.row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
         if writes && self.slow.as_ref().is_some_and(|slow| !slow.begin_writing()) {
@@ -112,8 +124,6 @@ impl Running<'_, '_> {
             return Err(Refusal::Stop);
         }
         let engine = self.engine;
-        self.hashes.clear();
-        hash_keys(&engine.keyspace, command.row, &args, self.session.db, &mut self.hashes);
         let keys = KeyHashes::new(command.row, &self.hashes);
         out.clear();
         out.proto = self.session.proto;
@@ -121,6 +131,30 @@ impl Running<'_, '_> {
         self.saw_expired |= engine.call(worker, session, self.held, command, args, keys, out);
         self.wrote |= writes;
         Ok(())
+    }
+
+    /// Hashes the keys of a command's first key specification. Most often they are those that the script was given.
+    #[inline]
+    fn hash(&mut self, row: &'static Row, args: &Args<'_>) {
+        /// So many of the declared keys are compared.
+        const COMPARED: usize = 4;
+        self.hashes.clear();
+        let (keyspace, db) = (&self.engine.keyspace, self.session.db);
+        let (declared, request) = (self.declared, self.request);
+        let hashed = |key: &[u8]| {
+            let mut declared = declared.iter().take(COMPARED).zip(FIRST_KEY..);
+            match declared.find(|(_, at)| request.get(*at) == key) {
+                Some((hashed, _)) => Hashed { db: db as u32, ..*hashed },
+                None => keyspace.hashed(key, db),
+            }
+        };
+        match row.keys {
+            [spec] if spec.only().is_some_and(|at| at < args.len()) => {
+                let at = spec.only().unwrap_or_default();
+                self.hashes.push(hashed(args.get(at)));
+            }
+            _ => self.hashes.extend(key_positions(row, args).map(|i| hashed(args.get(i)))),
+        }
     }
 
     /// Whether the script may call this command now.
@@ -133,7 +167,10 @@ impl Running<'_, '_> {
         if denied && !self.engine.scripts_call_all.load(Ordering::Relaxed) {
             return Err(NOT_ALLOWED);
         }
-        self.may(command, args).map_err(|denial| self.denied(command, args, denial))?;
+        // Who may do everything passes by this.
+        if self.session.free_at != self.worker.users_version {
+            self.may(command, args).map_err(|denial| self.denied(command, args, denial))?;
+        }
         let writes = row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
         if writes && self.rules.read_only {
             return Err(READ_ONLY);
@@ -145,7 +182,7 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// Whether the user on whose behalf the script runs may call a command. The one place where that is asked.
+    /// Whether the user on whose behalf the script runs may call a command.
     pub(super) fn may(&self, command: &'static Command, args: &Args<'_>) -> Result<(), Denial> {
         self.engine.acl_check(self.session, command, args)
     }
@@ -171,6 +208,15 @@ impl Running<'_, '_> {
         }
         match row.lock_for(args) {
             Lock::Keys | Lock::KeysExclusive => {
+                if row.keys.len() == 1 && !self.hashes.is_empty() {
+                    for i in 0..self.hashes.len() {
+                        let shard = self.hashes[i].shard;
+                        if !self.held.holds(shard) {
+                            self.widen(Some(shard))?;
+                        }
+                    }
+                    return Ok(());
+                }
                 for i in row.keys.iter().flat_map(|spec: &KeySpec| spec.positions(args)) {
                     let shard = self.engine.keyspace.shard_of(args.get(i));
                     if !self.held.holds(shard) {

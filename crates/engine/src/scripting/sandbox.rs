@@ -71,7 +71,7 @@ impl Sandbox {
         lua: &Lua,
         purpose: Purpose,
         desk: &Desk,
-        registered: &Rc<RefCell<api::Registered>>,
+        registered: &Rc<RefCell<Option<api::Registered>>>,
     ) -> mlua::Result<Self> {
         let builtin = lua.globals();
         let builder = Builder {
@@ -222,7 +222,7 @@ impl Builder<'_> {
     fn loading(
         &self,
         desk: &Desk,
-        registered: &Rc<RefCell<api::Registered>>,
+        registered: &Rc<RefCell<Option<api::Registered>>>,
     ) -> mlua::Result<Table> {
         let redis = api::loading_table(self.lua, desk, registered)?;
         self.report_missing(&redis)?;

@@ -1,6 +1,7 @@
 //! The Lua states of one thread, and what it has compiled of the scripts and libraries that all threads share.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use mlua::Function;
@@ -9,6 +10,7 @@ use super::cache::{Cache, Script, Sha, sha_of};
 use super::interpreter::{Interpreter, Number, Purpose};
 use super::lend::Whole;
 use super::libraries::{Found, Libraries, Library, Registration};
+use super::random::Random;
 use super::shebang::{self, ScriptFlags};
 use crate::error::Error;
 
@@ -16,16 +18,19 @@ use crate::error::Error;
 pub(crate) struct Interpreters {
     scripts: Option<Box<Whole<Scripts>>>,
     functions: Option<Box<Whole<Functions>>>,
+    /// Where the random numbers of the last script ended.
+    pub(super) random: Option<Random>,
 }
 
 impl Interpreters {
-    pub(crate) const NONE: Self = Self { scripts: None, functions: None };
+    pub(crate) const NONE: Self = Self { scripts: None, functions: None, random: None };
 
     pub(super) fn scripts(&mut self) -> Result<&mut Scripts, Error> {
         if self.scripts.is_none() {
             let scripts = Scripts {
                 interpreter: Interpreter::new(Purpose::Scripts).map_err(broken)?,
                 known: HashMap::default(),
+                last: None,
                 version: 0,
             };
             self.scripts = Some(Box::new(Whole::new(scripts)));
@@ -50,9 +55,9 @@ impl Interpreters {
     pub(super) fn peek_script(&mut self, cache: &Cache, sha: &Sha) -> Option<(bool, ScriptFlags)> {
         let about =
             |script: &Script| (script.class.reaches_out(), script.flags.unwrap_or_default());
-        let own = self.scripts.as_mut().and_then(|own| own.get().known.get(sha));
+        let own = self.scripts.as_mut().and_then(|own| own.get().recall(sha));
         match own {
-            Some((_, script)) if !script.is_gone() => Some(about(script)),
+            Some(known) if !known.script.is_gone() => Some(about(&known.script)),
             _ => cache.find(sha).map(|script| about(&script)),
         }
     }
@@ -138,43 +143,56 @@ pub(super) fn broken(error: mlua::Error) -> Error {
     Error::text(format!("ERR Lua: {}", text.lines().next().unwrap_or_default()))
 }
 
+/// A script that this thread has compiled.
+pub(super) struct Known {
+    pub(super) number: Number,
+    pub(super) script: Arc<Script>,
+}
+
 /// The scripts of a thread.
 pub(super) struct Scripts {
     pub(super) interpreter: Interpreter,
-    known: HashMap<Sha, (Number, Arc<Script>), ahash::RandomState>,
+    known: HashMap<Sha, Rc<Known>, ahash::RandomState>,
+    /// The one that was looked for last: it is looked for more than once in a call, and most often in the next one, too.
+    last: Option<Rc<Known>>,
     /// That of the cache when `known` was last cleaned up.
     version: u64,
 }
 
 impl Scripts {
-    /// A script by its digest, and the number of its compiled function.
-    pub(super) fn find(
-        &mut self,
-        cache: &Cache,
-        sha: &Sha,
-    ) -> Result<Option<(Number, Arc<Script>)>, Error> {
+    /// A script that is compiled already. It may be gone.
+    #[inline]
+    fn recall(&mut self, sha: &Sha) -> Option<&Rc<Known>> {
+        if self.last.as_ref().is_none_or(|last| last.script.sha != *sha) {
+            self.last = Some(Rc::clone(self.known.get(sha)?));
+        }
+        self.last.as_ref()
+    }
+
+    /// A script by its digest.
+    pub(super) fn find(&mut self, cache: &Cache, sha: &Sha) -> Result<Option<Rc<Known>>, Error> {
         if cache.version() != self.version {
             self.forget_gone(cache)?;
         }
-        if let Some((number, script)) = self.known.get(sha) {
-            return Ok(Some((*number, Arc::clone(script))));
+        if let Some(known) = self.recall(sha) {
+            return Ok(Some(Rc::clone(known)));
         }
         let Some(script) = cache.find(sha) else { return Ok(None) };
         let compiled = self.compile(&script)?;
-        let number = self.keep(Arc::clone(&script), &compiled)?;
-        Ok(Some((number, script)))
+        self.keep(script, &compiled).map(Some)
     }
 
     #[cold]
     fn forget_gone(&mut self, cache: &Cache) -> Result<(), Error> {
         self.version = cache.version();
+        self.last = None;
         let interpreter = &mut self.interpreter;
         let mut result = Ok(());
-        self.known.retain(|_, (number, script)| {
-            if script.is_gone() && result.is_ok() {
-                result = interpreter.drop_kept(*number);
+        self.known.retain(|_, known| {
+            if known.script.is_gone() && result.is_ok() {
+                result = interpreter.drop_kept(known.number);
             }
-            !script.is_gone()
+            !known.script.is_gone()
         });
         result.map_err(broken)
     }
@@ -187,16 +205,19 @@ impl Scripts {
         })
     }
 
-    fn keep(&mut self, script: Arc<Script>, compiled: &Function) -> Result<Number, Error> {
+    fn keep(&mut self, script: Arc<Script>, compiled: &Function) -> Result<Rc<Known>, Error> {
         let mut number = self.interpreter.keep(compiled).map_err(broken)?;
         if number.is_none() {
             self.known.clear();
+            self.last = None;
             self.interpreter.drop_all().map_err(broken)?;
             number = self.interpreter.keep(compiled).map_err(broken)?;
         }
         let number = number.expect("there is room when all are dropped");
-        self.known.insert(script.sha, (number, script));
-        Ok(number)
+        let sha = script.sha;
+        let known = Rc::new(Known { number, script });
+        self.known.insert(sha, Rc::clone(&known));
+        Ok(known)
     }
 }
 

@@ -69,7 +69,8 @@ struct Portion {
 
 pub(crate) struct EventLoop {
     engine: Arc<Engine>,
-    worker: Worker,
+    /// In a box, as a script's turn puts another in its place.
+    worker: Box<Worker>,
     poll: Poll,
     mailbox: Arc<Mailbox>,
     /// How many connections this loop has, for the listener to balance by.
@@ -121,7 +122,7 @@ impl EventLoop {
         Self {
             aside: Aside::new(&engine),
             engine,
-            worker,
+            worker: Box::new(worker),
             poll,
             mailbox,
             load,

@@ -1,6 +1,6 @@
 // node-redis against the server on the port in the first argument, once per protocol. Ends with "ok", or throws.
 import assert from "node:assert/strict";
-import { createClient, RESP_TYPES } from "redis";
+import { BasicClientSideCache, createClient, RESP_TYPES } from "redis";
 
 const socket = { host: "127.0.0.1", port: Number(process.argv[2]), reconnectStrategy: false };
 
@@ -138,8 +138,50 @@ async function checkTypes(RESP) {
   await Promise.all([client.close(), other.close(), listener.close()]);
 }
 
+// What a client keeps of its replies is thrown away when somebody else changes the key, and at no other time.
+async function checkClientSideCache() {
+  const clientSideCache = new BasicClientSideCache({ ttl: 0, maxEntries: 100, evictPolicy: "LRU" });
+  const reader = createClient({ socket, RESP: 3, clientSideCache });
+  const writer = createClient({ socket, RESP: 3 });
+  await Promise.all([reader.connect(), writer.connect()]);
+  await writer.flushAll();
+  await writer.set("shop:1", "open");
+  await writer.hSet("prices", { apple: "1", pear: "2" });
+
+  const asked = async (calls, expected) => {
+    const before = clientSideCache.stats();
+    await calls();
+    const after = clientSideCache.stats();
+    const [hits, misses] = [after.hitCount - before.hitCount, after.missCount - before.missCount];
+    assert.deepEqual({ hits, misses }, expected);
+  };
+  const readAll = async (state, apple) => {
+    assert.equal(await reader.get("shop:1"), state);
+    assert.equal(await reader.hGet("prices", "apple"), apple);
+  };
+  await asked(() => readAll("open", "1"), { hits: 0, misses: 2 });
+  for (let i = 0; i < 50; i++) await asked(() => readAll("open", "1"), { hits: 2, misses: 0 });
+
+  // Each change is seen, soon; what was not changed stays.
+  let last;
+  for (const state of ["closed", "open", "sold"]) {
+    await writer.set("shop:1", state);
+    while ((last = await reader.get("shop:1")) !== state) await new Promise((resolve) => setTimeout(resolve, 2));
+    await asked(() => readAll(state, "1"), { hits: 2, misses: 0 });
+  }
+  await writer.eval("redis.call('HSET', KEYS[1], 'apple', '5')", { keys: ["prices"] });
+  while ((last = await reader.hGet("prices", "apple")) !== "5") await new Promise((resolve) => setTimeout(resolve, 2));
+  await writer.del("shop:1");
+  while ((last = await reader.get("shop:1")) !== null) await new Promise((resolve) => setTimeout(resolve, 2));
+  await writer.set("shop:1", "new");
+  await writer.flushAll();
+  while ((last = await reader.hGet("prices", "apple")) != null) await new Promise((resolve) => setTimeout(resolve, 2));
+  await Promise.all([reader.close(), writer.close()]);
+}
+
 for (const RESP of [2, 3]) {
   await check(RESP);
   await checkTypes(RESP);
 }
+await checkClientSideCache();
 console.log("ok");

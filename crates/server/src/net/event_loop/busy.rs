@@ -77,8 +77,8 @@ impl EventLoop {
         let mut worker = self.aside.spare.take().unwrap_or_else(|| {
             Box::new(Worker::new(&engine, self.worker.thread, self.worker.rng.u64(..)))
         });
-        // The box holds the loop's own worker from here on, and the loop the spare one.
-        std::mem::swap(&mut self.worker, &mut *worker);
+        // From here on this is the loop's own worker, and the loop has the spare one.
+        std::mem::swap(&mut self.worker, &mut worker);
         let id = session.info.id;
         let flow = {
             let mut others = |busy: &mut Worker| self.serve_others(id, busy);
@@ -86,7 +86,7 @@ impl EventLoop {
                 engine.execute(&mut worker, session, args, prepared, hashes, out)
             })
         };
-        std::mem::swap(&mut self.worker, &mut *worker);
+        std::mem::swap(&mut self.worker, &mut worker);
         self.aside.spare = Some(worker);
         self.aside.engine = Some(engine);
         if self.aside.outer.take().is_some() {

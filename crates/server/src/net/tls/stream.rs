@@ -164,8 +164,10 @@ impl TlsStream {
             }
             let handshaking = self.session.is_handshaking();
             let processed = self.session.process_new_packets();
-            // The answers of the handshake, or the alert that says what was wrong.
-            let pushed = self.push();
+            // The answers of the handshake, or the alert that says what was wrong: to who speaks something else, it would
+            // be a reply that makes no sense.
+            let foreign = matches!(processed, Err(rustls::Error::InvalidMessage(_)));
+            let pushed = if handshaking && foreign { Ok(true) } else { self.push() };
             if let Err(error) = processed {
                 if handshaking {
                     log::warn!("Error accepting a client connection: {error}");
