@@ -338,12 +338,13 @@ impl Engine {
         out: &mut Out,
     ) -> Flow {
         let mark = out.mark();
-        if let Some(flow) = self.paused(worker, session, &args, prepared) {
-            return flow;
-        }
         session.info.command.store(prepared.number(), Ordering::Relaxed);
         let mut flow = Flow::Done;
         match self.admit(worker, session, &args, prepared) {
+            // What is refused is refused at once, pause or not.
+            Ok(command) if let Some(until) = self.paused(worker, session, &args, command) => {
+                return Flow::Paused(until);
+            }
             Ok(command)
                 if worker.settings.maxmemory > 0
                     && self.refuses_for_memory(worker, session, command) =>
@@ -382,25 +383,25 @@ impl Engine {
         flow
     }
 
+    /// Until when a pause holds the request back.
     #[inline]
     fn paused(
         &self,
         worker: &Worker,
         session: &Session,
         args: &Args<'_>,
-        prepared: &Prepared,
-    ) -> Option<Flow> {
+        command: &Command,
+    ) -> Option<i64> {
         let (kind, until) = self.pause.current(worker.now_ms)?;
-        let held_back = match (kind, prepared.lookup) {
-            (PauseKind::All, _) => true,
-            (PauseKind::Write, Lookup::Known(command)) => {
+        let held_back = match kind {
+            PauseKind::All => true,
+            PauseKind::Write => {
                 let exec = command.row.lock == Lock::Exec && session.transaction.writes(self);
                 let queued = session.transaction.is_open() && command.row.lock != Lock::Exec;
                 exec || (!queued && self.may_write(command, args))
             }
-            (PauseKind::Write, _) => false,
         };
-        held_back.then_some(Flow::Paused(until))
+        held_back.then_some(until)
     }
 
     /// Checks that the request is one, and that the client may make it.

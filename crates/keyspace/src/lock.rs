@@ -512,6 +512,10 @@ impl<'k> Held<'k> {
 
     /// The names of changed keys of held shards, each once: see [`Shard::report_changes`].
     pub fn take_reported(&mut self) -> Vec<Box<[u8]>> {
+        // Who only reads, as a read-only script does, has changed nothing.
+        if self.mode == Mode::Read {
+            return Vec::new();
+        }
         let mut names: Vec<Box<[u8]>> = Vec::new();
         for shard in self.held_shards() {
             names.append(&mut self.shard_mut(shard).take_reported());

@@ -139,7 +139,7 @@ fn scan(w: &mut Words) -> Vec<Step> {
                 "9223372036854775807",
             ])),
             _ => {
-                let name = w.pick(&["string", "STRING", "list", "stream", "hash", "nosuch"]);
+                let name = w.pick(&["string", "STRING", "list", "stream", "hash", "zset"]);
                 step.arg(w.cased("TYPE")).arg(name)
             }
         };

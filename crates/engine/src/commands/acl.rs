@@ -44,7 +44,8 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
             deluser,
             USERS,
             ["Removes users, and disconnects who is logged in as one.", "username [username ...]"],
-        ),
+        )
+        .secret(behind_subcommand),
         row(
             "dryrun",
             -4,
@@ -59,7 +60,8 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
             getuser,
             "O(N) with the number of rules",
             ["Describes a user, field by field.", "username"],
-        ),
+        )
+        .secret(behind_subcommand),
         row("help", 2, help, "O(1)", ["Describes the subcommands.", ""])
             .flags(Flags::LOADING.union(Flags::STALE)),
         row("list", 2, list, USERS, ["Describes all users, as an ACL file does.", ""]),
@@ -601,6 +603,10 @@ mod tests {
         assert_eq!(h.line("ACL LIST"), before);
         h.line("ACL SETUSER u on >secret");
         assert!(!h.line("SLOWLOG GET").contains("secret"));
+        // Names, too, may be passwords that were typed in the wrong place.
+        h.line("ACL GETUSER typed");
+        h.line("ACL DELUSER typed");
+        assert!(!h.line("SLOWLOG GET").contains("typed"));
         assert!(!h.line("ACL LIST").contains("secret"));
         assert!(h.run(&["ACL", "SETUSER", "a b"]).starts_with("-ERR Usernames can't contain"));
     }

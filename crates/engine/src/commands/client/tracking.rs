@@ -256,6 +256,14 @@ mod tests {
     }
 
     #[test]
+    fn a_read_only_script_has_read_what_its_commands_have_read() {
+        let mut h = tracked("");
+        h.run(&["EVAL_RO", "redis.call('get', KEYS[1])", "2", "a", "b"]);
+        h.run_as(1, &["MSET", "a", "1", "b", "1"]);
+        assert_eq!(told(&mut h), [(1, invalidated(&["a"]))]);
+    }
+
+    #[test]
     fn broadcasting_goes_by_prefix() {
         let mut h = tracked("BCAST PREFIX user: PREFIX item:");
         h.run_as(1, &["MSET", "user:1", "x", "other", "x", "item:2", "x", "user:3", "x"]);
