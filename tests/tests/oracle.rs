@@ -7,6 +7,7 @@
 //! | `ORACLE_PROTOCOL` | only RESP2 (`2`) or only RESP3 (`3`) |
 //! | `ORACLE_COMMANDS` | how many commands per protocol |
 //! | `ORACLE_SURVEY` | collect that many different differences instead of stopping at the first |
+//! | `ORACLE_TRACE` | print every command |
 
 use std::collections::HashSet;
 use std::thread;
@@ -86,8 +87,13 @@ fn replies_equal_those_of_redis() {
         let runs: Vec<_> = shards
             .map(|shard| {
                 let commands = (commands * shard.share).div_ceil(100);
-                let plan =
-                    Plan { seed, protocol: shard.protocol, commands, connections: CONNECTIONS };
+                let plan = Plan {
+                    seed,
+                    protocol: shard.protocol,
+                    commands,
+                    connections: CONNECTIONS,
+                    traced: std::env::var_os("ORACLE_TRACE").is_some(),
+                };
                 scope.spawn(move || match number("ORACLE_SURVEY") {
                     Some(wanted) => survey(plan, shard, wanted),
                     None => run(plan, shard).err().map(|(_, report)| report).into_iter().collect(),
@@ -184,7 +190,7 @@ fn a_server_that_differs_is_caught() {
     if respire_tests::server::redis_path("that the oracle test catches differences").is_none() {
         return;
     }
-    let plan = Plan { seed: 1, protocol: 3, commands: 20_000, connections: CONNECTIONS };
+    let plan = Plan { seed: 1, protocol: 3, commands: 20_000, connections: CONNECTIONS, traced: false };
     // Fewer databases: some SELECT, MOVE, COPY or SWAPDB fails on one side only.
     let redis = Server::start(Kind::Redis, ARGUMENTS);
     let broken = Server::start(Kind::Redis, &[ARGUMENTS, &["--databases", "3"]].concat());
@@ -209,7 +215,7 @@ fn a_difference_in_the_keyspace_is_caught() {
     let mut client = broken.client();
     client.roundtrip(&["SELECT", "13"]).expect("a reply");
     client.roundtrip(&["SET", "stray", "1"]).expect("a reply");
-    let plan = Plan { seed: 5, protocol: 2, commands: 1, connections: 1 };
+    let plan = Plan { seed: 5, protocol: 2, commands: 1, connections: 1, traced: false };
     let difference = oracle::run(plan, &redis, &broken).expect_err("a stray key must be caught");
     assert!(difference.to_string().contains("13/stray"), "{difference}");
 }

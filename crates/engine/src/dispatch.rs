@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use respire_keyspace::{Hashed, Held, Keyspace, Mode};
-use respire_resp::{Args, Out, Span};
+use respire_resp::{Args, Mark, Out, Span};
 use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
@@ -337,7 +337,7 @@ impl Engine {
         hashes: &[Hashed],
         out: &mut Out,
     ) -> Flow {
-        let mark = out.mark();
+        let mut mark = out.mark();
         session.info.command.store(prepared.number(), Ordering::Relaxed);
         let mut flow = Flow::Done;
         match self.admit(worker, session, &args, prepared) {
@@ -349,9 +349,13 @@ impl Engine {
                 if worker.settings.maxmemory > 0
                     && self.refuses_for_memory(worker, session, command) =>
             {
+                tell_first(worker, session, out, &mut mark);
                 self.reject(worker, session, prepared, &Error::OUT_OF_MEMORY, out);
             }
             Ok(command) => {
+                if worker.settings.maxmemory > 0 && session.tracking.is_some() {
+                    tell_first(worker, session, out, &mut mark);
+                }
                 let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
                 let keys = KeyHashes::new(command.row, hashes);
                 flow = self.admitted(worker, session, command, args, keys, out);
@@ -865,6 +869,30 @@ pub(crate) fn run<'e>(
     (outcome, saw_expired)
 }
 
+=======
+/// Puts what a client is to be told of so far, as of keys evicted to make room for its command, before the reply, which
+/// begins at `mark` then.
+#[cold]
+fn tell_first(worker: &mut Worker, session: &Session, out: &mut Out, mark: &mut Mark) {
+    worker.outbox.retain(|delivery| match &delivery.message {
+        Message::Push(bytes) if delivery.client == session.info.id => {
+            out.raw(bytes);
+            false
+        }
+        _ => true,
+    });
+    *mark = out.mark();
+}
+
+/// Whether a fast command could be one that the slow log or the latency monitor is to show.
+#[inline]
+fn measures_every_command(settings: &Settings) -> bool {
+    const SHORT_US: i64 = 1000;
+    (0..SHORT_US).contains(&settings.slowlog_log_slower_than)
+        || settings.latency_monitor_threshold > 0
+}
+
+>>>>>>> 1999026 (Who tracks a key hears of its eviction before the reply; the oracle can show what it sends)
 fn mode_of(row: &Row, lock: Lock) -> Mode {
     if lock == Lock::KeysExclusive { Mode::Write } else { row.mode() }
 }
