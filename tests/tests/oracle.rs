@@ -190,7 +190,8 @@ fn a_server_that_differs_is_caught() {
     if respire_tests::server::redis_path("that the oracle test catches differences").is_none() {
         return;
     }
-    let plan = Plan { seed: 1, protocol: 3, commands: 20_000, connections: CONNECTIONS, traced: false };
+    let plan =
+        Plan { seed: 1, protocol: 3, commands: 20_000, connections: CONNECTIONS, traced: false };
     // Fewer databases: some SELECT, MOVE, COPY or SWAPDB fails on one side only.
     let redis = Server::start(Kind::Redis, ARGUMENTS);
     let broken = Server::start(Kind::Redis, &[ARGUMENTS, &["--databases", "3"]].concat());

@@ -74,6 +74,7 @@ pub enum Group {
     Hyperloglog,
     Pubsub,
     Scripting,
+    Cluster,
 }
 
 impl Group {
@@ -101,6 +102,7 @@ impl Group {
             Self::Hyperloglog => "hyperloglog",
             Self::Pubsub => "pubsub",
             Self::Scripting => "scripting",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -244,6 +246,12 @@ impl Row {
     /// Subcommands of a command that may also stand alone.
     pub const fn subcommands(mut self, subcommands: &'static [Row]) -> Self {
         self.subcommands = subcommands;
+        self
+    }
+
+    /// For rows whose `docs` say another version, as that of a whole table.
+    pub const fn since(mut self, since: &'static str) -> Self {
+        self.since = since;
         self
     }
 

@@ -252,6 +252,11 @@ impl Settings {
         }
     }
 
+    /// A setting that has no field of its own, unless it is at its default.
+    pub(crate) fn kept(&self, name: &str) -> Option<&str> {
+        self.kept.get(name).map(String::as_str)
+    }
+
     /// No snapshots, neither now and then nor at the end.
     pub fn set_unsaved(&mut self) {
         self.kept.insert("save", String::new());

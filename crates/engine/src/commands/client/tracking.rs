@@ -114,18 +114,20 @@ fn check(ctx: &Ctx<'_, '_>, mode: &TrackingMode) -> Result<(), Error> {
                  it with a different mode.",
             ));
         }
-        if (before.opt_in && mode.opt_out) || (before.opt_out && mode.opt_in) {
-            return Err(Error::fixed(
-                "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then \
-                 re-enabling it with a different mode.",
-            ));
-        }
     }
     if mode.broadcast && (mode.opt_in || mode.opt_out) {
         return Err(Error::fixed("ERR OPTIN and OPTOUT are not compatible with BCAST"));
     }
     if mode.opt_in && mode.opt_out {
         return Err(Error::fixed("ERR You can't specify both OPTIN mode and OPTOUT mode"));
+    }
+    if let Some(before) = &ctx.session.tracking
+        && ((before.opt_in && mode.opt_out) || (before.opt_out && mode.opt_in))
+    {
+        return Err(Error::fixed(
+            "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling \
+             it with a different mode.",
+        ));
     }
     check_prefixes(ctx, mode)
 }
@@ -246,6 +248,8 @@ mod tests {
         h.line("SET b 2");
         assert!(told(&mut h).is_empty(), "its own change");
         assert!(h.line("CLIENT TRACKING ON OPTOUT").starts_with("-ERR You can't switch OPTIN"));
+        let both = h.line("CLIENT TRACKING ON OPTIN OPTOUT");
+        assert!(both.starts_with("-ERR You can't specify both"), "{both}");
         h.line("CLIENT TRACKING OFF");
         h.line("CLIENT TRACKING ON OPTOUT");
         h.line("CLIENT CACHING no");
