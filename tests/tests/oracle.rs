@@ -9,7 +9,7 @@
 //! | `ORACLE_SURVEY` | collect that many different differences instead of stopping at the first |
 //! | `ORACLE_TRACE` | print every command |
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ use respire_tests::oracle::{self, Difference, Plan};
 use respire_tests::{Kind, Server};
 
 const SEED: u64 = 20_240_611;
-const COMMANDS: u64 = 150_000;
+const COMMANDS: u64 = 200_000;
 const CONNECTIONS: usize = 3;
 
 /// The slow log must stay empty, however slow the machine.
@@ -181,6 +181,52 @@ fn every_command_is_generated_or_left_out_with_a_reason() {
     for left_out in oracle::commands_left_out() {
         let there = names.iter().any(|name| name == left_out);
         assert!(there, "{left_out} is left out, and no command of the server");
+    }
+}
+
+/// Each group of commands gets its share of a run.
+#[test]
+fn every_group_is_generated_often() {
+    const LEAST: u64 = 20_000;
+    let server = Server::start(Kind::Respire, ARGUMENTS);
+    let docs = server.client().roundtrip(&["COMMAND", "DOCS"]).expect("a reply");
+    let docs = docs.elements().expect("a list");
+    let total: u64 = SHARDS.iter().map(|shard| (COMMANDS * shard.share).div_ceil(100)).sum();
+    let coverage = oracle::coverage(SEED, total as usize);
+    let times = |name: &str| coverage.get(name).copied().unwrap_or(0);
+    let mut groups: BTreeMap<String, u64> = BTreeMap::new();
+    for pair in docs.chunks(2) {
+        let name = String::from_utf8_lossy(pair[0].text().expect("a name")).to_ascii_uppercase();
+        let facts = pair[1].elements().expect("a list of facts");
+        let group = facts.chunks(2).find(|fact| fact[0].text() == Some(b"group"));
+        let group = group.and_then(|fact| fact[1].text()).expect("every command is of a group");
+        let group = match &name[..] {
+            "SORT" | "SORT_RO" => "sort".into(),
+            _ => String::from_utf8_lossy(group).into_owned(),
+        };
+        *groups.entry(group).or_default() += times(&name);
+    }
+    groups.insert("tracking".into(), coverage["(of listeners)"]);
+    println!("{groups:?}");
+    for group in [
+        "string",
+        "generic",
+        "list",
+        "hash",
+        "set",
+        "sorted-set",
+        "stream",
+        "geo",
+        "bitmap",
+        "hyperloglog",
+        "sort",
+        "pubsub",
+        "tracking",
+        "scripting",
+        "connection",
+    ] {
+        let times = groups.get(group).copied().unwrap_or(0);
+        assert!(times >= LEAST, "{group}: {times} commands");
     }
 }
 

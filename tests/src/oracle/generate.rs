@@ -157,6 +157,10 @@ impl Generator {
         }
         for step in &steps {
             self.count(step);
+            if listens {
+                // Whoever listens tracks most of the time: what it reads and writes, it is told of.
+                *self.coverage.entry("(of listeners)".into()).or_default() += 1;
+            }
             // With an argument too many these commands fail and change nothing; QUIT takes them.
             match (step.name, step.args.len()) {
                 ("MULTI", 1) => self.in_multi[connection] = true,
