@@ -330,6 +330,17 @@ impl<'a> Ctx<'a, '_> {
         }
     }
 
+    /// How long the reply may become before its client is closed instead: what is longer need not be made. A script's reply
+    /// goes to the script.
+    pub(crate) fn longest_reply(&self) -> usize {
+        let limits = &self.settings.client_output_buffer_limit;
+        match self.session.in_script {
+            true => usize::MAX,
+            false => usize::try_from(limits.longest_reply(self.session.info.kind()))
+                .unwrap_or(usize::MAX),
+        }
+    }
+
     /// The name of the command, as in `client|kill`.
     pub(crate) fn name(&self) -> &'static str {
         self.command.full_name

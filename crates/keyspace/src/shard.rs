@@ -412,9 +412,12 @@ impl Shard {
         self.dbs.swap(a, b);
         self.expire_cursor.note_swap();
         self.changes += 1;
-        for db in [a, b] {
-            let here = &self.dbs[db];
-            self.waiting.changed_where(db, |key| exists(here, &self.hasher, key, now));
+        // Who waits for a group is told as well that its stream is gone.
+        for (db, other) in [(a, b), (b, a)] {
+            let (here, before) = (&self.dbs[db], &self.dbs[other]);
+            self.waiting.changed_where(db, |key| {
+                exists(here, &self.hasher, key, now) || exists(before, &self.hasher, key, now)
+            });
         }
     }
 }

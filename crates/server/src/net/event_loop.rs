@@ -858,6 +858,11 @@ impl EventLoop {
 
     /// Sends the reply buffer to a connection, and empties it.
     fn send(&mut self, i: usize) {
+        let connection = self.connections[i].as_ref().expect("the caller has it");
+        if connection.is_too_much(&self.worker.settings, self.out.len()) {
+            self.out.clear();
+            return self.close_for_excess(i, Excess::Output);
+        }
         if self.engine.journal.is_on() {
             return self.hold(i);
         }

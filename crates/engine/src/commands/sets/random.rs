@@ -15,6 +15,7 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let wanted = ctx.args.try_get(2).map(elements::random_count).transpose()?;
     let key = ctx.key(1);
     let mut rng = ctx.data.rng.fork();
+    let longest = ctx.longest_reply();
     let set = ctx.data.read_as::<Set>(&key)?;
     let out = &mut *ctx.out;
     match (set, wanted) {
@@ -29,6 +30,9 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Outcome {
             for _ in 0..count {
                 let member = set.sample(&mut rng).expect("keys of empty sets are deleted");
                 elements::reply(out, member);
+                if out.len() > longest {
+                    break;
+                }
             }
         }
         (Some(set), Some((count, false))) => {
