@@ -300,6 +300,21 @@ impl<'a> Ctx<'a, '_> {
         self.data.held.shard_mut(key.shard).count_change();
     }
 
+    /// The change of a key counts as `count` changes, as Redis counts them: one for each element, say.
+    #[inline]
+    pub(crate) fn weigh(&mut self, key: &Key<'_>, count: usize) {
+        if count != 1 {
+            self.data.held.shard_mut(key.shard).weigh(count as i64 - 1);
+        }
+    }
+
+    /// All that has changed since there were `before` changes counts as one, which is noted with this key.
+    #[cold]
+    pub(crate) fn count_as_one(&mut self, key: &Key<'_>, before: u64) {
+        let counted = self.data.held.weighed_changes() - before;
+        self.data.held.shard_mut(key.shard).weigh(1 - counted as i64);
+    }
+
     /// Argument `i` as a key.
     #[inline]
     pub(crate) fn key(&self, i: usize) -> Key<'a> {

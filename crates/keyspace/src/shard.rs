@@ -62,6 +62,8 @@ pub struct Shard {
     /// Whether a snapshot is under way that has not got everything yet.
     pub(crate) saving: bool,
     changes: u64,
+    /// What changes count for beyond one each.
+    weight: i64,
     expired: u64,
     expired_elements: u64,
     pub(crate) hasher: Hasher,
@@ -89,6 +91,7 @@ impl Shard {
             gone: Vec::new(),
             saving: false,
             changes: 0,
+            weight: 0,
             expired: 0,
             expired_elements: 0,
             hasher: hasher.clone(),
@@ -109,6 +112,16 @@ impl Shard {
     /// Changes made since the start.
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Changes made since the start, each with its weight: as many as elements were changed, say.
+    pub fn weighed_changes(&self) -> u64 {
+        self.changes.wrapping_add_signed(self.weight)
+    }
+
+    /// Makes the last changes count for so many more, or fewer.
+    pub fn weigh(&mut self, more: i64) {
+        self.weight += more;
     }
 
     /// Keys deleted since the start because their time had passed.

@@ -161,7 +161,7 @@ pub fn with_plain_doubles(value: &Value) -> Value {
 const NEWER_FIELDS: &[&[u8]] = &[b"active-time", b"inactive"];
 
 /// The fields whose values are the server's own, or that Redis counts otherwise since 7.0.
-const OWN_FIELDS: &[&[u8]] = &[b"radix-tree-nodes", b"entries-read", b"lag", b"idle"];
+const OWN_FIELDS: &[&[u8]] = &[b"radix-tree-nodes", b"entries-read", b"lag", b"idle", b"seen-time"];
 
 /// What XINFO tells, as far as it can be compared.
 fn stream_info(value: &Value) -> Value {

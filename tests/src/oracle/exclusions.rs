@@ -76,6 +76,10 @@ pub const LEFT_OUT: &[LeftOut] = &[
     ),
     out("XINFO's inactive and active-time", "newer than Redis 7.0"),
     out(
+        "XINFO's idle and seen-time",
+        "Redis 7.0 does not note attempts that got nothing; Respire, as Redis 7.2, does",
+    ),
+    out(
         "XREADGROUP, XCLAIM and XAUTOCLAIM of a consumer that is not there",
         "Redis 7.0 makes it only if it gets something; Respire, as Redis 7.2, always",
     ),

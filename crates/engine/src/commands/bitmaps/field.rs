@@ -155,7 +155,7 @@ fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
     let mut replies = Vec::with_capacity(steps.len());
     // A step that takes back what one before it did is a change, too; a string that was made only to find that its field
     // would overflow is none.
-    let mut changed = false;
+    let mut changes = 0;
     let mut apply = |bytes: &mut Vec<u8>| {
         let grows = bytes.len() < needed;
         grow(bytes, needed);
@@ -163,7 +163,8 @@ fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
             let before = step.field.get(bytes, step.offset);
             let reply = step.apply(bytes);
             let writes = step.writes() && reply.is_some();
-            changed |= writes && (grows || step.field.get(bytes, step.offset) != before);
+            let changed = writes && (grows || step.field.get(bytes, step.offset) != before);
+            changes += usize::from(changed);
             replies.push(reply);
         }
         grows
@@ -172,17 +173,19 @@ fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
         Some(mut entry) => {
             let mut bytes = text_of(entry.get())?.with_bytes(<[u8]>::to_vec);
             let grows = apply(&mut bytes);
-            if changed || grows {
+            if changes > 0 || grows {
                 entry.modify(|old| *old = bytes);
+                ctx.weigh(&key, changes);
             }
         }
         None => {
             let mut bytes = Vec::new();
             apply(&mut bytes);
             ctx.data.insert(&key, new_string(bytes), Ttl::Clear);
+            ctx.weigh(&key, changes);
         }
     }
-    if changed {
+    if changes > 0 {
         ctx.notify(Classes::STRING, "setbit", &key);
     }
     ctx.out.array(replies.len());

@@ -81,12 +81,14 @@ fn pop_many(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Ok(());
     }
     let out = &mut *ctx.out;
-    out.set(count.min(set.len()));
-    if count >= set.len() {
+    let len = set.len();
+    out.set(count.min(len));
+    if count >= len {
         // All of it goes with the key, without removing one after the other.
         set.each(|member| elements::reply(out, member));
         drop(set);
         ctx.data.remove(&key);
+        ctx.weigh(&key, len);
         ctx.effect_del(&key);
         notify_removal(ctx, "spop", &key, true);
         return Ok(());
@@ -98,6 +100,7 @@ fn pop_many(ctx: &mut Ctx<'_, '_>) -> Outcome {
         set.remove(member);
     }
     set.finish(true);
+    ctx.weigh(&key, count);
     let members: Vec<&[u8]> = taken.iter().map(Vec::as_slice).collect();
     ctx.effect_on_each(&[b"SREM", key.bytes], &members);
     notify_removal(ctx, "spop", &key, false);
