@@ -28,7 +28,10 @@ pub(crate) const ROWS: &[Row] = &[
                 "addslotsrange",
                 -4,
                 LOADED,
-                ["Assigns ranges of slots to the server.", "<start-slot end-slot> [...]"],
+                [
+                    "Assigns ranges of slots to the server.",
+                    "start-slot end-slot [start-slot end-slot ...]",
+                ],
             )
             .since("7.0.0"),
             row("bumpepoch", 2, LOADED, ["Advances the epoch of the configuration.", ""])
@@ -46,7 +49,10 @@ pub(crate) const ROWS: &[Row] = &[
                 "delslotsrange",
                 -4,
                 LOADED,
-                ["Takes ranges of slots from the server.", "<start-slot end-slot> [...]"],
+                [
+                    "Takes ranges of slots from the server.",
+                    "start-slot end-slot [start-slot end-slot ...]",
+                ],
             )
             .since("7.0.0"),
             row(

@@ -258,15 +258,15 @@ mod tests {
     #[test]
     fn stats_have_a_map_per_database_in_use() {
         let mut h = Harness::new();
-        assert!(h.line("MEMORY STATS").starts_with("*54\r\n"));
+        assert!(h.line("MEMORY STATS").starts_with("*60\r\n"));
         h.line("SET k v");
         let stats = h.line("MEMORY STATS");
-        assert!(stats.starts_with("*56\r\n"), "{stats}");
+        assert!(stats.starts_with("*62\r\n"), "{stats}");
         assert!(stats.contains("db.0\r\n*4\r\n$23\r\noverhead.hashtable.main\r\n"), "{stats}");
         assert!(stats.contains("keys.count\r\n:1\r\n"), "{stats}");
         h.line("MULTI");
         h.line("MEMORY STATS");
         h.line("MEMORY DOCTOR");
-        assert!(h.line("EXEC").starts_with("*2\r\n*56\r\n"));
+        assert!(h.line("EXEC").starts_with("*2\r\n*62\r\n"));
     }
 }

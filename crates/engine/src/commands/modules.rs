@@ -31,14 +31,14 @@ pub(crate) const ROWS: &[Row] = &[Row::container(
             "4.0.0",
             "O(1)",
             "Would load a module; there are none for this server.",
-            "path [arg [arg ...]]",
+            "path [arg ...]",
         ),
         Row::new("loadex", -3, load).flags(LOADED).docs(
             Group::Server,
             "7.0.0",
             "O(1)",
             "Would load a module; there are none for this server.",
-            "path [CONFIG name value [CONFIG name value ...]] [ARGS arg [arg ...]]",
+            "path [CONFIG name value [name value ...]] [ARGS arg [arg ...]]",
         ),
         Row::new("unload", 3, unload).flags(LOADED).docs(
             Group::Server,
