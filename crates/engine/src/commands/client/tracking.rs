@@ -107,13 +107,12 @@ fn check(ctx: &Ctx<'_, '_>, mode: &TrackingMode) -> Result<(), Error> {
     if !mode.broadcast && !mode.prefixes.is_empty() {
         return Err(Error::fixed("ERR PREFIX option requires BCAST mode to be enabled"));
     }
-    if let Some(before) = &ctx.session.tracking {
-        if before.broadcast != mode.broadcast {
-            return Err(Error::fixed(
-                "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling \
-                 it with a different mode.",
-            ));
-        }
+    let before = ctx.session.tracking.as_ref();
+    if before.is_some_and(|before| before.broadcast != mode.broadcast) {
+        return Err(Error::fixed(
+            "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it \
+             with a different mode.",
+        ));
     }
     if mode.broadcast && (mode.opt_in || mode.opt_out) {
         return Err(Error::fixed("ERR OPTIN and OPTOUT are not compatible with BCAST"));
@@ -121,8 +120,8 @@ fn check(ctx: &Ctx<'_, '_>, mode: &TrackingMode) -> Result<(), Error> {
     if mode.opt_in && mode.opt_out {
         return Err(Error::fixed("ERR You can't specify both OPTIN mode and OPTOUT mode"));
     }
-    if let Some(before) = &ctx.session.tracking
-        && ((before.opt_in && mode.opt_out) || (before.opt_out && mode.opt_in))
+    if before
+        .is_some_and(|before| (before.opt_in && mode.opt_out) || (before.opt_out && mode.opt_in))
     {
         return Err(Error::fixed(
             "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling \

@@ -379,7 +379,8 @@ mod tests {
     /// Freed by the calling thread, ten million elements would hold everybody up.
     #[test]
     fn a_large_collection_is_freed_by_another_thread_whatever_makes_it_go() {
-        let fill: [(&str, fn(usize) -> String); 5] = [
+        type Element = fn(usize) -> String;
+        let fill: [(&str, Element); 5] = [
             ("SADD", |i| format!("member:{i}")),
             ("HSET", |i| format!("field:{i} value")),
             ("ZADD", |i| format!("{i} member:{i}")),
