@@ -869,7 +869,6 @@ pub(crate) fn run<'e>(
     (outcome, saw_expired)
 }
 
-=======
 /// Puts what a client is to be told of so far, as of keys evicted to make room for its command, before the reply, which
 /// begins at `mark` then.
 #[cold]
@@ -884,15 +883,6 @@ fn tell_first(worker: &mut Worker, session: &Session, out: &mut Out, mark: &mut 
     *mark = out.mark();
 }
 
-/// Whether a fast command could be one that the slow log or the latency monitor is to show.
-#[inline]
-fn measures_every_command(settings: &Settings) -> bool {
-    const SHORT_US: i64 = 1000;
-    (0..SHORT_US).contains(&settings.slowlog_log_slower_than)
-        || settings.latency_monitor_threshold > 0
-}
-
->>>>>>> 1999026 (Who tracks a key hears of its eviction before the reply; the oracle can show what it sends)
 fn mode_of(row: &Row, lock: Lock) -> Mode {
     if lock == Lock::KeysExclusive { Mode::Write } else { row.mode() }
 }

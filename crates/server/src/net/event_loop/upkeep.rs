@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use respire_engine::ClientKind;
 
 use super::EventLoop;
+use crate::net::connection::Excess;
 
 /// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
 /// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
@@ -83,5 +84,39 @@ impl EventLoop {
                 self.close_for_excess(i, excess);
             }
         }
+    }
+
+    #[cold]
+    pub(super) fn close_for_excess(&mut self, i: usize, excess: Excess) {
+        let connection = self.connections[i].as_ref().expect("the caller has it");
+        let (id, addr) = (connection.session.info.id, &connection.session.info.addr);
+        let counters = &self.worker.stats.counters;
+        match excess {
+            Excess::Output => {
+                log::warn!(
+                    "Client id={id} addr={addr} closed for overcoming of output buffer limits."
+                );
+                counters.output_buffer_disconnections.add(1);
+            }
+            Excess::Query => {
+                log::warn!(
+                    "Closing client id={id} addr={addr} that reached max query buffer length"
+                );
+                counters.query_buffer_disconnections.add(1);
+            }
+        }
+        self.close(i);
+    }
+
+    /// Closes a connection whose replies, of `len` bytes, are longer than may wait for its client. Returns whether it did.
+    #[inline]
+    pub(super) fn closed_for_length(&mut self, i: usize, len: usize) -> bool {
+        let too_much = self.connections[i]
+            .as_ref()
+            .is_some_and(|connection| connection.is_too_much(&self.worker.settings, len));
+        if too_much {
+            self.close_for_excess(i, Excess::Output);
+        }
+        too_much
     }
 }
