@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
 use crate::command::{Command, Flags, KeySpec, Lock, REDACTED, Row, lookup, registry};
+use crate::config::Permission;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
@@ -428,7 +429,7 @@ impl Engine {
             return Err(Error::arity(command.full_name));
         }
         if command.row.has(Flags::PROTECTED) {
-            self.allow_debug(session)?;
+            self.allow_protected(session, command)?;
         }
         // Who may do everything passes by this.
         if session.free_at != worker.users_version {
@@ -451,16 +452,26 @@ impl Engine {
         Ok(command)
     }
 
-    fn allow_debug(&self, session: &Session) -> Result<(), Error> {
-        let allowed = self.config.load().enable_debug_command.allows(is_local(&session.info));
-        if allowed {
+    /// Whether the settings let the client use DEBUG, or load modules.
+    fn allow_protected(&self, session: &Session, command: &Command) -> Result<(), Error> {
+        let settings = self.config.load();
+        let is_debug = command.full_name == "debug";
+        let permission = match settings.kept("enable-module-command") {
+            _ if is_debug => settings.enable_debug_command,
+            Some("yes") => Permission::Yes,
+            Some("local") => Permission::Local,
+            _ => Permission::No,
+        };
+        if permission.allows(is_local(&session.info)) {
             return Ok(());
         }
-        Err(Error::fixed(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
-             from a local connection, otherwise you need to set this option in the configuration file, and then \
-             restart the server.",
-        ))
+        let name = if is_debug { "debug" } else { "module" };
+        Err(Error::text(format!(
+            "ERR {} command not allowed. If the enable-{name}-command option is set to \"local\", you can run it from a \
+             local connection, otherwise you need to set this option in the configuration file, and then restart the \
+             server.",
+            name.to_ascii_uppercase()
+        )))
     }
 
     #[inline]

@@ -40,7 +40,7 @@ bitflags! {
         const SENTINEL = 1 << 15;
         const NO_MULTI = 1 << 16;
         const ALLOW_BUSY = 1 << 17;
-        /// Ours: needs `enable-debug-command`.
+        /// Ours: needs `enable-debug-command`, or `enable-module-command`.
         const PROTECTED = 1 << 18;
         /// Ours: belongs to the category `@dangerous` without being an administrator's command.
         const DANGEROUS = 1 << 19;

@@ -3,11 +3,11 @@
 use crate::command::{Flags, Group, Row};
 use crate::commands::reply_help;
 use crate::ctx::Ctx;
-use crate::dispatch::is_local;
 use crate::error::{Error, Outcome};
 
 const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT);
-const LOADED: Flags = ADMIN.union(Flags::NO_ASYNC_LOADING);
+/// `enable-module-command` says who may try.
+const LOADED: Flags = ADMIN.union(Flags::NO_ASYNC_LOADING).union(Flags::PROTECTED);
 
 pub(crate) const ROWS: &[Row] = &[Row::container(
     "module",
@@ -62,31 +62,12 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-/// `enable-module-command` says who may try.
-fn allow(ctx: &Ctx<'_, '_>) -> Outcome {
-    let allowed = match ctx.settings.kept("enable-module-command") {
-        Some("yes") => true,
-        Some("local") => is_local(&ctx.session.info),
-        _ => false,
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(Error::fixed(
-        "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from \
-         a local connection, otherwise you need to set this option in the configuration file, and then restart the \
-         server.",
-    ))
-}
-
-fn load(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    allow(ctx)?;
+fn load(_: &mut Ctx<'_, '_>) -> Outcome {
     log::warn!("MODULE LOAD is refused: Respire has no modules");
     Err(Error::fixed("ERR Error loading the extension. Please check the server logs."))
 }
 
-fn unload(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    allow(ctx)?;
+fn unload(_: &mut Ctx<'_, '_>) -> Outcome {
     Err(Error::fixed("ERR Error unloading module: no such module with that name"))
 }
 
@@ -105,6 +86,9 @@ mod tests {
         let mut h = Harness::new();
         assert_eq!(h.line("MODULE LIST"), "*0\r\n");
         assert!(h.line("MODULE LOAD /x.so").starts_with("-ERR MODULE command not allowed."));
+        h.line("MULTI");
+        assert!(h.line("MODULE UNLOAD x").starts_with("-ERR MODULE command not allowed."));
+        h.line("DISCARD");
         let mut h = Harness::with_settings(|settings| {
             let text = "enable-module-command local";
             parse_file(text, "a file", settings, &mut |_| Ok(Vec::new())).expect("a directive");
