@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use respire_keyspace::{Hashed, Held, Keyspace, Mode};
+use respire_keyspace::{Hashed, Held, Keyspace, Mode, Sought};
 use respire_resp::{Args, Mark, Out, Span};
 use smallvec::SmallVec;
 
@@ -94,15 +94,6 @@ impl<'a> KeyHashes<'a> {
     }
 }
 
-/// What a command looks for in the collection at a key.
-#[derive(Debug, Clone, Copy)]
-pub struct Element {
-    /// Which of the hashes of the window is that of the key.
-    pub key: u32,
-    /// That of the element, if the command is about one.
-    pub hash: Option<u64>,
-}
-
 /// The requests of a window, prepared together: what they will touch is found side by side.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -110,7 +101,7 @@ pub struct Batch {
     /// Where the keys are in the read buffer, for as long as their shards are not known.
     spans: Vec<Span>,
     /// The collections that are used, and what is looked for in each.
-    elements: Vec<Element>,
+    elements: Vec<Sought>,
     /// The command before: most pipelines repeat one.
     last: Option<(&'static Command, Option<ShortName>)>,
 }
@@ -149,7 +140,7 @@ impl Batch {
     }
 
     /// The collections that commands of the window use, and the elements that they look for.
-    pub fn elements(&self) -> &[Element] {
+    pub fn elements(&self) -> &[Sought] {
         &self.elements
     }
 
@@ -209,7 +200,7 @@ impl Prepared {
 
     /// Whether it may take so long that others should not wait for its end.
     pub fn may_take_long(&self) -> bool {
-        matches!(self.lookup, Lookup::Known(command) if !command.quick)
+        matches!(self.lookup, Lookup::Known(command) if !command.quick || command.row.has(Flags::ADMIN))
     }
 
     /// Whether it runs a script, which may take any time.
@@ -272,7 +263,7 @@ impl Engine {
         };
         let start = batch.hashes.len() as u32;
         if let Lookup::Known(command) = lookup {
-            if !batch.last.is_some_and(|(last, _)| last.id == command.id) {
+            if batch.last.is_none_or(|(last, _)| last.id != command.id) {
                 let plain = command.parent.is_none() && command.subcommands.is_empty();
                 let lasts = plain && self.renames.is_empty();
                 let word = ShortName::new(name).filter(|_| lasts && is_word(name));
@@ -290,7 +281,7 @@ impl Engine {
                 let hash = (element > 0 && element < args.len())
                     .then(|| self.keyspace.hasher().hash(args.get(element)));
                 let keys = start..batch.hashes.len() as u32;
-                batch.elements.extend(keys.map(|key| Element { key, hash }));
+                batch.elements.extend(keys.map(|key| Sought { key, hash }));
             }
         }
         Prepared { lookup, keys: (start, batch.hashes.len() as u32) }
@@ -318,12 +309,10 @@ impl Engine {
         if let Lookup::Known(command) = prepared.lookup
             && command.plain.is_some()
             && self.is_calm(worker, session)
+            && let Some(key) = hashes.get(prepared.keys.0 as usize)
+            && command.takes(args.len())
         {
-            if let Some(key) = hashes.get(prepared.keys.0 as usize)
-                && command.takes(args.len())
-            {
-                return self.execute_plain(worker, session, command, &args, key, out);
-            }
+            return self.execute_plain(worker, session, command, &args, key, out);
         }
         self.execute_any(worker, session, args, prepared, hashes, out)
     }

@@ -44,7 +44,7 @@ pub use client::{ClientInfo, ClientKind, Clients, Usage};
 pub use command::{Command, Flags, Row, lookup, registry};
 pub use commands::{decode_options, value_of, with_new_value};
 pub use compaction::Compacting;
-pub use dispatch::{Batch, Element, Flow, Prepared};
+pub use dispatch::{Batch, Flow, Prepared};
 pub use engine::Engine;
 pub use error::Error;
 pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, RewriteError, ShutdownRequest};

@@ -21,6 +21,7 @@ pub(crate) fn fnv1a_lanes(keys: [&[u8]; LANES]) -> [u32; LANES] {
     // Cut to what they are already, which spares a check for each byte.
     let keys = keys.map(|key| &key[..len]);
     let mut hashes = [0x811c_9dc5_u32; LANES];
+    #[allow(clippy::needless_range_loop)] // it is an index into all of them
     for i in 0..len {
         for lane in 0..LANES {
             hashes[lane] = (hashes[lane] ^ u32::from(keys[lane][i])).wrapping_mul(0x0100_0193);

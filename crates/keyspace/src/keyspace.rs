@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use respire_datatypes::collection::Ahead;
 use respire_datatypes::hash::Hasher;
-use respire_datatypes::table::BucketAhead;
+use respire_datatypes::table::{BucketAhead, prefetch};
 use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
@@ -165,34 +165,37 @@ pub struct Prefetch<'k> {
     held: HeldNow<'k>,
 }
 
-/// What is loaded next on the way to an element of a collection. Each step reads what the one before has asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrefetchStep {
-    Collection,
-    Within(Ahead),
+/// What a command looks for in the collection at a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Sought {
+    /// Which of the keys of the batch it is.
+    pub key: u32,
+    /// The hash of the element, if the command is about one.
+    pub hash: Option<u64>,
 }
 
 impl Prefetch<'_> {
-    /// The steps to an element, in order, once the key's entry has been asked for.
-    pub const STEPS: [PrefetchStep; 4] = [
-        PrefetchStep::Collection,
-        PrefetchStep::Within(Ahead::Content),
-        PrefetchStep::Within(Ahead::Bucket),
-        PrefetchStep::Within(Ahead::Element),
-    ];
-
-    /// Takes a step into the collection at a key, towards the element with `hash` if there is one.
-    #[inline]
-    pub fn element(&self, step: PrefetchStep, key: &Hashed, hash: Option<u64>) {
-        if let Some(shard) = self.held.shard(key.shard)
-            && let Some(entry) = shard.db(key.db as usize).likely(key.hash)
-            && let Some(collection) = entry.collection()
-        {
-            match step {
-                PrefetchStep::Collection => {
-                    respire_datatypes::table::prefetch(std::ptr::from_ref(collection).cast());
+    /// Loads the way to elements of collections, once the entries of the keys have been asked for: the collections, what
+    /// they begin with, and what is further in. Each step reads what the one before has asked for.
+    pub fn elements(&self, keys: &[Hashed], sought: &[Sought]) {
+        for sought in sought.chunks(SIDE_BY_SIDE) {
+            let mut collections = [None; SIDE_BY_SIDE];
+            for (one, collection) in sought.iter().zip(&mut collections) {
+                if let Some(key) = keys.get(one.key as usize)
+                    && let Some(shard) = self.held.shard(key.shard)
+                    && let Some(entry) = shard.db(key.db as usize).likely(key.hash)
+                    && let Some(found) = entry.collection()
+                {
+                    prefetch(std::ptr::from_ref(found).cast());
+                    *collection = Some(found);
                 }
-                PrefetchStep::Within(step) => collection.prefetch(step, hash),
+            }
+            for step in [Ahead::Content, Ahead::Bucket, Ahead::Element] {
+                for (one, collection) in sought.iter().zip(&collections) {
+                    if let Some(collection) = collection {
+                        collection.prefetch(step, one.hash);
+                    }
+                }
             }
         }
     }

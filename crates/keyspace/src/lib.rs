@@ -25,7 +25,7 @@ pub use entry::{EntryRef, Heap, NewValue, StrRef, Value};
 pub use escalation::Escalation;
 pub use expire::{ExpireStep, Thinned};
 pub use hash::{Key, fnv1a};
-pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, PrefetchStep};
+pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, Sought};
 pub use lock::{Held, Mode};
 pub use shard::{EntryMut, Flushed, Gone, Shard, Ttl};
 pub use snapshot::{Keeper, Pinned, SaveStep, Unsaved};

@@ -426,8 +426,8 @@ fn short_requests_mean_the_same_by_either_way() {
             assert_eq!(got, request_within(narrow, &bytes), "{count} of {len}");
             assert_eq!(got.map(|request| request.len()), Ok(count));
             for cut in [1, bytes.len() / 2, bytes.len() - 1] {
-                let got = in_pieces(OPEN, true, [&bytes[..cut], &bytes[cut..]].into_iter());
-                assert_eq!(got, in_pieces(narrow, true, [&bytes[..]].into_iter()));
+                let got = in_pieces(OPEN, true, [&bytes[..cut], &bytes[cut..]]);
+                assert_eq!(got, in_pieces(narrow, true, [&bytes[..]]));
             }
         }
     }
@@ -439,7 +439,7 @@ fn short_requests_mean_the_same_by_either_way() {
         "*1\r\n$1x\r\na\r\n",
     ] {
         let bytes = [odd.as_bytes(), b"        "].concat();
-        let ways = [OPEN, narrow].map(|limits| in_pieces(limits, true, [&bytes[..]].into_iter()));
+        let ways = [OPEN, narrow].map(|limits| in_pieces(limits, true, [&bytes[..]]));
         assert_eq!(ways[0], ways[1], "{odd:?}");
     }
 }

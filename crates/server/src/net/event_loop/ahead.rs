@@ -74,13 +74,5 @@ fn load(batch: &Batch, prefetch: &Prefetch<'_>) {
     let keys = &batch.hashes()[..batch.hashes().len().min(PREFETCH_MAX)];
     prefetch.keys(keys);
     let elements = batch.elements();
-    if elements.is_empty() {
-        return;
-    }
-    let elements = &elements[..elements.len().min(PREFETCH_MAX)];
-    for step in Prefetch::STEPS {
-        for element in elements.iter().filter(|e| (e.key as usize) < keys.len()) {
-            prefetch.element(step, &keys[element.key as usize], element.hash);
-        }
-    }
+    prefetch.elements(keys, &elements[..elements.len().min(PREFETCH_MAX)]);
 }
