@@ -9,6 +9,11 @@ use respire_tests::{Client, Server, Value};
 
 /// Commands that both servers have. A container's subcommands come with it.
 const SHARED: &[&str] = &[
+    "asking",
+    "cluster",
+    "module",
+    "readonly",
+    "readwrite",
     "append",
     "decr",
     "decrby",

@@ -7,8 +7,9 @@
 //! | `ORACLE_PROTOCOL` | only RESP2 (`2`) or only RESP3 (`3`) |
 //! | `ORACLE_COMMANDS` | how many commands per protocol |
 //! | `ORACLE_SURVEY` | collect that many different differences instead of stopping at the first |
+//! | `ORACLE_TRACE` | print every command |
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +17,7 @@ use respire_tests::oracle::{self, Difference, Plan};
 use respire_tests::{Kind, Server};
 
 const SEED: u64 = 20_240_611;
-const COMMANDS: u64 = 150_000;
+const COMMANDS: u64 = 200_000;
 const CONNECTIONS: usize = 3;
 
 /// The slow log must stay empty, however slow the machine.
@@ -86,8 +87,13 @@ fn replies_equal_those_of_redis() {
         let runs: Vec<_> = shards
             .map(|shard| {
                 let commands = (commands * shard.share).div_ceil(100);
-                let plan =
-                    Plan { seed, protocol: shard.protocol, commands, connections: CONNECTIONS };
+                let plan = Plan {
+                    seed,
+                    protocol: shard.protocol,
+                    commands,
+                    connections: CONNECTIONS,
+                    traced: std::env::var_os("ORACLE_TRACE").is_some(),
+                };
                 scope.spawn(move || match number("ORACLE_SURVEY") {
                     Some(wanted) => survey(plan, shard, wanted),
                     None => run(plan, shard).err().map(|(_, report)| report).into_iter().collect(),
@@ -178,13 +184,60 @@ fn every_command_is_generated_or_left_out_with_a_reason() {
     }
 }
 
+/// Each group of commands gets its share of a run.
+#[test]
+fn every_group_is_generated_often() {
+    const LEAST: u64 = 20_000;
+    let server = Server::start(Kind::Respire, ARGUMENTS);
+    let docs = server.client().roundtrip(&["COMMAND", "DOCS"]).expect("a reply");
+    let docs = docs.elements().expect("a list");
+    let total: u64 = SHARDS.iter().map(|shard| (COMMANDS * shard.share).div_ceil(100)).sum();
+    let coverage = oracle::coverage(SEED, total as usize);
+    let times = |name: &str| coverage.get(name).copied().unwrap_or(0);
+    let mut groups: BTreeMap<String, u64> = BTreeMap::new();
+    for pair in docs.chunks(2) {
+        let name = String::from_utf8_lossy(pair[0].text().expect("a name")).to_ascii_uppercase();
+        let facts = pair[1].elements().expect("a list of facts");
+        let group = facts.chunks(2).find(|fact| fact[0].text() == Some(b"group"));
+        let group = group.and_then(|fact| fact[1].text()).expect("every command is of a group");
+        let group = match &name[..] {
+            "SORT" | "SORT_RO" => "sort".into(),
+            _ => String::from_utf8_lossy(group).into_owned(),
+        };
+        *groups.entry(group).or_default() += times(&name);
+    }
+    groups.insert("tracking".into(), coverage["(of listeners)"]);
+    println!("{groups:?}");
+    for group in [
+        "string",
+        "generic",
+        "list",
+        "hash",
+        "set",
+        "sorted-set",
+        "stream",
+        "geo",
+        "bitmap",
+        "hyperloglog",
+        "sort",
+        "pubsub",
+        "tracking",
+        "scripting",
+        "connection",
+    ] {
+        let times = groups.get(group).copied().unwrap_or(0);
+        assert!(times >= LEAST, "{group}: {times} commands");
+    }
+}
+
 /// The oracle itself is tested: two servers that really differ must not pass.
 #[test]
 fn a_server_that_differs_is_caught() {
     if respire_tests::server::redis_path("that the oracle test catches differences").is_none() {
         return;
     }
-    let plan = Plan { seed: 1, protocol: 3, commands: 20_000, connections: CONNECTIONS };
+    let plan =
+        Plan { seed: 1, protocol: 3, commands: 20_000, connections: CONNECTIONS, traced: false };
     // Fewer databases: some SELECT, MOVE, COPY or SWAPDB fails on one side only.
     let redis = Server::start(Kind::Redis, ARGUMENTS);
     let broken = Server::start(Kind::Redis, &[ARGUMENTS, &["--databases", "3"]].concat());
@@ -209,7 +262,7 @@ fn a_difference_in_the_keyspace_is_caught() {
     let mut client = broken.client();
     client.roundtrip(&["SELECT", "13"]).expect("a reply");
     client.roundtrip(&["SET", "stray", "1"]).expect("a reply");
-    let plan = Plan { seed: 5, protocol: 2, commands: 1, connections: 1 };
+    let plan = Plan { seed: 5, protocol: 2, commands: 1, connections: 1, traced: false };
     let difference = oracle::run(plan, &redis, &broken).expect_err("a stray key must be caught");
     assert!(difference.to_string().contains("13/stray"), "{difference}");
 }

@@ -504,3 +504,41 @@ fn a_unix_socket_serves_the_same_keys() {
         assert_eq!(answer, "$1\r\nv\r\n+OK\r\n", "{kind:?}");
     }
 }
+
+/// A reply that is longer than a client may have waiting is not sent at all, and one without end is not made.
+#[test]
+fn a_reply_beyond_the_output_limit_closes_the_client() {
+    let limit = ["--client-output-buffer-limit", "normal 100000 0 0"];
+    let server = Server::start(Kind::Respire, &limit);
+    let mut other = server.client();
+    let item = "x".repeat(1000);
+    for _ in 0..150 {
+        other.roundtrip(&["LPUSH", "list", &item]).expect("a reply");
+    }
+    other.roundtrip(&["HSET", "hash", "a", "b"]).expect("a reply");
+    other.roundtrip(&["SADD", "set", "a"]).expect("a reply");
+    other.roundtrip(&["ZADD", "sorted", "1", "a"]).expect("a reply");
+    for request in [
+        &["LRANGE", "list", "0", "-1"][..],
+        &["HRANDFIELD", "hash", "-999999999"],
+        &["SRANDMEMBER", "set", "-999999999"],
+        &["ZRANDMEMBER", "sorted", "-999999999", "WITHSCORES"],
+    ] {
+        let mut client = server.client();
+        client.send(request).expect("it is sent");
+        let answer = client.read_to_close().expect("it is closed");
+        assert!(answer.is_empty(), "{request:?}: {} bytes", answer.len());
+    }
+    // A transaction is executed all the same.
+    let mut client = server.client();
+    for request in [&["MULTI"][..], &["LRANGE", "list", "0", "-1"], &["SET", "k", "v"], &["EXEC"]] {
+        client.send(request).expect("it is sent");
+    }
+    client.read_to_close().expect("it is closed");
+    assert_eq!(other.roundtrip(&["GET", "k"]).expect("a reply").text(), Some(&b"v"[..]));
+    let info = other.roundtrip(&["INFO", "stats"]).expect("a reply");
+    let info = String::from_utf8_lossy(info.text().expect("a text")).into_owned();
+    assert!(info.contains("client_output_buffer_limit_disconnections:5"), "{info}");
+    // What fits is answered, whatever came before.
+    assert!(other.roundtrip(&["LRANGE", "list", "0", "98"]).expect("a reply").elements().is_some());
+}

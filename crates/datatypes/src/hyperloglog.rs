@@ -155,7 +155,8 @@ pub fn describe_runs(value: &[u8]) -> Result<String, Invalid> {
     let mut text = String::new();
     let mut at = HEADER;
     while at < value.len() {
-        let (run, bytes) = Run::read(value, at)?;
+        // As Redis shows it, a run that lacks its second byte has a zero there.
+        let (run, bytes) = Run::read(value, at).or_else(|_| Run::read(&[value[at], 0], 0))?;
         text += &match (run, bytes) {
             (Run::Zeros(len), 1) => format!("z:{len} "),
             (Run::Zeros(len), _) => format!("Z:{len} "),

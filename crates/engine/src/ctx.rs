@@ -300,6 +300,21 @@ impl<'a> Ctx<'a, '_> {
         self.data.held.shard_mut(key.shard).count_change();
     }
 
+    /// The change of a key counts as `count` changes, as Redis counts them: one for each element, say.
+    #[inline]
+    pub(crate) fn weigh(&mut self, key: &Key<'_>, count: usize) {
+        if count != 1 {
+            self.data.held.shard_mut(key.shard).weigh(count as i64 - 1);
+        }
+    }
+
+    /// All that has changed since there were `before` changes counts as one, which is noted with this key.
+    #[cold]
+    pub(crate) fn count_as_one(&mut self, key: &Key<'_>, before: u64) {
+        let counted = self.data.held.weighed_changes() - before;
+        self.data.held.shard_mut(key.shard).weigh(1 - counted as i64);
+    }
+
     /// Argument `i` as a key.
     #[inline(always)] // half of its cost would be the call
     pub(crate) fn key(&self, i: usize) -> Key<'a> {
@@ -327,6 +342,17 @@ impl<'a> Ctx<'a, '_> {
     ) {
         if self.data.classes.contains(class) {
             self.engine.notify(class, event, db, key.bytes);
+        }
+    }
+
+    /// How long the reply may become before its client is closed instead: what is longer need not be made. A script's reply
+    /// goes to the script.
+    pub(crate) fn longest_reply(&self) -> usize {
+        let limits = &self.settings.client_output_buffer_limit;
+        match self.session.in_script {
+            true => usize::MAX,
+            false => usize::try_from(limits.longest_reply(self.session.info.kind()))
+                .unwrap_or(usize::MAX),
         }
     }
 

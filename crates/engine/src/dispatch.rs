@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use respire_keyspace::{Hashed, Held, Keyspace, Mode, Sought};
-use respire_resp::{Args, Out, Span};
+use respire_resp::{Args, Mark, Out, Span};
 use smallvec::SmallVec;
 
 use crate::client::ClientInfo;
 use crate::command::{Command, Flags, KeySpec, Lock, REDACTED, Row, lookup, registry};
+use crate::config::Permission;
 use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
@@ -326,20 +327,25 @@ impl Engine {
         hashes: &[Hashed],
         out: &mut Out,
     ) -> Flow {
-        let mark = out.mark();
-        if let Some(flow) = self.paused(worker, session, &args, prepared) {
-            return flow;
-        }
+        let mut mark = out.mark();
         session.info.command.store(prepared.number(), Ordering::Relaxed);
         let mut flow = Flow::Done;
         match self.admit(worker, session, &args, prepared) {
+            // What is refused is refused at once, pause or not.
+            Ok(command) if let Some(until) = self.paused(worker, session, &args, command) => {
+                return Flow::Paused(until);
+            }
             Ok(command)
                 if worker.settings.maxmemory > 0
                     && self.refuses_for_memory(worker, session, command) =>
             {
+                tell_first(worker, session, out, &mut mark);
                 self.reject(worker, session, prepared, &Error::OUT_OF_MEMORY, out);
             }
             Ok(command) => {
+                if worker.settings.maxmemory > 0 && session.tracking.is_some() {
+                    tell_first(worker, session, out, &mut mark);
+                }
                 let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
                 let keys = KeyHashes::new(command.row, hashes);
                 flow = self.admitted(worker, session, command, args, keys, out);
@@ -371,25 +377,25 @@ impl Engine {
         flow
     }
 
+    /// Until when a pause holds the request back.
     #[inline]
     fn paused(
         &self,
         worker: &Worker,
         session: &Session,
         args: &Args<'_>,
-        prepared: &Prepared,
-    ) -> Option<Flow> {
+        command: &Command,
+    ) -> Option<i64> {
         let (kind, until) = self.pause.current(worker.now_ms)?;
-        let held_back = match (kind, prepared.lookup) {
-            (PauseKind::All, _) => true,
-            (PauseKind::Write, Lookup::Known(command)) => {
+        let held_back = match kind {
+            PauseKind::All => true,
+            PauseKind::Write => {
                 let exec = command.row.lock == Lock::Exec && session.transaction.writes(self);
                 let queued = session.transaction.is_open() && command.row.lock != Lock::Exec;
                 exec || (!queued && self.may_write(command, args))
             }
-            (PauseKind::Write, _) => false,
         };
-        held_back.then_some(Flow::Paused(until))
+        held_back.then_some(until)
     }
 
     /// Checks that the request is one, and that the client may make it.
@@ -412,7 +418,7 @@ impl Engine {
             return Err(Error::arity(command.full_name));
         }
         if command.row.has(Flags::PROTECTED) {
-            self.allow_debug(session)?;
+            self.allow_protected(session, command)?;
         }
         // Who may do everything passes by this.
         if session.free_at != worker.users_version {
@@ -435,16 +441,26 @@ impl Engine {
         Ok(command)
     }
 
-    fn allow_debug(&self, session: &Session) -> Result<(), Error> {
-        let allowed = self.config.load().enable_debug_command.allows(is_local(&session.info));
-        if allowed {
+    /// Whether the settings let the client use DEBUG, or load modules.
+    fn allow_protected(&self, session: &Session, command: &Command) -> Result<(), Error> {
+        let settings = self.config.load();
+        let is_debug = command.full_name == "debug";
+        let permission = match settings.kept("enable-module-command") {
+            _ if is_debug => settings.enable_debug_command,
+            Some("yes") => Permission::Yes,
+            Some("local") => Permission::Local,
+            _ => Permission::No,
+        };
+        if permission.allows(is_local(&session.info)) {
             return Ok(());
         }
-        Err(Error::fixed(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
-             from a local connection, otherwise you need to set this option in the configuration file, and then \
-             restart the server.",
-        ))
+        let name = if is_debug { "debug" } else { "module" };
+        Err(Error::text(format!(
+            "ERR {} command not allowed. If the enable-{name}-command option is set to \"local\", you can run it from a \
+             local connection, otherwise you need to set this option in the configuration file, and then restart the \
+             server.",
+            name.to_ascii_uppercase()
+        )))
     }
 
     #[inline]
@@ -861,6 +877,20 @@ pub(crate) fn run<'e>(
         note_effects(&mut worker.effects, held, before, db, args);
     }
     (outcome, saw_expired)
+}
+
+/// Puts what a client is to be told of so far, as of keys evicted to make room for its command, before the reply, which
+/// begins at `mark` then.
+#[cold]
+fn tell_first(worker: &mut Worker, session: &Session, out: &mut Out, mark: &mut Mark) {
+    worker.outbox.retain(|delivery| match &delivery.message {
+        Message::Push(bytes) if delivery.client == session.info.id => {
+            out.raw(bytes);
+            false
+        }
+        _ => true,
+    });
+    *mark = out.mark();
 }
 
 fn mode_of(row: &Row, lock: Lock) -> Mode {

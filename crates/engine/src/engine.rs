@@ -189,6 +189,10 @@ impl Engine {
             }
             let spent = self.clock.monotonic_ns() - start;
             if !more || spent >= budget_ns {
+                if expire {
+                    let settings = worker.settings.clone();
+                    self.spike(&settings, "expire-cycle", worker, spent);
+                }
                 worker.stats.counters.expire_cycle_ns.add(spent);
                 worker.stats.counters.expire_cycle_capped.add(u64::from(more));
                 return more || evicting;

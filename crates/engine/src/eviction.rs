@@ -221,7 +221,14 @@ impl Engine {
         room
     }
 
-    fn spike(&self, settings: &Settings, event: &'static str, worker: &Worker, nanos: u64) {
+    /// Notes for the latency monitor what took long.
+    pub(crate) fn spike(
+        &self,
+        settings: &Settings,
+        event: &'static str,
+        worker: &Worker,
+        nanos: u64,
+    ) {
         let threshold = settings.latency_monitor_threshold;
         if threshold > 0 && nanos / 1_000_000 >= threshold {
             self.latency.add(event, worker.now_ms / 1000, nanos / 1_000_000);

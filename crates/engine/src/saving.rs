@@ -157,12 +157,12 @@ impl Engine {
 
     /// Changes since the start. Each shard is locked for a moment.
     pub fn changes(&self) -> u64 {
-        self.sum_shards(&self.keyspace.hold_nothing(), |shard| shard.changes())
+        self.sum_shards(&self.keyspace.hold_nothing(), |shard| shard.weighed_changes())
     }
 
     /// As [`Self::changes`], where all shards are held.
     pub fn changes_held(&self, held: &Held<'_>) -> u64 {
-        self.sum_shards(held, |shard| shard.changes())
+        self.sum_shards(held, |shard| shard.weighed_changes())
     }
 
     /// Changes since the last snapshot.

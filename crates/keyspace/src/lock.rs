@@ -522,6 +522,11 @@ impl<'k> Held<'k> {
         }
     }
 
+    /// As [`Self::changes`], each with its weight.
+    pub fn weighed_changes(&self) -> u64 {
+        self.held_shards().into_iter().map(|shard| self.shard(shard).weighed_changes()).sum()
+    }
+
     /// What has gone from held shards since the last call because its time had passed.
     pub fn take_gone(&mut self) -> Vec<Gone> {
         if self.mode == Mode::Read || !self.any_shard(Shard::has_gone) {

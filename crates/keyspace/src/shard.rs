@@ -62,6 +62,8 @@ pub struct Shard {
     /// Whether a snapshot is under way that has not got everything yet.
     pub(crate) saving: bool,
     changes: u64,
+    /// What changes count for beyond one each.
+    weight: i64,
     expired: u64,
     expired_elements: u64,
     pub(crate) hasher: Hasher,
@@ -89,6 +91,7 @@ impl Shard {
             gone: Vec::new(),
             saving: false,
             changes: 0,
+            weight: 0,
             expired: 0,
             expired_elements: 0,
             hasher: hasher.clone(),
@@ -109,6 +112,16 @@ impl Shard {
     /// Changes made since the start.
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Changes made since the start, each with its weight: as many as elements were changed, say.
+    pub fn weighed_changes(&self) -> u64 {
+        self.changes.wrapping_add_signed(self.weight)
+    }
+
+    /// Makes the last changes count for so many more, or fewer.
+    pub fn weigh(&mut self, more: i64) {
+        self.weight += more;
     }
 
     /// Keys deleted since the start because their time had passed.
@@ -424,9 +437,12 @@ impl Shard {
         self.dbs.swap(a, b);
         self.expire_cursor.note_swap();
         self.changes += 1;
-        for db in [a, b] {
-            let here = &self.dbs[db];
-            self.waiting.changed_where(db, |key| exists(here, &self.hasher, key, now));
+        // Who waits for a group is told as well that its stream is gone.
+        for (db, other) in [(a, b), (b, a)] {
+            let (here, before) = (&self.dbs[db], &self.dbs[other]);
+            self.waiting.changed_where(db, |key| {
+                exists(here, &self.hasher, key, now) || exists(before, &self.hasher, key, now)
+            });
         }
     }
 }

@@ -51,6 +51,11 @@ pub const ROWS: &[Row] = &[
     row!(1, None, "CONFIG HELP", |_w, s| s.norm(Norm::SameShape)),
     row!(5, Any, "DBSIZE", |_w, s| s),
     Row { weight: 5, names: &["DEBUG"], damage: Damage::None, make: debug },
+    Row { weight: 3, names: &["CLUSTER"], damage: Damage::None, make: cluster },
+    row!(1, Any, "READONLY", |_w, s| s),
+    row!(1, Any, "READWRITE", |_w, s| s),
+    row!(1, Any, "ASKING", |_w, s| s),
+    Row { weight: 1, names: &["MODULE"], damage: Damage::None, make: module },
     Row { weight: 2, names: &["FLUSHALL"], damage: Damage::None, make: |w| flush(w, "FLUSHALL") },
     Row { weight: 3, names: &["FLUSHDB"], damage: Damage::None, make: |w| flush(w, "FLUSHDB") },
     row!(1, None, "INFO", |w, s| {
@@ -210,6 +215,52 @@ fn config_set(w: &mut Words) -> Vec<Step> {
         &["", ""],
     ];
     vec![Step::new(w, "CONFIG SET").args(w.pick(forms))]
+}
+
+/// Neither server is one of a cluster.
+fn cluster(w: &mut Words) -> Vec<Step> {
+    let forms: &[&str] = &[
+        "ADDSLOTS 1",
+        "ADDSLOTSRANGE 1 2",
+        "BUMPEPOCH",
+        "COUNT-FAILURE-REPORTS x",
+        "COUNTKEYSINSLOT 1",
+        "DELSLOTS 1 2",
+        "DELSLOTSRANGE 1 2",
+        "FAILOVER",
+        "FLUSHSLOTS",
+        "FORGET x",
+        "GETKEYSINSLOT 1 1",
+        "HELP",
+        "INFO",
+        "KEYSLOT k",
+        "LINKS",
+        "MEET 127.0.0.1 1",
+        "MYID",
+        "NODES",
+        "REPLICAS x",
+        "REPLICATE x",
+        "RESET",
+        "SAVECONFIG",
+        "SET-CONFIG-EPOCH 1",
+        "SETSLOT 1 STABLE",
+        "SHARDS",
+        "SLAVES x",
+        "SLOTS",
+        "NOSUCH",
+    ];
+    let step = Step::new(w, "CLUSTER").args(w.pick(forms).split(' '));
+    vec![if w.chance(1, 8) { step.arg("more") } else { step }]
+}
+
+fn module(w: &mut Words) -> Vec<Step> {
+    let forms: &[&[&str]] =
+        &[&["LIST"], &["LOAD", "/x.so"], &["LOADEX", "/x.so"], &["UNLOAD", "x"], &["NOSUCH"], &[]];
+    let step = Step::new(w, "MODULE");
+    vec![match w.below(7) {
+        0 => step.arg("HELP").norm(Norm::SameShape),
+        _ => step.args(w.pick(forms)),
+    }]
 }
 
 fn debug(w: &mut Words) -> Vec<Step> {

@@ -7,16 +7,16 @@ use super::step::{Damage, Row, Step, row};
 use super::words::Words;
 
 pub const ROWS: &[Row] = &[
-    row!(30, Any, "SETBIT", |w, s| {
+    row!(40, Any, "SETBIT", |w, s| {
         let value = w.pick(&["0", "1", "1", "1", "1", "2", "-1", "x", ""]);
         s.arg(key(w)).arg(offset(w)).arg(value)
     }),
-    row!(14, Any, "GETBIT", |w, s| {
+    row!(19, Any, "GETBIT", |w, s| {
         let far = w.pick(&["4294967295", "4294967296", "2147483647", "9223372036854775807"]);
         let s = s.arg(key(w));
         if w.chance(1, 10) { s.arg(far) } else { s.arg(offset(w)) }
     }),
-    row!(20, Any, "BITCOUNT", |w, s| {
+    row!(27, Any, "BITCOUNT", |w, s| {
         let s = s.arg(key(w)).norm(Norm::MistakeFirst);
         if w.chance(1, 4) {
             s
@@ -25,7 +25,7 @@ pub const ROWS: &[Row] = &[
             range(w, s)
         }
     }),
-    row!(20, Any, "BITPOS", |w, s| {
+    row!(27, Any, "BITPOS", |w, s| {
         let bit = w.pick(&["0", "0", "0", "1", "1", "1", "2", "-1", "x"]);
         let s = s.arg(key(w)).arg(bit).norm(Norm::MistakeFirst);
         match w.below(4) {
@@ -37,9 +37,9 @@ pub const ROWS: &[Row] = &[
             }
         }
     }),
-    Row { weight: 24, names: &["BITOP"], damage: Damage::Any, make: bitop },
-    Row { weight: 30, names: &["BITFIELD"], damage: Damage::Any, make: bitfield },
-    Row { weight: 12, names: &["BITFIELD_RO"], damage: Damage::Any, make: bitfield_ro },
+    Row { weight: 32, names: &["BITOP"], damage: Damage::Any, make: bitop },
+    Row { weight: 40, names: &["BITFIELD"], damage: Damage::Any, make: bitfield },
+    Row { weight: 16, names: &["BITFIELD_RO"], damage: Damage::Any, make: bitfield_ro },
     // Strings of some length, with runs of equal bytes, where whole words are looked at at once.
     row!(6, None, "SET", |w, s| {
         let (long, byte) = (w.below(400) as usize, w.pick(&[0x00, 0xff, 0x55]));

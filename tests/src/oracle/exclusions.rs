@@ -76,8 +76,21 @@ pub const LEFT_OUT: &[LeftOut] = &[
     ),
     out("XINFO's inactive and active-time", "newer than Redis 7.0"),
     out(
+        "XINFO's idle and seen-time",
+        "Redis 7.0 does not note attempts that got nothing; Respire, as Redis 7.2, does",
+    ),
+    out(
         "XREADGROUP, XCLAIM and XAUTOCLAIM of a consumer that is not there",
         "Redis 7.0 makes it only if it gets something; Respire, as Redis 7.2, always",
+    ),
+    out("SCAN with a TYPE that there is not", "an error since Redis 8"),
+    out(
+        "GETRANGE that ends before the string begins, but for the form of the reply",
+        "Redis 7.0 gives the first byte; it is empty since Redis 8",
+    ),
+    out(
+        "XSETID below the greatest id of a deleted entry",
+        "Redis 7.0 takes it; an error since Redis 7.2",
     ),
     out("LPOS RANK -9223372036854775808", "Redis 7.0 takes it for -1; since 7.2 it is an error"),
     out("timeouts beyond 64 bits of milliseconds", "Redis 7.0 takes some of them for negative"),

@@ -109,8 +109,8 @@ impl Generator {
             let scene = self.scene(connection);
             // Redis gathers what it tells by prefix while it executes what it has read: who is told what there depends
             // on all of it. So nothing else is read with these.
-            if scene.iter().any(|step| matches!(step.name, "CLIENT TRACKING" | "RESET" | "QUIT"))
-                && connection >= self.speakers
+            if connection >= self.speakers
+                && scene.iter().any(|step| self.decides_who_is_told(step))
             {
                 return if steps.is_empty() { scene } else { steps };
             }
@@ -121,6 +121,13 @@ impl Generator {
             }
         }
         steps
+    }
+
+    /// Whether a step decides who is told of changes: what the connection tracks, and, in RESP2, whether it listens to
+    /// messages at all.
+    fn decides_who_is_told(&self, step: &Step) -> bool {
+        let listens = self.protocol == 2 && step.name.ends_with("SUBSCRIBE");
+        listens || matches!(step.name, "CLIENT TRACKING" | "RESET" | "QUIT")
     }
 
     /// The steps of one row, and what has to follow them so that the connection stays known.
@@ -150,6 +157,10 @@ impl Generator {
         }
         for step in &steps {
             self.count(step);
+            if listens {
+                // Whoever listens tracks most of the time: what it reads and writes, it is told of.
+                *self.coverage.entry("(of listeners)".into()).or_default() += 1;
+            }
             // With an argument too many these commands fail and change nothing; QUIT takes them.
             match (step.name, step.args.len()) {
                 ("MULTI", 1) => self.in_multi[connection] = true,

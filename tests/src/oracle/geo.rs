@@ -4,51 +4,51 @@ use super::step::{Damage, Row, Step, row};
 use super::words::Words;
 
 pub const ROWS: &[Row] = &[
-    Row { weight: 30, names: &["GEOADD"], damage: Damage::Any, make: geoadd },
-    row!(8, Any, "GEODIST", |w, s| {
+    Row { weight: 63, names: &["GEOADD"], damage: Damage::Any, make: geoadd },
+    row!(17, Any, "GEODIST", |w, s| {
         let s = s.arg(key(w)).arg(member(w)).arg(member(w));
         if w.chance(1, 2) { s.arg(unit(w)) } else { s }
     }),
-    row!(6, Any, "GEOHASH", |w, s| {
+    row!(13, Any, "GEOHASH", |w, s| {
         let s = s.arg(key(w));
         members(w, s)
     }),
-    row!(6, Any, "GEOPOS", |w, s| {
+    row!(13, Any, "GEOPOS", |w, s| {
         let s = s.arg(key(w));
         members(w, s)
     }),
     Row {
-        weight: 10,
+        weight: 21,
         names: &["GEORADIUS"],
         damage: Damage::Any,
         make: |w| around(w, "GEORADIUS"),
     },
     Row {
-        weight: 4,
+        weight: 8,
         names: &["GEORADIUS_RO"],
         damage: Damage::Any,
         make: |w| around(w, "GEORADIUS_RO"),
     },
     Row {
-        weight: 10,
+        weight: 21,
         names: &["GEORADIUSBYMEMBER"],
         damage: Damage::Any,
         make: |w| around(w, "GEORADIUSBYMEMBER"),
     },
     Row {
-        weight: 4,
+        weight: 8,
         names: &["GEORADIUSBYMEMBER_RO"],
         damage: Damage::Any,
         make: |w| around(w, "GEORADIUSBYMEMBER_RO"),
     },
     Row {
-        weight: 30,
+        weight: 63,
         names: &["GEOSEARCH"],
         damage: Damage::Any,
         make: |w| search(w, "GEOSEARCH"),
     },
     Row {
-        weight: 10,
+        weight: 21,
         names: &["GEOSEARCHSTORE"],
         damage: Damage::Any,
         make: |w| search(w, "GEOSEARCHSTORE"),

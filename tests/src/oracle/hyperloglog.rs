@@ -4,23 +4,23 @@ use super::step::{Damage, Row, Step, row};
 use super::words::Words;
 
 pub const ROWS: &[Row] = &[
-    Row { weight: 50, names: &["PFADD"], damage: Damage::Any, make: pfadd },
-    row!(30, Any, "PFCOUNT", |w, s| {
+    Row { weight: 90, names: &["PFADD"], damage: Damage::Any, make: pfadd },
+    row!(54, Any, "PFCOUNT", |w, s| {
         let count = w.pick(&[1, 1, 1, 2, 3, 6]);
         s.args((0..count).map(|_| key(w)))
     }),
-    row!(24, Any, "PFMERGE", |w, s| {
+    row!(43, Any, "PFMERGE", |w, s| {
         let count = w.pick(&[1, 1, 2, 2, 3, 5]);
         s.args((0..count).map(|_| key(w)))
     }),
     row!(10, None, "GET", |w, s| s.arg(key(w))),
     row!(6, None, "STRLEN", |w, s| s.arg(key(w))),
-    row!(8, None, "PFDEBUG", |w, s| {
+    row!(14, None, "PFDEBUG", |w, s| {
         let what = w.pick(&["ENCODING", "ENCODING", "DECODE", "DECODE", "NOSUCH"]);
         let s = s.arg(w.cased(what));
         if w.chance(1, 15) { s } else { s.arg(key(w)) }
     }),
-    Row { weight: 2, names: &["PFDEBUG"], damage: Damage::None, make: made_dense },
+    Row { weight: 4, names: &["PFDEBUG"], damage: Damage::None, make: made_dense },
     // The test itself takes a second.
     row!(1, None, "PFSELFTEST", |_w, s| s.arg("x")),
     Row { weight: 6, names: &["SET"], damage: Damage::None, make: damaged },

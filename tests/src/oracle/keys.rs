@@ -51,7 +51,8 @@ pub const ROWS: &[Row] = &[
     row!(3, Any, "OBJECT REFCOUNT", |w, s| s.arg(w.key()).norm(Norm::SameShape)),
     // An error, unless the policy is LFU; then a counter that grows by chance.
     row!(2, Any, "OBJECT FREQ", |w, s| s.arg(w.key()).norm(Norm::Within(255))),
-    row!(2, Any, "OBJECT IDLETIME", |w, s| s.arg(w.key()).norm(Norm::Within(60))),
+    // Small integers are one object in Redis, which may not have been used since the start.
+    row!(2, Any, "OBJECT IDLETIME", |w, s| s.arg(w.key()).norm(Norm::Within(3600))),
     row!(1, None, "OBJECT HELP", |w, s| s.norm(Norm::SameShape)),
     row!(1, Any, "OBJECT", |w, s| s.arg(w.nonsense()).arg(w.key()).norm(Norm::SameShape)),
     Row { weight: 3, names: &["RANDOMKEY"], damage: Damage::None, make: randomkey },
@@ -139,7 +140,7 @@ fn scan(w: &mut Words) -> Vec<Step> {
                 "9223372036854775807",
             ])),
             _ => {
-                let name = w.pick(&["string", "STRING", "list", "stream", "hash", "nosuch"]);
+                let name = w.pick(&["string", "STRING", "list", "stream", "hash", "zset"]);
                 step.arg(w.cased("TYPE")).arg(name)
             }
         };

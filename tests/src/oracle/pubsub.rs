@@ -78,7 +78,6 @@ pub const ASKED: &[&str] = &[
     "STRLEN",
     "EXISTS",
     "TYPE",
-    "GETRANGE",
     "LRANGE",
     "LLEN",
     "HGET",

@@ -34,6 +34,8 @@ pub struct Plan {
     pub protocol: u8,
     pub commands: u64,
     pub connections: usize,
+    /// Every command is printed.
+    pub traced: bool,
 }
 
 /// What was run without a difference.
@@ -166,6 +168,13 @@ impl Runner<'_> {
         }
     }
 
+    /// Shows what is sent, if `ORACLE_TRACE` asks for it.
+    fn trace(&self, line: impl FnOnce() -> String) {
+        if self.plan.traced {
+            println!("{}: {}", self.step, line());
+        }
+    }
+
     fn difference(
         &self,
         connection: usize,
@@ -195,6 +204,7 @@ impl Runner<'_> {
         let _ = pair.respire.send_raw(&bytes);
         for step in steps {
             self.step += 1;
+            self.trace(|| format!("connection {connection}: {}", step.text()));
             let pair = &mut self.pairs[connection];
             pair.remember(self.step, step);
             let verdict = if step.answered { pair.compare_reply(step) } else { Ok(false) };
@@ -232,6 +242,9 @@ impl Runner<'_> {
     /// Lets a listener say something and compares all that it is sent.
     fn listeners_turn(&mut self, at: usize, steps: &[Step]) -> Result<(), Box<Difference>> {
         self.step += steps.len() as u64;
+        for step in steps {
+            self.trace(|| format!("listener {at}: {}", step.text()));
+        }
         let ids = self.ids();
         let (leaves, said) = match steps.split_last() {
             Some((last, before)) if last.name == "QUIT" => (true, before),

@@ -264,7 +264,7 @@ const COMMANDS: &[(&str, usize)] = &[
     ("strlen", 0),
     ("incr", 0),
     ("decrby", 1),
-    ("getrange", 2),
+    ("getbit", 1),
     ("setrange", 2),
     ("exists", 0),
     ("type", 0),

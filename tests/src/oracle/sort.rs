@@ -20,8 +20,8 @@ pub const ROWS: &[Row] = &[
     row!(3, None, "DEL", |w, s| s.arg(w.pick(SORTED))),
     Row { weight: 10, names: &["SET"], damage: Damage::None, make: weight },
     Row { weight: 10, names: &["HSET"], damage: Damage::None, make: field },
-    Row { weight: 60, names: &["SORT"], damage: Damage::Any, make: |w| sort(w, "SORT") },
-    Row { weight: 30, names: &["SORT_RO"], damage: Damage::Any, make: |w| sort(w, "SORT_RO") },
+    Row { weight: 180, names: &["SORT"], damage: Damage::Any, make: |w| sort(w, "SORT") },
+    Row { weight: 90, names: &["SORT_RO"], damage: Damage::Any, make: |w| sort(w, "SORT_RO") },
 ];
 
 const SORTED: &[&str] = &["sl0", "sl1", "ss0", "ss1", "sz0", "sz1"];

@@ -1,5 +1,6 @@
 //! Generators for the string commands.
 
+use super::compare::Norm;
 use super::step::{Damage, Row, Step, row};
 use super::words::Words;
 
@@ -11,8 +12,12 @@ pub const ROWS: &[Row] = &[
     row!(6, Any, "DECRBY", |w, s| s.arg(w.key()).arg(w.integer())),
     row!(6, Any, "GETDEL", |w, s| s.arg(w.key())),
     Row { weight: 12, names: &["GETEX"], damage: Damage::KeepTimes, make: getex },
-    row!(8, Any, "GETRANGE", |w, s| s.arg(w.key()).arg(w.index()).arg(w.index())),
-    row!(3, Any, "SUBSTR", |w, s| s.arg(w.key()).arg(w.index()).arg(w.index())),
+    row!(8, Any, "GETRANGE", |w, s| {
+        s.arg(w.key()).arg(w.index()).arg(w.index()).norm(Norm::Part)
+    }),
+    row!(3, Any, "SUBSTR", |w, s| {
+        s.arg(w.key()).arg(w.index()).arg(w.index()).norm(Norm::Part)
+    }),
     row!(6, Any, "GETSET", |w, s| s.arg(w.key()).arg(w.value())),
     row!(10, Any, "INCR", |w, s| s.arg(w.key())),
     row!(10, Any, "INCRBY", |w, s| s.arg(w.key()).arg(w.integer())),

@@ -256,6 +256,9 @@ fn call(command: &crate::command::Command) -> Vec<String> {
 fn every_command_is_refused_without_its_right_and_allowed_with_nothing_else() {
     let mut h = Harness::with_settings(|settings| {
         settings.enable_debug_command = crate::config::Permission::Yes;
+        let text = "enable-module-command yes";
+        crate::config::parse_file(text, "a file", settings, &mut |_| Ok(Vec::new()))
+            .expect("a directive");
     });
     let other = h.connect();
     h.line("ACL SETUSER u on nopass ~* &*");

@@ -50,7 +50,7 @@ impl Group {
             Self::Hyperloglog => Some("hyperloglog"),
             Self::Scripting => Some("scripting"),
             // By their flag, and not by their group.
-            Self::Pubsub | Self::Server | Self::GenericData => None,
+            Self::Pubsub | Self::Server | Self::GenericData | Self::Cluster => None,
         }
     }
 }

@@ -40,7 +40,7 @@ bitflags! {
         const SENTINEL = 1 << 15;
         const NO_MULTI = 1 << 16;
         const ALLOW_BUSY = 1 << 17;
-        /// Ours: needs `enable-debug-command`.
+        /// Ours: needs `enable-debug-command`, or `enable-module-command`.
         const PROTECTED = 1 << 18;
         /// Ours: belongs to the category `@dangerous` without being an administrator's command.
         const DANGEROUS = 1 << 19;
@@ -74,6 +74,7 @@ pub enum Group {
     Hyperloglog,
     Pubsub,
     Scripting,
+    Cluster,
 }
 
 impl Group {
@@ -101,6 +102,7 @@ impl Group {
             Self::Hyperloglog => "hyperloglog",
             Self::Pubsub => "pubsub",
             Self::Scripting => "scripting",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -244,6 +246,12 @@ impl Row {
     /// Subcommands of a command that may also stand alone.
     pub const fn subcommands(mut self, subcommands: &'static [Row]) -> Self {
         self.subcommands = subcommands;
+        self
+    }
+
+    /// For rows whose `docs` say another version, as that of a whole table.
+    pub const fn since(mut self, since: &'static str) -> Self {
+        self.since = since;
         self
     }
 

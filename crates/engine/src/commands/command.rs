@@ -200,7 +200,8 @@ fn keys_of_call<'a>(ctx: &Ctx<'a, '_>) -> Result<Vec<(&'a [u8], &'static str)>, 
         let before = keys.len();
         keys.extend(spec.positions(&call).map(|at| (call.get(at), flags)));
         // A command that must have keys there and has none was called with nonsense.
-        let needed = matches!(spec.place, Place::Counted { .. } | Place::HalfBehind { .. });
+        let needed = matches!(spec.place, Place::Counted { .. } | Place::HalfBehind { .. })
+            && !row.has(Flags::NO_MANDATORY_KEYS);
         if needed && keys.len() == before {
             return Err(Error::fixed("ERR Invalid arguments specified for command"));
         }
@@ -445,6 +446,7 @@ mod tests {
     fn keys_of_a_call_are_found() {
         let mut h = Harness::new();
         assert_eq!(h.line("COMMAND GETKEYS MSET a 1 b 2"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+        assert_eq!(h.line("COMMAND GETKEYS EVAL x 0"), "*0\r\n");
         assert_eq!(h.line("COMMAND GETKEYS OBJECT ENCODING k"), "*1\r\n$1\r\nk\r\n");
         assert!(
             h.line("COMMAND GETKEYSANDFLAGS ZINTERSTORE d 1443677133621497600 a")

@@ -7,8 +7,8 @@ use respire_resp::Args;
 use crate::acl;
 use crate::command::{Flags, Group, Lock, Row};
 use crate::commands::reply_help;
-use crate::config::find;
 use crate::config::replace_users;
+use crate::config::{Config, find};
 use crate::ctx::Ctx;
 use crate::dispatch::is_local;
 use crate::error::{Error, Outcome};
@@ -110,6 +110,15 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn rewrite(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    rewrite_with(ctx, Config::rewrite)
+}
+
+/// DEBUG CONFIG-REWRITE-FORCE-ALL: the file gets every setting.
+pub(crate) fn rewrite_all(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    rewrite_with(ctx, Config::rewrite_all)
+}
+
+fn rewrite_with(ctx: &mut Ctx<'_, '_>, text: fn(&Config, &str) -> String) -> Outcome {
     let engine = ctx.engine;
     let settings = engine.config.load();
     let users = if settings.aclfile.is_empty() {
@@ -119,8 +128,8 @@ fn rewrite(ctx: &mut Ctx<'_, '_>) -> Outcome {
         None
     };
     let new_text = |old: &str| match &users {
-        Some(users) => replace_users(&engine.config.rewrite(old), users),
-        None => engine.config.rewrite(old),
+        Some(users) => replace_users(&text(&engine.config, old), users),
+        None => text(&engine.config, old),
     };
     match engine.host.rewrite_config(&new_text) {
         Ok(()) => {

@@ -13,7 +13,7 @@ use respire_keyspace::{EntryRef, Held, NewValue, StrRef, Ttl};
 use respire_resp::Proto;
 
 use crate::command::{Flags, Group, Lock, Row};
-use crate::commands::{digest, reply_help};
+use crate::commands::{config, digest, reply_help};
 use crate::config::parse_memory;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
@@ -40,7 +40,6 @@ pub(crate) const ROWS: &[Row] = &[Row::new("debug", -2, debug)
 /// Subcommands of Redis on which tests rely, and that wait for what they are about.
 const NOT_YET: &[&str] = &[
     "change-repl-id",
-    "config-rewrite-force-all",
     "crash-and-recover",
     "dict-resizing",
     "listpack",
@@ -58,6 +57,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"help", 2) => help(ctx),
         (b"sleep", 3) => sleep(ctx),
         (b"object", 3 | 4) => object(ctx),
+        (b"config-rewrite-force-all", 2) => config::rewrite_all(ctx),
         (b"set-active-expire", 3) => set_active_expire(ctx),
         (b"set-disable-deny-scripts", 3) => let_scripts_call_all(ctx),
         (b"set-skip-checksum-validation", 3) => skip_checksums(ctx),
@@ -412,6 +412,8 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
         &[
             "AOF-FLUSH-SLEEP <microseconds>",
             "    Let handing the append-only file to the system take longer.",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    As CONFIG REWRITE, with every setting.",
             "ERROR <string>",
             "    Answer this error.",
             "HTSTATS <dbid> [full]",

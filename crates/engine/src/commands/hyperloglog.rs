@@ -105,11 +105,15 @@ fn modify(
 fn pfadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(1);
     let (args, sparse_max) = (ctx.args, ctx.settings.hll_sparse_max_bytes as usize);
+    let mut count = 0;
     let (raised, new) = modify(ctx, 1, |value| {
-        args.iter_from(2)
-            .try_fold(false, |raised, element| Ok(raised | hll::add(value, element, sparse_max)?))
+        for element in args.iter_from(2) {
+            count += usize::from(hll::add(value, element, sparse_max)?);
+        }
+        Ok(count > 0)
     })?;
     if raised || new {
+        ctx.weigh(&key, count + usize::from(new));
         ctx.notify(Classes::STRING, "pfadd", &key);
     }
     ctx.out.int(i64::from(raised || new));

@@ -5,7 +5,7 @@ use respire_datatypes::integer::parse_i64;
 use respire_resp::Out;
 
 use crate::command::{Flags, Group, KeySpec, Lock, Row};
-use crate::commands::info::{MemoryFigures, ratio};
+use crate::commands::info::{MemoryFigures, Tables, ratio};
 use crate::commands::reply_help;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
@@ -105,8 +105,9 @@ fn stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
         .filter(|db| engine.sum_shards(held, |shard| shard.db(*db).len() as u64) > 0)
         .map(|db| (db, sum(db, false), sum(db, true)))
         .collect();
+    let tables = Tables::of(engine, held);
     let out = &mut *ctx.out;
-    out.map(27 + dbs.len());
+    out.map(30 + dbs.len());
     let bytes = |out: &mut Out, name: &str, value: u64| {
         out.bulk(name.as_bytes());
         out.int(value as i64);
@@ -131,7 +132,10 @@ fn stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
         bytes(out, "overhead.hashtable.main", main);
         bytes(out, "overhead.hashtable.expires", expires);
     }
+    bytes(out, "overhead.db.hashtable.lut", tables.memory);
+    bytes(out, "overhead.db.hashtable.rehashing", tables.growing);
     bytes(out, "overhead.total", overhead);
+    bytes(out, "db.dict.rehashing.count", tables.resizes);
     bytes(out, "keys.count", keys);
     bytes(out, "keys.bytes-per-key", used.saturating_sub(startup).checked_div(keys).unwrap_or(0));
     bytes(out, "dataset.bytes", figures.dataset());
@@ -254,15 +258,15 @@ mod tests {
     #[test]
     fn stats_have_a_map_per_database_in_use() {
         let mut h = Harness::new();
-        assert!(h.line("MEMORY STATS").starts_with("*54\r\n"));
+        assert!(h.line("MEMORY STATS").starts_with("*60\r\n"));
         h.line("SET k v");
         let stats = h.line("MEMORY STATS");
-        assert!(stats.starts_with("*56\r\n"), "{stats}");
+        assert!(stats.starts_with("*62\r\n"), "{stats}");
         assert!(stats.contains("db.0\r\n*4\r\n$23\r\noverhead.hashtable.main\r\n"), "{stats}");
         assert!(stats.contains("keys.count\r\n:1\r\n"), "{stats}");
         h.line("MULTI");
         h.line("MEMORY STATS");
         h.line("MEMORY DOCTOR");
-        assert!(h.line("EXEC").starts_with("*2\r\n*56\r\n"));
+        assert!(h.line("EXEC").starts_with("*2\r\n*62\r\n"));
     }
 }

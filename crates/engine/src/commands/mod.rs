@@ -3,6 +3,7 @@
 mod acl;
 mod bitmaps;
 mod client;
+mod cluster;
 mod command;
 mod config;
 mod connection;
@@ -18,6 +19,7 @@ mod keys;
 mod latency;
 mod lists;
 mod memory;
+mod modules;
 mod monitor;
 mod persistence;
 mod pubsub;
@@ -68,6 +70,8 @@ pub(crate) const GROUPS: &[&[Row]] = &[
     zsets::ROWS,
     sort::ROWS,
     geo::ROWS,
+    cluster::ROWS,
+    modules::ROWS,
 ];
 
 /// The cursor of SCAN and its kin, read as C's `strtoul` does: signs, leading zeros and no digits at all are fine.

@@ -147,9 +147,12 @@ fn swapdb(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let valid = |index: i64| usize::try_from(index).ok().filter(|index| *index < databases);
     let (Some(a), Some(b)) = (valid(a), valid(b)) else { return Err(Error::DB_INDEX) };
     if a != b {
-        for shard in 0..ctx.engine.keyspace.shard_count() as u32 {
+        let shards = ctx.engine.keyspace.shard_count() as u32;
+        for shard in 0..shards {
             ctx.data.held.shard_mut(shard).swap(a, b, ctx.data.now_ms);
         }
+        // One change, in however many parts.
+        ctx.data.held.shard_mut(0).weigh(1 - i64::from(shards));
     }
     ctx.out.ok();
     Ok(())

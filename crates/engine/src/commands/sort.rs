@@ -313,6 +313,7 @@ fn store(ctx: &mut Ctx<'_, '_>, target: usize, values: &[Option<Vec<u8>>]) {
             list.push(End::Back, NewElement::Bytes(text), limits);
         }
         ctx.data.replace(&key, list.into_collection());
+        ctx.weigh(&key, values.len());
         let texts: Vec<&[u8]> = values.iter().map(|v| v.as_deref().unwrap_or_default()).collect();
         ctx.effect_del(&key);
         ctx.effect_on_each(&[b"RPUSH", key.bytes], &texts);

@@ -148,7 +148,7 @@ pub(super) static ROWS: &[Directive] = &[
     row("maxmemory-eviction-tenacity", number!(maxmemory_eviction_tenacity: u8, 0 => 100)),
     row("lfu-log-factor", number!(lfu_log_factor: u32, 0 => INT_MAX)),
     row("lfu-decay-time", number!(lfu_decay_time: u32, 0 => INT_MAX)),
-    idle("active-expire-effort", Remembered, number!(active_expire_effort: u8, 1 => 10)),
+    row("active-expire-effort", number!(active_expire_effort: u8, 1 => 10)),
     row("lazyfree-lazy-user-flush", flag!(lazyfree_lazy_user_flush)),
     // Large values are always freed by a thread of its own.
     row("lazyfree-lazy-eviction", flag!(lazyfree_lazy_eviction)),

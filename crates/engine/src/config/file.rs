@@ -112,45 +112,78 @@ impl Files<'_, '_> {
     }
 }
 
-/// Reads `--directive value ...` into `settings`: a word that starts with `--` names a directive, those up to the
-/// next are its values. A directive with no value at all gets an empty one, so that `--save` stands for
-/// `--save ""`.
+/// Reads `--directive value ...` into `settings`. A word that starts with `--` names a directive, and those up to the next
+/// are its values. The first value may begin with `--` itself, but for that of `save`, which stands for `--save ""` where
+/// none follows. Directive and values may also come in one argument, as a line of a file does; and what comes before the
+/// first `--` is one, too.
 pub fn parse_args(
     args: &[String],
     settings: &mut Settings,
     include: &mut Includer<'_>,
 ) -> Result<(), ConfigError> {
     let mut files = Files { include, read: 0 };
-    let mut rest = args;
-    let mut number = 0;
-    while let Some((first, after)) = rest.split_first() {
-        number += 1;
-        let count = after.iter().position(|arg| arg.starts_with("--")).unwrap_or(after.len());
-        let (values, next) = after.split_at(count);
-        rest = next;
-        let fail = |reason: String| ConfigError {
-            file: COMMAND_LINE.to_owned(),
-            line: number,
-            text: (std::iter::once(first).chain(values).map(String::as_str))
-                .collect::<Vec<_>>()
-                .join(" "),
-            reason,
-        };
-        let Some(directive) = first.strip_prefix("--") else {
-            return Err(fail("Expected an option that starts with '--'".into()));
-        };
-        let mut values: Vec<&str> = values.iter().map(String::as_str).collect();
-        if values.is_empty() {
+    for (index, line) in lines_of(args)?.into_iter().enumerate() {
+        let mut values: Vec<&str> = line.values.iter().map(String::as_str).collect();
+        if values.is_empty() && line.directive.eq_ignore_ascii_case("save") {
             values.push("");
         }
+        let fail = |reason: String| ConfigError {
+            file: COMMAND_LINE.to_owned(),
+            line: index + 1,
+            text: line.text(),
+            reason,
+        };
         match values[..] {
-            [pattern] if directive.eq_ignore_ascii_case("include") => {
+            [pattern] if line.directive.eq_ignore_ascii_case("include") => {
                 files.include(pattern, settings, 0, fail)?;
             }
-            _ => apply(settings, directive, &values).map_err(fail)?,
+            _ => apply(settings, &line.directive, &values).map_err(fail)?,
         }
     }
     Ok(())
+}
+
+/// A directive of the command line.
+#[derive(Debug)]
+struct Line {
+    directive: String,
+    values: Vec<String>,
+}
+
+impl Line {
+    /// As errors show it.
+    fn text(&self) -> String {
+        let values = self.values.iter().map(|value| format!(" {value:?}"));
+        std::iter::once(self.directive.clone()).chain(values).collect()
+    }
+}
+
+fn lines_of(args: &[String]) -> Result<Vec<Line>, ConfigError> {
+    let mut lines: Vec<Line> = Vec::new();
+    // The next word is a value, whatever it begins with.
+    let mut wants_value = false;
+    for arg in args {
+        let named = arg.strip_prefix("--").filter(|_| !wants_value);
+        wants_value = false;
+        match (named, lines.last_mut()) {
+            (None, Some(line)) => line.values.push(arg.clone()),
+            (text, _) => {
+                let text = text.unwrap_or(arg);
+                let unbalanced = || ConfigError {
+                    file: COMMAND_LINE.to_owned(),
+                    line: lines.len() + 1,
+                    text: text.to_owned(),
+                    reason: "Unbalanced quotes in configuration line".into(),
+                };
+                let mut words = split_words(text).ok_or_else(unbalanced)?.into_iter();
+                let directive = words.next().unwrap_or_default();
+                let values: Vec<String> = words.collect();
+                wants_value = values.is_empty() && !directive.eq_ignore_ascii_case("save");
+                lines.push(Line { directive, values });
+            }
+        }
+    }
+    Ok(lines)
 }
 
 fn apply(settings: &mut Settings, directive: &str, args: &[&str]) -> Result<(), String> {

@@ -230,7 +230,12 @@ impl Config {
     /// CONFIG REWRITE: the text of the file brought up to the settings in force. Comments, blank lines, the
     /// order and `include` lines stay; rewriting again changes nothing. Users are left as they are: see `replace_users`.
     pub fn rewrite(&self, old_text: &str) -> String {
-        rewrite::rewrite(&self.load(), &self.defaults, old_text)
+        rewrite::rewrite(&self.load(), &self.defaults, old_text, false)
+    }
+
+    /// As [`Self::rewrite`], with every setting, those at their defaults too.
+    pub(crate) fn rewrite_all(&self, old_text: &str) -> String {
+        rewrite::rewrite(&self.load(), &self.defaults, old_text, true)
     }
 }
 

@@ -35,7 +35,13 @@ enum Line<'a> {
     },
 }
 
-pub(super) fn rewrite(current: &Settings, defaults: &Settings, old_text: &str) -> String {
+/// `all` writes the settings that are at their defaults as well.
+pub(super) fn rewrite(
+    current: &Settings,
+    defaults: &Settings,
+    old_text: &str,
+    all: bool,
+) -> String {
     let old: Vec<Line> = old_text.lines().map(|l| read_line(l, defaults)).collect();
     // The last line of a key is the one that was in force.
     let mut in_force: HashMap<&str, (&str, &[Entry])> = HashMap::new();
@@ -71,7 +77,7 @@ pub(super) fn rewrite(current: &Settings, defaults: &Settings, old_text: &str) -
     let mut marked = out.iter().any(|line| line.trim() == MARK);
     for row in directives().filter(|row| !row.file_only) {
         for (entry, default) in entries(row, current).into_iter().zip(entries(row, defaults)) {
-            if entry != default && !written.contains(&entry.key) {
+            if (all || entry != default) && !written.contains(&entry.key) {
                 if !marked {
                     out.push(MARK.to_owned());
                     marked = true;

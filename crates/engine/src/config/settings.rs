@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::client::ClientKind;
 use crate::notify::Classes;
 
 const MB: u64 = 1024 * 1024;
@@ -108,6 +109,26 @@ pub struct OutputLimits {
 }
 
 impl OutputLimits {
+    /// Replies up to this size are free, as they are in Redis, which has a buffer of this size for them.
+    const FREE: u64 = 16 * 1024;
+
+    /// That of a class of clients.
+    pub fn of(&self, kind: ClientKind) -> OutputLimit {
+        match kind {
+            ClientKind::Normal | ClientKind::Master => self.normal,
+            ClientKind::Pubsub => self.pubsub,
+            ClientKind::Replica => self.replica,
+        }
+    }
+
+    /// Bytes of replies with which a client is closed before any of them is sent; more than there can be without a limit.
+    pub fn longest_reply(&self, kind: ClientKind) -> u64 {
+        match self.of(kind).hard {
+            0 => u64::MAX,
+            hard => hard.saturating_add(Self::FREE),
+        }
+    }
+
     const DEFAULT: Self = Self {
         normal: OutputLimit::NONE,
         replica: OutputLimit { hard: 256 * MB, soft: 64 * MB, soft_seconds: 60 },
@@ -250,6 +271,11 @@ impl Settings {
                 Some((share as u64).max(LEAST))
             }
         }
+    }
+
+    /// A setting that has no field of its own, unless it is at its default.
+    pub(crate) fn kept(&self, name: &str) -> Option<&str> {
+        self.kept.get(name).map(String::as_str)
     }
 
     /// No snapshots, neither now and then nor at the end.

@@ -462,13 +462,31 @@ fn arguments_are_directives() {
     assert_eq!((settings.port, settings.requirepass.as_str()), (7000, "x # y"));
     assert_eq!(settings.bind, ["a", "b"]);
     assert_eq!(settings.client_output_buffer_limit.normal.soft_seconds, 3);
+    // A directive and its values in one argument, one without `--`, and values that begin with it.
+    let settings = parse(&[
+        "hz",
+        "20",
+        "--maxmemory '700mb'",
+        "--proc-title-template",
+        "--save",
+        "--save",
+        "--loglevel verbose",
+        "--shutdown-on-sigint",
+        "nosave",
+        "force",
+    ])
+    .unwrap();
+    assert_eq!((settings.hz, settings.maxmemory), (20, 700 << 20));
+    assert_eq!(settings.proc_title_template, "--save");
     for (args, line, text) in [
-        (&["--port=7000"][..], 1, "--port=7000"),
-        (&["--hz", "5", "--hz", "abc"], 2, "--hz abc"),
-        (&["--hz", "10", "abc"], 1, "--hz 10 abc"),
-        (&["hz", "10"], 1, "hz 10"),
-        (&["--"], 1, "--"),
-        (&["--hz"], 1, "--hz"),
+        (&["--port=7000"][..], 1, "port=7000"),
+        (&["--hz", "5", "--hz", "abc"], 2, r#"hz "abc""#),
+        (&["--hz", "10", "abc"], 1, r#"hz "10" "abc""#),
+        (&["--hz", "--port", "abc"], 1, r#"hz "--port" "abc""#),
+        (&["--replicaof", "--a", "--b"], 1, r#"replicaof "--a""#),
+        (&["--hz '10"], 1, "hz '10"),
+        (&["--"], 1, ""),
+        (&["--hz"], 1, "hz"),
     ] {
         let error = parse(args).unwrap_err();
         assert_eq!((error.line, error.text.as_str()), (line, text));

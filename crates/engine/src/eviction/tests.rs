@@ -208,3 +208,21 @@ fn the_clients_that_hold_most_are_closed() {
     let ids: Vec<u64> = h.deliveries().into_iter().map(|(id, _)| id).collect();
     assert!(!ids.contains(&info.id) && ids.len() == 3, "{ids:?}");
 }
+
+#[test]
+fn who_tracks_a_key_hears_of_its_eviction_before_the_reply() {
+    let mut h = limited("volatile-random");
+    h.line("HELLO 3");
+    h.line("CLIENT TRACKING ON");
+    h.line("SETEX k 10000 v");
+    h.line("GET k");
+    full_for(&h, 1);
+    assert_eq!(h.line("GET other"), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n_\r\n");
+    // A reply that was switched off takes nothing with it.
+    h.host.pretend_allocated(0, 0);
+    h.line("SETEX k 10000 v");
+    h.line("GET k");
+    h.line("CLIENT REPLY OFF");
+    full_for(&h, 1);
+    assert_eq!(h.line("GET other"), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n");
+}

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use respire_engine::config::{OutputLimit, Settings};
-use respire_engine::{ClientKind, Clients, Session};
+use respire_engine::{Clients, Session};
 use respire_resp::LargeRequest;
 
 use super::output::Output;
@@ -78,13 +78,16 @@ impl Connection {
             return Some(Excess::Query);
         }
         // A monitor gets what others do, as a replica does.
-        let limits = &settings.client_output_buffer_limit;
-        let limit = match self.session.info.kind() {
-            ClientKind::Normal | ClientKind::Master => limits.normal,
-            ClientKind::Pubsub => limits.pubsub,
-            ClientKind::Replica => limits.replica,
-        };
+        let limit = settings.client_output_buffer_limit.of(self.session.info.kind());
         self.exceeds(limit, now_ms).then_some(Excess::Output)
+    }
+
+    /// Whether replies of `len` bytes are more than the client may have waiting, before any of them is sent.
+    #[inline]
+    pub(crate) fn is_too_much(&self, settings: &Settings, len: usize) -> bool {
+        let limits = &settings.client_output_buffer_limit;
+        let longest = limits.longest_reply(self.session.info.kind());
+        (self.output.len() + len) as u64 >= longest
     }
 
     fn exceeds(&mut self, limit: OutputLimit, now_ms: i64) -> bool {

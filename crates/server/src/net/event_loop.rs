@@ -395,28 +395,6 @@ impl EventLoop {
         }
     }
 
-    #[cold]
-    fn close_for_excess(&mut self, i: usize, excess: Excess) {
-        let connection = self.connections[i].as_ref().expect("the caller has it");
-        let (id, addr) = (connection.session.info.id, &connection.session.info.addr);
-        let counters = &self.worker.stats.counters;
-        match excess {
-            Excess::Output => {
-                log::warn!(
-                    "Client id={id} addr={addr} closed for overcoming of output buffer limits."
-                );
-                counters.output_buffer_disconnections.add(1);
-            }
-            Excess::Query => {
-                log::warn!(
-                    "Closing client id={id} addr={addr} that reached max query buffer length"
-                );
-                counters.query_buffer_disconnections.add(1);
-            }
-        }
-        self.close(i);
-    }
-
     fn close(&mut self, i: usize) {
         let Some(mut connection) = self.connections[i].take() else { return };
         connection.stream.deregister(self.poll.registry());
@@ -875,6 +853,9 @@ impl EventLoop {
 
     /// Keeps the reply buffer for when the journal has been flushed, and empties it: nobody may hear of a change before.
     fn hold(&mut self, i: usize) {
+        if self.closed_for_length(i, self.out.len()) {
+            return self.out.clear();
+        }
         let connection = self.connections[i].as_mut().expect("the caller has it");
         if self.out.len() >= REPLY_FLUSH && self.engine.host.flush_journal().is_none() {
             return self.send_buffer(i);
@@ -886,6 +867,9 @@ impl EventLoop {
 
     /// Sends replies to a connection.
     fn send_now(&mut self, i: usize, out: &Out) {
+        if self.closed_for_length(i, out.len()) {
+            return;
+        }
         let connection = self.connections[i].as_mut().expect("the caller has it");
         if !out.is_empty() {
             let counters = &self.worker.stats.counters;

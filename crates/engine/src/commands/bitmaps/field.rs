@@ -153,30 +153,39 @@ fn read(ctx: &mut Ctx<'_, '_>, steps: &[Step]) -> Outcome {
 fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
     let key = ctx.key(1);
     let mut replies = Vec::with_capacity(steps.len());
-    let mut changed = true;
+    // A step that takes back what one before it did is a change, too; a string that was made only to find that its field
+    // would overflow is none.
+    let mut changes = 0;
     let mut apply = |bytes: &mut Vec<u8>| {
+        let grows = bytes.len() < needed;
         grow(bytes, needed);
-        replies.extend(steps.iter().map(|step| step.apply(bytes)));
+        for step in steps {
+            let before = step.field.get(bytes, step.offset);
+            let reply = step.apply(bytes);
+            let writes = step.writes() && reply.is_some();
+            let changed = writes && (grows || step.field.get(bytes, step.offset) != before);
+            changes += usize::from(changed);
+            replies.push(reply);
+        }
+        grows
     };
     match ctx.data.write(&key) {
         Some(mut entry) => {
             let mut bytes = text_of(entry.get())?.with_bytes(<[u8]>::to_vec);
-            let before = bytes.clone();
-            apply(&mut bytes);
-            changed = bytes != before;
-            if changed {
+            let grows = apply(&mut bytes);
+            if changes > 0 || grows {
                 entry.modify(|old| *old = bytes);
+                ctx.weigh(&key, changes);
             }
         }
         None => {
             let mut bytes = Vec::new();
             apply(&mut bytes);
             ctx.data.insert(&key, new_string(bytes), Ttl::Clear);
+            ctx.weigh(&key, changes);
         }
     }
-    // A string that was made only to find that its field would overflow is no news.
-    changed &= replies.iter().zip(steps).any(|(reply, step)| step.writes() && reply.is_some());
-    if changed {
+    if changes > 0 {
         ctx.notify(Classes::STRING, "setbit", &key);
     }
     ctx.out.array(replies.len());
@@ -192,6 +201,19 @@ fn write(ctx: &mut Ctx<'_, '_>, steps: &[Step], needed: usize) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::harness::Harness;
+
+    #[test]
+    fn a_change_that_is_taken_back_is_told() {
+        let mut h = Harness::new();
+        h.line("SET k abc");
+        let before = h.changes();
+        assert_eq!(h.line("BITFIELD k SET u8 0 97"), "*1\r\n:97\r\n");
+        assert_eq!(h.changes(), before, "it was 97 already");
+        assert_eq!(h.line("BITFIELD k INCRBY u8 0 1 SET u8 0 97"), "*2\r\n:98\r\n:98\r\n");
+        assert_eq!(h.changes(), before + 1);
+        assert_eq!(h.line("BITFIELD k OVERFLOW FAIL INCRBY u8 0 200"), "*1\r\n$-1\r\n");
+        assert_eq!(h.changes(), before + 1);
+    }
 
     #[test]
     fn steps_see_what_those_before_them_did() {

@@ -413,6 +413,9 @@ mod tests {
         assert_eq!(h.line("SET k v"), "+OK\r\n");
         assert_eq!(h.line("CLIENT PAUSE 100"), "+OK\r\n");
         assert_eq!(h.attempt(0, &[b"PING"]).1, until);
+        // A mistake has no effect that the pause would have to keep back.
+        assert!(h.line("SET k").starts_with("-ERR wrong number of arguments"));
+        assert!(h.line("NOSUCH").starts_with("-ERR unknown command"));
         h.advance_ms(100);
         assert_eq!(h.line("PING"), "+PONG\r\n");
     }

@@ -107,25 +107,26 @@ fn check(ctx: &Ctx<'_, '_>, mode: &TrackingMode) -> Result<(), Error> {
     if !mode.broadcast && !mode.prefixes.is_empty() {
         return Err(Error::fixed("ERR PREFIX option requires BCAST mode to be enabled"));
     }
-    if let Some(before) = &ctx.session.tracking {
-        if before.broadcast != mode.broadcast {
-            return Err(Error::fixed(
-                "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling \
-                 it with a different mode.",
-            ));
-        }
-        if (before.opt_in && mode.opt_out) || (before.opt_out && mode.opt_in) {
-            return Err(Error::fixed(
-                "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then \
-                 re-enabling it with a different mode.",
-            ));
-        }
+    let before = ctx.session.tracking.as_ref();
+    if before.is_some_and(|before| before.broadcast != mode.broadcast) {
+        return Err(Error::fixed(
+            "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it \
+             with a different mode.",
+        ));
     }
     if mode.broadcast && (mode.opt_in || mode.opt_out) {
         return Err(Error::fixed("ERR OPTIN and OPTOUT are not compatible with BCAST"));
     }
     if mode.opt_in && mode.opt_out {
         return Err(Error::fixed("ERR You can't specify both OPTIN mode and OPTOUT mode"));
+    }
+    if before
+        .is_some_and(|before| (before.opt_in && mode.opt_out) || (before.opt_out && mode.opt_in))
+    {
+        return Err(Error::fixed(
+            "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling \
+             it with a different mode.",
+        ));
     }
     check_prefixes(ctx, mode)
 }
@@ -246,6 +247,8 @@ mod tests {
         h.line("SET b 2");
         assert!(told(&mut h).is_empty(), "its own change");
         assert!(h.line("CLIENT TRACKING ON OPTOUT").starts_with("-ERR You can't switch OPTIN"));
+        let both = h.line("CLIENT TRACKING ON OPTIN OPTOUT");
+        assert!(both.starts_with("-ERR You can't specify both"), "{both}");
         h.line("CLIENT TRACKING OFF");
         h.line("CLIENT TRACKING ON OPTOUT");
         h.line("CLIENT CACHING no");
@@ -253,6 +256,14 @@ mod tests {
         h.line("GET y");
         h.run_as(1, &["MSET", "x", "1", "y", "1"]);
         assert_eq!(told(&mut h), [(1, invalidated(&["y"]))]);
+    }
+
+    #[test]
+    fn a_read_only_script_has_read_what_its_commands_have_read() {
+        let mut h = tracked("");
+        h.run(&["EVAL_RO", "redis.call('get', KEYS[1])", "2", "a", "b"]);
+        h.run_as(1, &["MSET", "a", "1", "b", "1"]);
+        assert_eq!(told(&mut h), [(1, invalidated(&["a"]))]);
     }
 
     #[test]

@@ -292,9 +292,14 @@ fn search(ctx: &mut Ctx<'_, '_>, key: usize, form: Form, stores: bool) -> Outcom
         if query.store_distances { found.distance / query.metres } else { found.score }
     };
     let entries = found.into_iter().map(|found| (score(&found), found.member));
-    let entries = entries.map(|(score, member)| (member, score)).collect();
+    let entries: Vec<_> = entries.map(|(score, member)| (member, score)).collect();
+    let count = entries.len();
     let event = if form == Form::Search { "geosearchstore" } else { "georadiusstore" };
     store_at(ctx, target, event, entries);
+    if count > 0 {
+        let key = ctx.key(target);
+        ctx.weigh(&key, count);
+    }
     Ok(())
 }
 

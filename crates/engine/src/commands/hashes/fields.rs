@@ -44,6 +44,7 @@ fn set_all(ctx: &mut Ctx<'_, '_>) -> Result<usize, Error> {
         added += usize::from(hash.set(field, value, FieldTtl::Clear, now_ms, &limits));
     }
     hash.finish(true);
+    ctx.weigh(&key, (args.len() - 2) / 2);
     ctx.notify(Classes::HASH, "hset", &key);
     Ok(added)
 }
@@ -78,6 +79,7 @@ pub(super) fn hdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let removed = ctx.args.iter_from(2).filter(|field| hash.remove(field, now_ms)).count();
     let finished = hash.finish(removed > 0);
     if removed > 0 {
+        ctx.weigh(&key, removed);
         notify_removal(ctx, "hdel", &key, finished.removed);
     }
     ctx.out.int(removed as i64);

@@ -24,6 +24,7 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let (key, now_ms) = (ctx.key(1), ctx.data.now_ms);
     let mut rng = ctx.data.rng.fork();
+    let longest = ctx.longest_reply();
     let hash = ctx.data.read_as::<Hash>(&key)?.filter(|hash| hash.live_len(now_ms) > 0);
     let out = &mut *ctx.out;
     match (hash, wanted) {
@@ -38,6 +39,9 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Outcome {
             for _ in 0..count {
                 let (field, value) = hash.sample(now_ms, &mut rng).expect("some fields are live");
                 pair(out, field, value, values);
+                if out.len() > longest {
+                    break;
+                }
             }
         }
         (Some(hash), Some((count, false))) => {

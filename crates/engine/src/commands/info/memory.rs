@@ -8,6 +8,37 @@ use super::{Human, Report, ratio};
 use crate::engine::Engine;
 use crate::host::Memory;
 
+/// All tables of keys and of keys that expire.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tables {
+    /// Bytes.
+    pub(crate) memory: u64,
+    /// Bytes of arrays that resizes are moving to.
+    pub(crate) growing: u64,
+    /// Resizes under way.
+    pub(crate) resizes: u64,
+}
+
+impl Tables {
+    pub(crate) fn of(engine: &Engine, held: &Held<'_>) -> Self {
+        const BUCKET: u64 = 64;
+        let mut all = Self::default();
+        for shard in 0..engine.keyspace.shard_count() as u32 {
+            held.with(shard, |shard| {
+                for db in 0..engine.keyspace.databases() {
+                    let (keys, expires) = shard.db(db).stats();
+                    for table in [keys, expires] {
+                        all.memory += table.memory as u64;
+                        all.growing += table.next_buckets as u64 * BUCKET;
+                        all.resizes += u64::from(table.next_buckets > 0);
+                    }
+                }
+            });
+        }
+        all
+    }
+}
+
 /// Where the server's memory is, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MemoryFigures {
@@ -94,7 +125,8 @@ pub(super) fn memory(report: &mut Report<'_, '_, '_>) {
     report.fields(&["mem_cluster_links", "mem_aof_buffer"], 0);
     let allocator = report.host.allocator.clone();
     report.field("mem_allocator", allocator);
-    report.field("mem_overhead_db_hashtable_rehashing", 0);
+    let tables = Tables::of(report.ctx.engine, report.ctx.data.held);
+    report.field("mem_overhead_db_hashtable_rehashing", tables.growing);
     let effort = report.ctx.engine.compaction.effort.load(Ordering::Relaxed);
     report.field("active_defrag_running", effort);
     report.field("lazyfree_pending_objects", 0);

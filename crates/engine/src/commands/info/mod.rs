@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::error::Outcome;
 use crate::host::HostInfo;
 
-pub(super) use memory::MemoryFigures;
+pub(super) use memory::{MemoryFigures, Tables};
 
 pub(crate) const ROWS: &[Row] = &[Row::new("info", -1, info)
     .flags(Flags::LOADING.union(Flags::STALE).union(Flags::DANGEROUS))

@@ -74,7 +74,7 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
 
 pub(super) fn persistence(report: &mut Report<'_, '_, '_>) {
     let engine = report.ctx.engine;
-    let changes = engine.sum_shards(report.ctx.data.held, |shard| shard.changes());
+    let changes = engine.sum_shards(report.ctx.data.held, |shard| shard.weighed_changes());
     let changes = changes.saturating_sub(engine.clean_changes.load(Ordering::Relaxed));
     let files = engine.host.persistence();
     let status = |failed: bool| if failed { "err" } else { "ok" };

@@ -141,8 +141,11 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let ttl = at.map_or(Ttl::Clear, Ttl::At);
     // The key is a new one, whatever was there: its use and what it was counts for nothing.
-    ctx.data.remove(&key);
+    let replaced = ctx.data.remove(&key);
     with_new_value(loaded, |value| ctx.data.set(&key, value, ttl));
+    if replaced {
+        ctx.weigh(&key, 0);
+    }
     if let (Some(access), Some(entry)) = (options.access(ctx.data.access), ctx.data.peek(&key)) {
         entry.set_access(access);
     }

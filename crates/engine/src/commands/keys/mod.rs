@@ -371,3 +371,50 @@ const OBJECT: &[Row] = &[
     )
     .tips(CHANGING),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    /// Freed by the calling thread, ten million elements would hold everybody up.
+    #[test]
+    fn a_large_collection_is_freed_by_another_thread_whatever_makes_it_go() {
+        type Element = fn(usize) -> String;
+        let fill: [(&str, Element); 5] = [
+            ("SADD", |i| format!("member:{i}")),
+            ("HSET", |i| format!("field:{i} value")),
+            ("ZADD", |i| format!("{i} member:{i}")),
+            ("RPUSH", |i| format!("element:{i}")),
+            ("XADD", |_| String::new()),
+        ];
+        for (command, element) in fill {
+            for way in [
+                "DEL big",
+                "SET big x",
+                "RENAME small big",
+                "COPY small big REPLACE",
+                "SUNIONSTORE big none other",
+                "SORT other BY nosort STORE big",
+                "PEXPIRE big -1",
+                "EXISTS big",
+            ] {
+                let mut h = Harness::new();
+                h.line("SET small x");
+                h.line("SADD other 1 2 3");
+                if command == "XADD" {
+                    (0..10_000).for_each(|_| drop(h.line("XADD big * field value")));
+                } else {
+                    let elements: Vec<String> = (0..50_000).map(element).collect();
+                    h.line(&format!("{command} big {}", elements.join(" ")));
+                }
+                if way == "EXISTS big" {
+                    h.line("PEXPIRE big 10");
+                    h.advance_ms(20);
+                }
+                h.line(way);
+                let info = h.line("INFO stats memory");
+                assert!(info.contains("lazyfreed_objects:1\r"), "{command}, {way}");
+            }
+        }
+    }
+}

@@ -60,10 +60,12 @@ fn rename_to(ctx: &mut Ctx<'_, '_>, replace: bool) -> Result<bool, Error> {
     if !replace && ctx.data.write(&to).is_some() {
         return Ok(false);
     }
+    let before = ctx.data.held.weighed_changes();
     let moving = Moving::take(ctx, 1).expect("the key was just seen");
     ctx.data.remove(&to);
     let db = ctx.data.db;
     moving.store(ctx, db, 2);
+    ctx.count_as_one(&from, before);
     ctx.notify(Classes::GENERIC, "rename_from", &from);
     ctx.notify(Classes::GENERIC, "rename_to", &to);
     Ok(true)
@@ -86,9 +88,11 @@ pub(super) fn move_key(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let key = ctx.key(1);
     let taken = ctx.data.write_in(db, &key).is_some();
+    let before = ctx.data.held.weighed_changes();
     let moving = if taken { None } else { Moving::take(ctx, 1) };
     let done = moving.map(|moving| moving.store(ctx, db, 1)).is_some();
     if done {
+        ctx.count_as_one(&key, before);
         ctx.notify(Classes::GENERIC, "move_from", &key);
         ctx.notify_in(db, Classes::GENERIC, "move_to", &key);
     }

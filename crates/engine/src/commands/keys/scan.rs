@@ -11,6 +11,8 @@ use crate::error::{Error, Outcome};
 
 /// Buckets that KEYS visits under one lock.
 const KEYS_BUCKETS: usize = 64;
+/// What SCAN takes as a type.
+const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
 /// How often RANDOMKEY tries again when it comes upon a key past its time.
 const RANDOM_TRIES: usize = 100;
 
@@ -64,7 +66,7 @@ fn walk(
 struct ScanOptions<'a> {
     pattern: Option<&'a [u8]>,
     count: usize,
-    type_name: Option<&'a [u8]>,
+    type_name: Option<&'static str>,
 }
 
 pub(super) fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -115,9 +117,7 @@ impl ScanOptions<'_> {
     fn want(&self, entry: EntryRef<'_>) -> bool {
         let matches = |pattern| glob::matches(pattern, entry.key(), false);
         self.pattern.is_none_or(matches)
-            && self
-                .type_name
-                .is_none_or(|name| entry.type_name().as_bytes().eq_ignore_ascii_case(name))
+            && self.type_name.is_none_or(|name| entry.type_name() == name)
     }
 }
 
@@ -132,7 +132,12 @@ fn scan_options<'a>(ctx: &Ctx<'a, '_>) -> Result<ScanOptions<'a>, Error> {
                     usize::try_from(count).ok().filter(|c| *c > 0).ok_or(Error::SYNTAX)?;
             }
             b"MATCH" => options.pattern = (value != b"*").then_some(value),
-            b"TYPE" => options.type_name = Some(value),
+            b"TYPE" => {
+                let known = TYPES.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(value));
+                let known =
+                    known.ok_or_else(|| Error::quoting("ERR unknown type name '", value, "'"))?;
+                options.type_name = Some(known);
+            }
             _ => return Err(Error::SYNTAX),
         }
     }
@@ -188,6 +193,15 @@ pub(super) fn randomkey(ctx: &mut Ctx<'_, '_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::harness::Harness;
+
+    #[test]
+    fn types_are_known_ones() {
+        let mut h = Harness::new();
+        h.line("SET text v");
+        h.line("ZADD sorted 1 m");
+        assert_eq!(h.line("SCAN 0 COUNT 100 TYPE ZSET"), "*2\r\n$1\r\n0\r\n*1\r\n$6\r\nsorted\r\n");
+        assert_eq!(h.line("SCAN 0 TYPE strings"), "-ERR unknown type name 'strings'\r\n");
+    }
 
     #[test]
     fn expired_keys_that_are_not_asked_for_are_left_alone() {

@@ -149,6 +149,7 @@ pub(super) fn ltrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         removed
     };
+    ctx.weigh(&key, len - count);
     ctx.notify(Classes::LIST, "ltrim", &key);
     notify_removed(ctx, &key, removed);
     Ok(())

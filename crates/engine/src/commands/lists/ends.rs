@@ -33,6 +33,7 @@ fn push(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
     let limits = limits(ctx);
     let list = ctx.data.edit_or_create(&key, List::new)?;
     let len = push_all(list, &ctx.args, end, limits);
+    ctx.weigh(&key, ctx.args.len() - 2);
     notify_push(ctx, end, &key);
     ctx.out.int(len as i64);
     Ok(())
@@ -46,6 +47,7 @@ fn push_if_there(ctx: &mut Ctx<'_, '_>, end: End) -> Outcome {
         return Ok(());
     };
     let len = push_all(list, &ctx.args, end, limits);
+    ctx.weigh(&key, ctx.args.len() - 2);
     notify_push(ctx, end, &key);
     ctx.out.int(len as i64);
     Ok(())
@@ -126,6 +128,7 @@ pub(super) fn take(
     let rest = list.remove(end, count, limits);
     let removed = editing.finish(true).removed;
     ctx.data.discard(key, rest);
+    ctx.weigh(key, count);
     notify_pop(ctx, end, key, removed);
     Ok(())
 }

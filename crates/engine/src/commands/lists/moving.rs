@@ -75,6 +75,8 @@ pub(super) fn try_move(ctx: &mut Ctx<'_, '_>, from: End, to: End) -> Result<bool
             list.pop(from, limits);
             removed = list.finish(true).removed;
         }
+        // Two keys, one change.
+        ctx.weigh(&source, 0);
     }
     notify_pop(ctx, from, &source, removed);
     match &moving {

@@ -18,6 +18,7 @@ pub(super) fn sadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let added = ctx.args.iter_from(2).filter(|member| set.add(member, &limits)).count();
     set.finish(added > 0);
     if added > 0 {
+        ctx.weigh(&key, added);
         ctx.notify(Classes::SET, "sadd", &key);
     }
     ctx.out.int(added as i64);
@@ -33,6 +34,7 @@ pub(super) fn srem(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let removed = ctx.args.iter_from(2).filter(|member| set.remove(member)).count();
     let finished = set.finish(removed > 0);
     if removed > 0 {
+        ctx.weigh(&key, removed);
         notify_removal(ctx, "srem", &key, finished.removed);
     }
     ctx.out.int(removed as i64);

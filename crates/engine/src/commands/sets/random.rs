@@ -15,6 +15,7 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let wanted = ctx.args.try_get(2).map(elements::random_count).transpose()?;
     let key = ctx.key(1);
     let mut rng = ctx.data.rng.fork();
+    let longest = ctx.longest_reply();
     let set = ctx.data.read_as::<Set>(&key)?;
     let out = &mut *ctx.out;
     match (set, wanted) {
@@ -29,6 +30,9 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_, '_>) -> Outcome {
             for _ in 0..count {
                 let member = set.sample(&mut rng).expect("keys of empty sets are deleted");
                 elements::reply(out, member);
+                if out.len() > longest {
+                    break;
+                }
             }
         }
         (Some(set), Some((count, false))) => {
@@ -77,12 +81,14 @@ fn pop_many(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Ok(());
     }
     let out = &mut *ctx.out;
-    out.set(count.min(set.len()));
-    if count >= set.len() {
+    let len = set.len();
+    out.set(count.min(len));
+    if count >= len {
         // All of it goes with the key, without removing one after the other.
         set.each(|member| elements::reply(out, member));
         drop(set);
         ctx.data.remove(&key);
+        ctx.weigh(&key, len);
         ctx.effect_del(&key);
         notify_removal(ctx, "spop", &key, true);
         return Ok(());
@@ -94,6 +100,7 @@ fn pop_many(ctx: &mut Ctx<'_, '_>) -> Outcome {
         set.remove(member);
     }
     set.finish(true);
+    ctx.weigh(&key, count);
     let members: Vec<&[u8]> = taken.iter().map(Vec::as_slice).collect();
     ctx.effect_on_each(&[b"SREM", key.bytes], &members);
     notify_removal(ctx, "spop", &key, false);

@@ -214,6 +214,7 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_, '_>) -> Outcome {
             let len = len.to_string();
             ctx.effect(&[b"XTRIM", key.bytes, b"MAXLEN", b"=", len.as_bytes()]);
         }
+        ctx.weigh(&key, trimmed as usize);
         ctx.notify(Classes::STREAM, "xtrim", &key);
     }
     ctx.out.int(trimmed as i64);
@@ -236,6 +237,7 @@ pub(super) fn xdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     stream.finish(deleted > 0);
     if deleted > 0 {
+        ctx.weigh(&key, deleted as usize);
         ctx.notify(Classes::STREAM, "xdel", &key);
     }
     ctx.out.int(deleted);

@@ -137,6 +137,9 @@ pub(super) fn create(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let mut stream = ctx.data.edit_or_create(&key, Stream::new)?;
     let new = stream.add_group(ctx.args.get(3), Group::new(id, options.entries_read));
     stream.finish(last_id.is_none());
+    if new && last_id.is_some() {
+        ctx.count_change(&key);
+    }
     if !new {
         return Err(Error::fixed("BUSYGROUP Consumer Group name already exists"));
     }
@@ -251,6 +254,7 @@ pub(super) fn xack(ctx: &mut Ctx<'_, '_>) -> Outcome {
     stream.finish(false);
     if done > 0 {
         ctx.count_change(&key);
+        ctx.weigh(&key, done as usize);
         ctx.effect_as_asked();
     }
     ctx.out.int(done);

@@ -231,6 +231,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     stream.finish(false);
     if !claimed.is_empty() || !gone.is_empty() {
         ctx.count_change(&key);
+        ctx.weigh(&key, claimed.len() + gone.len());
     }
     tell_claimed(ctx, &key, consumer, &claimed, &gone);
     Ok(())
@@ -307,6 +308,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Outcome {
     stream.finish(false);
     if !claimed.is_empty() || !gone.is_empty() {
         ctx.count_change(&key);
+        ctx.weigh(&key, claimed.len() + gone.len());
     }
     tell_claimed(ctx, &key, consumer, &claimed, &gone);
     Ok(())

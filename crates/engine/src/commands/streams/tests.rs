@@ -103,6 +103,19 @@ fn readers_wait_for_what_comes() {
     assert!(replies[0].1.as_deref().unwrap_or_default().starts_with("-NOGROUP"), "{replies:?}");
 }
 
+#[test]
+fn a_member_of_a_group_learns_that_its_stream_was_swapped_away() {
+    let mut h = Harness::new();
+    let member = h.connect();
+    h.line("XGROUP CREATE s g $ MKSTREAM");
+    let wait: &[&[u8]] =
+        &[b"XREADGROUP", b"GROUP", b"g", b"c", b"BLOCK", b"0", b"STREAMS", b"s", b">"];
+    h.attempt(member, wait);
+    h.line("SWAPDB 0 7");
+    let replies = h.deliveries();
+    assert!(replies[0].1.as_deref().unwrap_or_default().starts_with("-NOGROUP"), "{replies:?}");
+}
+
 /// Changes of groups wake no watcher, but are to be saved.
 #[test]
 fn changes_of_groups_are_counted() {

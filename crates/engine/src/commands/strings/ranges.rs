@@ -67,13 +67,10 @@ pub(super) fn getrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
 /// The part from `start` to `end` (inclusive, negative from the end) of `len` bytes; `None` if it is empty.
 fn byte_range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
     let len = len as i64;
-    // Two negative positions in the wrong order name nothing, even where both lie before the string.
-    if start < 0 && end < 0 && start > end {
-        return None;
-    }
-    let at = |position: i64| if position < 0 { (position + len).max(0) } else { position };
-    let (start, end) = (at(start), at(end).min(len - 1));
-    (start <= end && len > 0).then(|| (start as usize, end as usize + 1))
+    // A range that ends before the string is empty, wherever it begins.
+    let at = |position: i64| if position < 0 { position + len } else { position };
+    let (start, end) = (at(start).max(0), at(end).min(len - 1));
+    (start <= end).then(|| (start as usize, end as usize + 1))
 }
 
 pub(super) fn setrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -126,4 +123,36 @@ fn overwrite(value: &mut Vec<u8>, offset: usize, text: &[u8]) {
         value.resize(end, 0);
     }
     value[offset..end].copy_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    #[test]
+    fn ranges_are_clipped_to_the_string() {
+        let mut h = Harness::new();
+        h.line("SET k abcde");
+        let mut range = |start: &str, end: &str| {
+            let reply = h.line(&format!("GETRANGE k {start} {end}"));
+            assert_eq!(h.line(&format!("SUBSTR k {start} {end}")), reply);
+            reply.split("\r\n").nth(1).expect("a bulk").to_owned()
+        };
+        for (start, end, part) in [
+            ("0", "-1", "abcde"),
+            ("-99", "99", "abcde"),
+            ("-2", "-1", "de"),
+            ("3", "1", ""),
+            ("5", "9", ""),
+            ("0", "-5", "a"),
+            ("0", "-6", ""),
+            ("-9", "-6", ""),
+            ("-9", "-9", ""),
+            ("-9223372036854775808", "9223372036854775807", "abcde"),
+            ("9223372036854775807", "-9223372036854775808", ""),
+        ] {
+            assert_eq!(range(start, end), part, "{start} {end}");
+        }
+        assert_eq!(h.line("GETRANGE none 0 -1"), "$0\r\n\r\n");
+    }
 }

@@ -136,6 +136,7 @@ pub(crate) fn put(
         editing.finish(done);
     }
     if added + changed > 0 {
+        ctx.weigh(&key, (added + changed) as usize);
         ctx.notify(Classes::ZSET, if options.incr { "zincr" } else { "zadd" }, &key);
     }
     match last {

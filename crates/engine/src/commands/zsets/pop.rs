@@ -102,6 +102,7 @@ fn take(
         ctx.data.prune_later(key);
     }
     if count > 0 {
+        ctx.weigh(key, count);
         ctx.notify(Classes::ZSET, end.event(), key);
     }
     if finished.removed {

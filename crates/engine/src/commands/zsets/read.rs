@@ -118,6 +118,7 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err(Error::OUT_OF_RANGE);
     }
     let mut rng = ctx.data.rng.fork();
+    let longest = ctx.longest_reply();
     let out = &mut *ctx.out;
     let Some(set) = ctx.data.read_as::<ZSet>(&key)? else {
         out.array(0);
@@ -131,6 +132,9 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Outcome {
         for _ in 0..count {
             let (member, score) = set.get(rng.usize(..len)).expect("a rank below the length");
             reply_entry(out, member, score, with_scores);
+            if out.len() > longest {
+                break;
+            }
         }
     } else {
         let ranks = distinct(count as usize, len, &mut rng);

@@ -70,6 +70,7 @@ fn remove(
         ctx.data.prune_later(&key);
     }
     if removed > 0 {
+        ctx.weigh(&key, removed);
         ctx.notify(Classes::ZSET, event, &key);
     }
     if gone {

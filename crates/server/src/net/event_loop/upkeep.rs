@@ -5,12 +5,18 @@ use std::sync::atomic::Ordering;
 use respire_engine::ClientKind;
 
 use super::EventLoop;
+use crate::net::connection::Excess;
 
 /// How long a slice of upkeep may take, and how long requests have the thread to themselves before the next one if
 /// there is more to do: a fifth of the time, in steps too short to be noticed. While nobody asks for anything, slices
 /// follow each other, with a look at the sockets in between.
 const UPKEEP_SLICE_NS: u64 = 100_000;
 const UPKEEP_REST_NS: u64 = 400_000;
+
+/// How long a slice may take with an `active-expire-effort` of 1 to 10: from a fifth of the time to almost two.
+fn slice_ns(effort: u8) -> u64 {
+    UPKEEP_SLICE_NS + 16_000 * u64::from(effort.clamp(1, 10) - 1)
+}
 
 /// How long an encrypted connection may take to be established.
 const HANDSHAKE_MS: i64 = 10_000;
@@ -26,10 +32,11 @@ impl EventLoop {
         self.mailbox.beat(now);
         self.worker.begin_batch(&self.engine);
         let threads = usize::from(self.worker.settings.io_threads);
+        let slice = slice_ns(self.worker.settings.active_expire_effort);
         let mut shard = self.upkeep_left_at.take().unwrap_or(self.worker.thread);
         while shard < self.engine.keyspace.shard_count() {
             let spent = self.engine.clock.monotonic_ns() - now;
-            let in_time = UPKEEP_SLICE_NS
+            let in_time = slice
                 .checked_sub(spent)
                 .is_some_and(|budget| !self.engine.upkeep(&mut self.worker, shard as u32, budget));
             if !in_time {
@@ -77,5 +84,39 @@ impl EventLoop {
                 self.close_for_excess(i, excess);
             }
         }
+    }
+
+    #[cold]
+    pub(super) fn close_for_excess(&mut self, i: usize, excess: Excess) {
+        let connection = self.connections[i].as_ref().expect("the caller has it");
+        let (id, addr) = (connection.session.info.id, &connection.session.info.addr);
+        let counters = &self.worker.stats.counters;
+        match excess {
+            Excess::Output => {
+                log::warn!(
+                    "Client id={id} addr={addr} closed for overcoming of output buffer limits."
+                );
+                counters.output_buffer_disconnections.add(1);
+            }
+            Excess::Query => {
+                log::warn!(
+                    "Closing client id={id} addr={addr} that reached max query buffer length"
+                );
+                counters.query_buffer_disconnections.add(1);
+            }
+        }
+        self.close(i);
+    }
+
+    /// Closes a connection whose replies, of `len` bytes, are longer than may wait for its client. Returns whether it did.
+    #[inline]
+    pub(super) fn closed_for_length(&mut self, i: usize, len: usize) -> bool {
+        let too_much = self.connections[i]
+            .as_ref()
+            .is_some_and(|connection| connection.is_too_much(&self.worker.settings, len));
+        if too_much {
+            self.close_for_excess(i, Excess::Output);
+        }
+        too_much
     }
 }
