@@ -43,6 +43,9 @@ pub struct Usage {
     pub total: AtomicU64,
     pub net_in: AtomicU64,
     pub net_out: AtomicU64,
+    /// See `replies.rs`.
+    pub(crate) reply_peak: AtomicU64,
+    pub(crate) reply_peak_ms: AtomicI64,
 }
 
 /// What the whole server may know of a client.

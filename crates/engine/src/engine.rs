@@ -18,6 +18,7 @@ use crate::latency::LatencyMonitor;
 use crate::notify::Classes;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
+use crate::replies::ReplyBuffers;
 use crate::samples::Samples;
 use crate::scripting::Scripting;
 use crate::slowlog::Slowlog;
@@ -49,6 +50,7 @@ pub struct Engine {
     pub latency: LatencyMonitor,
     pub pause: Pause,
     pub pubsub: PubSub,
+    pub replies: ReplyBuffers,
     pub(crate) tracking: Tracking,
     /// Who hears of every change.
     pub journal: Journal,
@@ -109,6 +111,7 @@ impl Engine {
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             pubsub: PubSub::default(),
+            replies: ReplyBuffers::default(),
             tracking: Tracking::default(),
             journal: Journal::default(),
             started_ms: clock.unix_us() / 1000,

@@ -62,7 +62,10 @@ pub const LEFT_OUT: &[LeftOut] = &[
     out("SCAN in MULTI", "the cursor is the server's own, and EXEC gives no chance to follow it"),
     out("DEBUG STRINGMATCH-LEN", "newer than Redis 7.0"),
     out("DEBUG QUICKLIST-PACKED-THRESHOLD", "list-max-listpack-size decides here"),
-    out("DEBUG REPLYBUFFER", "reply buffers belong to threads here, not to clients"),
+    out(
+        "DEBUG REPLYBUFFER",
+        "what it changes is not in a reply, but in CLIENT LIST; tested by itself",
+    ),
     out("COMMAND GETKEYS with one argument", "the arity is that of Redis 7.2"),
     out("the number of OBJECT REFCOUNT", "it depends on how a small integer came about"),
     out("XREAD with the id +", "newer than Redis 7.0"),

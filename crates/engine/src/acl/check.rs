@@ -118,7 +118,7 @@ impl Engine {
         };
         counter.add(1);
         let now_ms = self.clock.unix_us() / 1000;
-        let mut client = describe_client(&session.info, now_ms, None).into_bytes();
+        let mut client = describe_client(&session.info, &self.replies, now_ms, None).into_bytes();
         client.truncate(client.trim_ascii_end().len());
         let entry = LogEntry {
             id: 0,

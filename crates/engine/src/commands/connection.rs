@@ -1,5 +1,7 @@
 //! What a client says about its connection: who it is, how it wants to be spoken to, and that it goes.
 
+use std::sync::atomic::Ordering;
+
 use respire_datatypes::integer::parse_i64;
 use respire_resp::{Args, Proto};
 
@@ -119,6 +121,8 @@ fn select(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn quit(ctx: &mut Ctx<'_, '_>) -> Outcome {
     ctx.session.closing = true;
+    // Who has read the reply may rely on nobody finding the client any more.
+    ctx.session.info.closing.store(true, Ordering::Relaxed);
     ctx.out.ok();
     Ok(())
 }
@@ -279,6 +283,15 @@ mod tests {
         h.line("MULTI");
         assert_eq!(h.line("EXIT"), "+OK\r\n");
         assert!(h.sessions[0].closing);
+    }
+
+    #[test]
+    fn nobody_finds_a_client_that_has_quit() {
+        let mut h = Harness::new();
+        let id = h.sessions[0].info.id;
+        assert!(h.engine.clients.get(id).is_some());
+        h.line("QUIT");
+        assert!(h.engine.clients.get(id).is_none());
     }
 
     #[test]

@@ -45,7 +45,6 @@ const NOT_YET: &[&str] = &[
     "listpack",
     "quicklist",
     "replicate",
-    "replybuffer",
     "restart",
     "set-disable-deny-scripts",
     "ziplist",
@@ -66,6 +65,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"pause-cron", 3) => pause_cron(ctx),
         (b"aof-flush-sleep", 3) => delay_flushes(ctx),
         (b"quicklist-packed-threshold", 3) => packed_threshold(ctx),
+        (b"replybuffer", 4) => reply_buffers(ctx),
         (b"digest", 2) => digest::of_all(ctx),
         (b"digest-value", 2..) => digest::of_values(ctx),
         (b"populate", 3..=5) => populate(ctx),
@@ -95,6 +95,27 @@ fn sleep(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let seconds = parse_f64(ctx.args.get(2)).ok_or(Error::NOT_FLOAT)?;
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| Error::OUT_OF_RANGE)?;
     ctx.engine.host.sleep(duration);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn reply_buffers(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let (what, value) = (ctx.args.get(2), ctx.args.get(3));
+    let replies = &ctx.engine.replies;
+    if what.eq_ignore_ascii_case(b"PEAK-RESET-TIME") {
+        if value.eq_ignore_ascii_case(b"NEVER") {
+            replies.keep_peaks(Some(-1));
+        } else if value.eq_ignore_ascii_case(b"RESET") {
+            replies.keep_peaks(None);
+        } else {
+            let ms = parse_i64(value);
+            replies.keep_peaks(Some(ms.ok_or(Error::NOT_INTEGER)?));
+        }
+    } else if what.eq_ignore_ascii_case(b"RESIZING") {
+        replies.set_resizing(parse_i64(value).ok_or(Error::NOT_INTEGER)? != 0);
+    } else {
+        return Err(Error::subcommand_syntax("debug", ctx.args.get(1)));
+    }
     ctx.out.ok();
     Ok(())
 }
@@ -431,6 +452,10 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "PROTOCOL <type>",
             "    Answer a value of a type: string, integer, double, bignum, null, array, set,",
             "    map, attrib, push, verbatim, true, false.",
+            "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
+            "    For how long the largest replies count in CLIENT LIST's rbp.",
+            "REPLYBUFFER RESIZING <0|1>",
+            "    Whether buffers for replies that have become large give memory back.",
             "SEGFAULT",
             "    Crash the server by a signal.",
             "SET-ACTIVE-EXPIRE <0|1>",
@@ -456,6 +481,24 @@ mod tests {
 
     fn harness() -> Harness {
         Harness::with_settings(|settings| settings.enable_debug_command = Permission::Yes)
+    }
+
+    #[test]
+    fn replybuffer_takes_times_and_switches() {
+        let mut h = harness();
+        for ok in [
+            "PEAK-RESET-TIME never",
+            "peak-reset-time 100",
+            "PEAK-RESET-TIME RESET",
+            "RESIZING 0",
+            "RESIZING 1",
+        ] {
+            assert_eq!(h.line(&format!("DEBUG REPLYBUFFER {ok}")), "+OK\r\n", "{ok}");
+        }
+        assert!(
+            h.line("DEBUG REPLYBUFFER RESIZING no").starts_with("-ERR value is not an integer")
+        );
+        assert!(h.line("DEBUG REPLYBUFFER nosuch 1").starts_with("-ERR"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use respire_engine::config::{OutputLimit, Settings};
-use respire_engine::{Clients, Session};
+use respire_engine::{Clients, ReplyBuffers, Session};
 use respire_resp::LargeRequest;
 
 use super::output::Output;
@@ -106,6 +106,12 @@ impl Connection {
     /// Bytes of memory held by requests that are not executed yet.
     pub(crate) fn query_bytes(&self) -> usize {
         self.pending.capacity() + self.large.as_ref().map_or(0, |large| large.memory())
+    }
+
+    /// Notes the size of replies, for what CLIENT LIST shows.
+    #[inline]
+    pub(crate) fn note_replies(&self, replies: &ReplyBuffers, bytes: usize, now_ms: i64) {
+        replies.note(&self.session.info.usage, bytes, now_ms);
     }
 
     /// Publishes what CLIENT LIST shows.

@@ -45,6 +45,8 @@ const LARGE_TURN: usize = 4 * 1024 * 1024;
 
 /// Buffers for replies that are kept between turns.
 const SPARE_OUTS: usize = 32;
+/// Bytes of each that are kept.
+const SPARE_KEPT: usize = 128 * 1024;
 /// Bytes of messages in a row for the same clients that are put together.
 const JOINED_MAX: usize = 64 * 1024;
 
@@ -819,8 +821,7 @@ impl EventLoop {
                 self.send_now(i, &out);
                 self.publish(i);
             }
-            out.clear();
-            out.shrink(REPLY_FLUSH * 2);
+            self.empty(&mut out, SPARE_KEPT);
             if self.spare_outs.len() < SPARE_OUTS {
                 self.spare_outs.push(out);
             }
@@ -846,9 +847,16 @@ impl EventLoop {
     fn send_buffer(&mut self, i: usize) {
         let mut out = std::mem::take(&mut self.out);
         self.send_now(i, &out);
-        out.clear();
-        out.shrink(REPLY_FLUSH * 2);
+        self.empty(&mut out, REPLY_FLUSH * 2);
         self.out = out;
+    }
+
+    /// Empties a buffer for replies, and gives back what it has beyond `kept` bytes.
+    fn empty(&self, out: &mut Out, kept: usize) {
+        out.clear();
+        if self.engine.replies.are_resized() {
+            out.shrink(kept);
+        }
     }
 
     /// Keeps the reply buffer for when the journal has been flushed, and empties it: nobody may hear of a change before.
@@ -860,6 +868,7 @@ impl EventLoop {
         if self.out.len() >= REPLY_FLUSH && self.engine.host.flush_journal().is_none() {
             return self.send_buffer(i);
         }
+        connection.note_replies(&self.engine.replies, self.out.len(), self.worker.now_ms);
         connection.output.hold(&self.out);
         self.out.clear();
         tell_later(&mut self.told, connection, i);
@@ -872,6 +881,7 @@ impl EventLoop {
         }
         let connection = self.connections[i].as_mut().expect("the caller has it");
         if !out.is_empty() {
+            connection.note_replies(&self.engine.replies, out.len(), self.worker.now_ms);
             let counters = &self.worker.stats.counters;
             counters.writes.add(1);
             match connection.output.send(&mut connection.stream, out) {

@@ -12,6 +12,7 @@ use crate::client::{ClientInfo, ClientKind};
 use crate::command::registry;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
+use crate::replies::ReplyBuffers;
 
 pub(super) fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let mut text = Vec::new();
@@ -51,15 +52,18 @@ pub(super) fn list(ctx: &mut Ctx<'_, '_>) -> Outcome {
 /// Appends the line of one client.
 fn describe(ctx: &Ctx<'_, '_>, client: &ClientInfo, text: &mut Vec<u8>) {
     let asking = (client.id == ctx.session.info.id).then_some(&ctx.args);
-    text.extend_from_slice(describe_client(client, ctx.data.now_ms, asking).as_bytes());
+    text.extend_from_slice(
+        describe_client(client, &ctx.engine.replies, ctx.data.now_ms, asking).as_bytes(),
+    );
 }
 
 /// The line of one client. One that asks is shown its own request, which lies in the thread's buffer.
 ///
 /// Buffers that no connection here has are 0: requests are read into the thread's buffer (`argv-mem`), and replies
-/// wait only if the socket does not take them (`rbs`, `rbp`, `obl`), then in a list.
+/// wait only if the socket does not take them (`rbs`, `obl`), then in a list.
 pub(crate) fn describe_client(
     client: &ClientInfo,
+    replies: &ReplyBuffers,
     now_ms: i64,
     asking: Option<&Args<'_>>,
 ) -> String {
@@ -71,7 +75,7 @@ pub(crate) fn describe_client(
     let names = client.names.lock().clone();
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
-         qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={}",
+         qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp={} obl=0 oll={} omem={} tot-mem={} events={}",
         client.id,
         client.addr,
         client.laddr,
@@ -89,6 +93,7 @@ pub(crate) fn describe_client(
         query,
         load(&usage.query_free),
         load(&usage.multi),
+        replies.peak(usage, now_ms),
         load(&usage.output_list),
         load(&usage.output),
         load(&usage.total),
