@@ -311,7 +311,7 @@ impl<'a> Ctx<'a, '_> {
     /// All that has changed since there were `before` changes counts as one, which is noted with this key.
     #[cold]
     pub(crate) fn count_as_one(&mut self, key: &Key<'_>, before: u64) {
-        let counted = self.data.held.weighed_changes() - before;
+        let counted = self.data.held.weighed_changes().wrapping_sub(before);
         self.data.held.shard_mut(key.shard).weigh(1 - counted as i64);
     }
 

@@ -213,7 +213,8 @@ impl Engine {
 
     /// Sum over all shards. Where `held` holds nothing, each is locked for a moment.
     pub(crate) fn sum_shards(&self, held: &Held<'_>, f: impl Fn(&Shard) -> u64) -> u64 {
-        (0..self.keyspace.shard_count() as u32).map(|shard| held.with(shard, &f)).sum()
+        let each = (0..self.keyspace.shard_count() as u32).map(|shard| held.with(shard, &f));
+        each.fold(0, u64::wrapping_add)
     }
 
     /// Bytes in use: what is allocated, and the large tables, which are mapped.

@@ -167,7 +167,14 @@ impl Engine {
 
     /// Changes since the last snapshot.
     pub fn unsaved_changes(&self) -> u64 {
-        self.changes().saturating_sub(self.clean_changes.load(Ordering::Relaxed))
+        self.unsaved_of(self.changes())
+    }
+
+    /// How many of `changes` came after the last snapshot. Shards that are looked at one after the other may seem to have
+    /// fewer.
+    pub(crate) fn unsaved_of(&self, changes: u64) -> u64 {
+        let more = changes.wrapping_sub(self.clean_changes.load(Ordering::Relaxed));
+        more.cast_signed().max(0).cast_unsigned()
     }
 
     /// Notes that a snapshot holds all but what comes after so many changes.

@@ -522,9 +522,10 @@ impl<'k> Held<'k> {
         }
     }
 
-    /// As [`Self::changes`], each with its weight.
+    /// As [`Self::changes`], each with its weight. That of a single shard may be below zero, and wraps.
     pub fn weighed_changes(&self) -> u64 {
-        self.held_shards().into_iter().map(|shard| self.shard(shard).weighed_changes()).sum()
+        let each = self.held_shards().into_iter().map(|shard| self.shard(shard).weighed_changes());
+        each.fold(0, u64::wrapping_add)
     }
 
     /// What has gone from held shards since the last call because its time had passed.

@@ -114,7 +114,8 @@ impl Shard {
         self.changes
     }
 
-    /// Changes made since the start, each with its weight: as many as elements were changed, say.
+    /// Changes made since the start, each with its weight: as many as elements were changed, say. What counts for less in
+    /// sum than nothing wraps: another shard has what it lacks.
     pub fn weighed_changes(&self) -> u64 {
         self.changes.wrapping_add_signed(self.weight)
     }

@@ -286,10 +286,13 @@ fn damaged_dumps_do_no_harm() {
                 }
                 Err(_) => refused += 1,
             }
-            assert!(
-                bytes == sound
-                    || restore(&bytes, true, &DecodeOptions::with_default_limits(&hasher)).is_err()
-            );
+            let passes =
+                restore(&bytes, true, &DecodeOptions::with_default_limits(&hasher)).is_ok();
+            // Bytes that are moved about may by chance have a right checksum again: zeros in front do not change it, and
+            // a text with its checksum behind it counts as zeros.
+            let (text, checksum) = bytes.split_at(bytes.len().saturating_sub(8));
+            let right = Checksum::of(text).to_le_bytes() == checksum;
+            assert!(right || !passes, "{} became {}", sound.escape_ascii(), bytes.escape_ascii());
         }
     });
     assert!(accepted > 100 && refused > 100, "{accepted} accepted, {refused} refused");

@@ -2,7 +2,8 @@
 
 mod samples;
 
-use respire_rdb::{Batch, DecodeOptions, Family, Item, RdbError, Scanner, decode};
+use respire_rdb::write::Options;
+use respire_rdb::{Batch, DecodeOptions, Family, Item, RdbError, Scanner, decode, dump, restore};
 use samples::*;
 
 const PAIRS: &[&str] = &["a", "1", "b", "-5", "long", "some longer text"];
@@ -147,6 +148,19 @@ fn timed() -> Vec<Sample> {
     ];
     samples[4].family = Family::Valkey;
     samples
+}
+
+/// A field whose time is 0, as in a damaged file, is not taken for one without a time: it could be written and not be read.
+#[test]
+fn a_field_that_expires_at_the_beginning_of_time_is_written_and_read() {
+    let field = |text: &[&str], at: i64| [strings(text), at.to_le_bytes().to_vec()].concat();
+    let payload = counted(2, &[field(&["a", "1"], 0), field(&["b", "2"], 5000)]);
+    let hasher = hasher();
+    let options = DecodeOptions::with_default_limits(&hasher);
+    let value = decode(22, Family::Valkey, &payload, &options).expect("it is sound");
+    let again = dump(value.as_ref(), Options { compress: false });
+    let again = restore(&again, true, &options).expect("what is written can be read");
+    assert_eq!(describe(again.as_ref()), ["\"a\"=\"1\" Some(1)", "\"b\"=\"2\" Some(5000)"]);
 }
 
 /// A stream of three entries, one of them deleted, and a group, in the form of each version.

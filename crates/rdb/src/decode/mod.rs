@@ -49,7 +49,10 @@ impl<'a> DecodeOptions<'a> {
     }
 }
 
-/// The latest time at which a field may expire, Unix milliseconds.
+/// The earliest time at which a field may expire, Unix milliseconds: 0 stands for none where a hash is kept, and written, as
+/// a listpack.
+const EARLIEST: i64 = 1;
+/// The latest.
 const MAX_EXPIRY: i64 = (1 << 48) - 2;
 
 /// Decodes a value that is exactly `payload`.
@@ -259,7 +262,7 @@ fn fields(
             .ok()
             .and_then(|stored| min.checked_add(stored - 1))
             .filter(|at| (0..=MAX_EXPIRY).contains(at))
-            .map(FieldTtl::At)
+            .map(|at| FieldTtl::At(at.max(EARLIEST)))
             .ok_or(CORRUPT),
     };
     let mut hash = Hash::new();
@@ -274,7 +277,7 @@ fn fields(
             ttl = match cursor.i64()? {
                 -1 => FieldTtl::Clear,
                 // Beyond, in nine thousand years, no field can live here.
-                at @ 0.. => FieldTtl::At(at.min(MAX_EXPIRY)),
+                at @ 0.. => FieldTtl::At(at.clamp(EARLIEST, MAX_EXPIRY)),
                 _ => return Err(CORRUPT),
             };
         }

@@ -75,7 +75,7 @@ pub(super) fn clients(report: &mut Report<'_, '_, '_>) {
 pub(super) fn persistence(report: &mut Report<'_, '_, '_>) {
     let engine = report.ctx.engine;
     let changes = engine.sum_shards(report.ctx.data.held, |shard| shard.weighed_changes());
-    let changes = changes.saturating_sub(engine.clean_changes.load(Ordering::Relaxed));
+    let changes = engine.unsaved_of(changes);
     let files = engine.host.persistence();
     let status = |failed: bool| if failed { "err" } else { "ok" };
     report.field("loading", u8::from(engine.is_loading()));
