@@ -16,8 +16,10 @@ fn say(client: &mut Client, parts: &[&str]) -> String {
     }
 }
 
-/// Waits until the server says that it is busy.
+/// Waits until the server says that it is busy. The script was sent just before: what a thread reads together with it would
+/// wait for its end (see docs/differences.md), so it is given time to be read alone.
 fn wait_until_busy(client: &mut Client) -> String {
+    std::thread::sleep(Duration::from_millis(300));
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let reply = say(client, &["PING"]);
