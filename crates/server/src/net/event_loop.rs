@@ -46,7 +46,7 @@ const LARGE_TURN: usize = 4 * 1024 * 1024;
 /// Buffers for replies that are kept between turns.
 const SPARE_OUTS: usize = 32;
 /// Bytes of each that are kept.
-const SPARE_KEPT: usize = 128 * 1024;
+const SPARE_KEPT: usize = 16 * 1024;
 /// Bytes of messages in a row for the same clients that are put together.
 const JOINED_MAX: usize = 64 * 1024;
 
