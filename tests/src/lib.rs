@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`server`] | one server process, Respire or Redis, in a directory of its own, killed at the end |
+//! | [`ask`] | requests as people type them, and the text of the replies |
 //! | [`client`] | a blocking connection that hands out raw replies as well as parsed ones |
 //! | [`value`] | a reply in RESP2 or RESP3, parsed without loss |
 //! | [`outside`] | programs that are not part of the project, and what happens when one is missing |
@@ -11,6 +12,7 @@
 //!
 //! The parser here is on purpose not the one of `respire-resp`: a fault in that one must not hide itself.
 
+pub mod ask;
 pub mod client;
 pub mod linear;
 pub mod oracle;

@@ -1,7 +1,8 @@
 //! `rdb_changes_since_last_save`, by which save points go, counts what redis-server counts: one for each element that was
 //! added or removed, one for a key that got another name, and so on.
 
-use respire_tests::{Client, Server, Value};
+use respire_tests::ask::ask;
+use respire_tests::{Client, Server};
 
 /// What the commands find.
 const SETUP: &[&str] = &[
@@ -128,11 +129,6 @@ const COMMANDS: &[&str] = &[
     "PUBLISH a b",
     "EVAL return(redis.call('rpush','l','b','c')) 0",
 ];
-
-fn ask(client: &mut Client, line: &str) -> Value {
-    let words: Vec<&str> = line.split(' ').collect();
-    client.roundtrip(&words).unwrap_or_else(|error| panic!("{line}: {error}"))
-}
 
 fn changes(client: &mut Client) -> i64 {
     let info = ask(client, "INFO persistence");

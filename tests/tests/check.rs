@@ -4,19 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use respire_tests::ask::ask;
 use respire_tests::server::{Directory, subject};
-use respire_tests::{Client, Kind, Server, Value};
+use respire_tests::{Kind, Server, Value};
 
 fn check(args: &[&str], path: &Path) -> (bool, String) {
     let mut command = Command::new(subject());
     let done = command.arg("check").args(args).arg(path).stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8(done.stdout).unwrap() + &String::from_utf8_lossy(&done.stderr);
     (done.status.success(), text)
-}
-
-fn ask(client: &mut Client, line: &str) -> Value {
-    let words: Vec<&str> = line.split(' ').collect();
-    client.roundtrip(&words).unwrap()
 }
 
 /// A server that is to start on what was mended.

@@ -2,44 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use respire_tests::ask::{ask, field, text, wait_until};
 use respire_tests::oracle::generate::Generator;
 use respire_tests::server::{Directory, redis_path};
 use respire_tests::{Client, Kind, Server, Value};
 
+/// How long something may take to come about.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const APPEND: &[&str] = &["--appendonly", "yes"];
-
-fn ask(client: &mut Client, line: &str) -> Value {
-    let words: Vec<&str> = line.split(' ').collect();
-    client.roundtrip(&words).unwrap()
-}
-
-fn text(client: &mut Client, line: &str) -> String {
-    match ask(client, line) {
-        Value::Bulk(text) | Value::Simple(text) => String::from_utf8(text).unwrap(),
-        Value::Integer(n) => n.to_string(),
-        other => panic!("{line}: {other:?}"),
-    }
-}
 
 fn digest(server: &Server) -> String {
     text(&mut server.client(), "DEBUG DIGEST")
-}
-
-fn field(server: &Server, name: &str) -> String {
-    let info = text(&mut server.client(), "INFO");
-    let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    found.unwrap_or_else(|| panic!("no field {name}")).to_owned()
-}
-
-/// Waits until something is so.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Values of all types and encodings, in two databases, some of which expire.
@@ -173,7 +149,9 @@ fn a_snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
         for _ in 0..3 {
             let saves: u64 = field(&server, "rdb_saves").parse().unwrap();
             assert_eq!(text(&mut client, "BGSAVE"), "Background saving started");
-            wait_until("the snapshot", || field(&server, "rdb_saves") == (saves + 1).to_string());
+            wait_until("the snapshot", PATIENCE, || {
+                field(&server, "rdb_saves") == (saves + 1).to_string()
+            });
             let copy = Directory::new("copy");
             fs::copy(directory.path().join("dump.rdb"), copy.path().join("dump.rdb")).unwrap();
             let loaded = Server::start_in(Kind::Respire, &copy, &[]);
@@ -203,7 +181,7 @@ fn the_log_brings_everything_back() {
     let rewrites = field(&server, "aof_rewrites");
     text(&mut server.client(), "BGREWRITEAOF");
     stir(&server, 3, 3000);
-    wait_until("the rewrite", || field(&server, "aof_rewrites") != rewrites);
+    wait_until("the rewrite", PATIENCE, || field(&server, "aof_rewrites") != rewrites);
     stir(&server, 4, 500);
     let after = digest(&server);
     server.crash();
@@ -215,7 +193,7 @@ fn the_log_brings_everything_back() {
     assert_eq!(text(&mut server.client(), "CONFIG SET appendonly no"), "OK");
     text(&mut server.client(), "SET unlogged 1");
     assert_eq!(text(&mut server.client(), "CONFIG SET appendonly yes"), "OK");
-    wait_until("the log", || {
+    wait_until("the log", PATIENCE, || {
         field(&server, "aof_enabled") == "1" && field(&server, "aof_rewrite_in_progress") == "0"
     });
     text(&mut server.client(), "SET logged 1");
@@ -250,7 +228,7 @@ fn a_base_may_consist_of_requests() {
     }
     let before = field(&server, "aof_rewrites");
     text(&mut client, "BGREWRITEAOF");
-    wait_until("the rewrite", || field(&server, "aof_rewrites") != before);
+    wait_until("the rewrite", PATIENCE, || field(&server, "aof_rewrites") != before);
     text(&mut client, "SET behind 1");
     let wanted = digest(&server);
     let details = |server: &Server| {
@@ -281,7 +259,7 @@ fn a_base_may_consist_of_requests() {
     ask(&mut server.client(), "FLUSHALL");
     fill(&mut server.client());
     text(&mut server.client(), "BGREWRITEAOF");
-    wait_until("the second rewrite", || field(&server, "aof_rewrites") == "1");
+    wait_until("the second rewrite", PATIENCE, || field(&server, "aof_rewrites") == "1");
     let wanted = digest(&server);
     server.crash();
     if redis_path("the append-only file is not exchanged with redis-server").is_none() {
@@ -321,7 +299,7 @@ fn the_log_is_switched_off_and_on_inside_transactions() {
         assert_eq!(field(&server, "aof_enabled"), enabled);
         assert_eq!(text(&mut client, &format!("SET {value} 1")), "OK");
     }
-    wait_until("the log", || {
+    wait_until("the log", PATIENCE, || {
         field(&server, "aof_rewrite_in_progress") == "0"
             && field(&server, "aof_rewrite_scheduled") == "0"
     });
@@ -366,7 +344,7 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     assert_eq!(text(&mut client, "GET key:0"), value);
     assert_eq!(field(&server, "aof_last_write_status"), "err");
     limit_files(&server, "unlimited");
-    wait_until("the log", || !ask(&mut client, "SET other 1").is_error());
+    wait_until("the log", PATIENCE, || !ask(&mut client, "SET other 1").is_error());
     assert_eq!(field(&server, "aof_last_write_status"), "ok");
     let wanted = digest(&server);
     server.crash();
@@ -385,7 +363,7 @@ fn a_snapshot_that_finds_no_room_refuses_writes_and_leaves_the_old_one() {
     text(&mut client, "DEBUG POPULATE 10000 key 100");
     limit_files(&server, "20000");
     text(&mut client, "BGSAVE");
-    wait_until("the failure", || field(&server, "rdb_last_bgsave_status") == "err");
+    wait_until("the failure", PATIENCE, || field(&server, "rdb_last_bgsave_status") == "err");
     assert!(error(&mut client, "SET a 1").starts_with("MISCONF Redis is configured to save RDB"));
     assert_eq!(text(&mut client, "GET kept"), "1");
     let names: Vec<_> = fs::read_dir(directory.path())
@@ -396,7 +374,7 @@ fn a_snapshot_that_finds_no_room_refuses_writes_and_leaves_the_old_one() {
     assert_eq!(names, ["dump.rdb"], "nothing half done stays");
     assert_eq!(fs::read(directory.path().join("dump.rdb")).unwrap(), before);
     text(&mut client, "CONFIG SET stop-writes-on-bgsave-error no");
-    wait_until("the setting", || !ask(&mut client, "SET a 1").is_error());
+    wait_until("the setting", PATIENCE, || !ask(&mut client, "SET a 1").is_error());
     text(&mut client, "CONFIG SET stop-writes-on-bgsave-error yes");
     limit_files(&server, "unlimited");
     text(&mut client, "SAVE");

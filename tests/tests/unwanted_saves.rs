@@ -5,8 +5,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use respire_tests::ask::{ask, field, text, wait_until};
 use respire_tests::server::{Directory, free_port, subject};
 use respire_tests::{Client, Kind, Server, Value};
 
@@ -14,37 +15,10 @@ use respire_tests::{Client, Kind, Server, Value};
 const FOREVER: &str = "10000000";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn ask(client: &mut Client, line: &str) -> Value {
-    let words: Vec<&str> = line.split(' ').collect();
-    client.roundtrip(&words).unwrap()
-}
-
-fn text(client: &mut Client, line: &str) -> String {
-    match ask(client, line) {
-        Value::Bulk(text) | Value::Simple(text) => String::from_utf8(text).unwrap(),
-        Value::Integer(n) => n.to_string(),
-        other => panic!("{line}: {other:?}"),
-    }
-}
-
 fn error(client: &mut Client, line: &str) -> String {
     match ask(client, line) {
         Value::Error(text) => String::from_utf8(text).unwrap(),
         other => panic!("{line}: {other:?}"),
-    }
-}
-
-fn field(server: &Server, name: &str) -> String {
-    let info = text(&mut server.client(), "INFO");
-    let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    found.unwrap_or_else(|| panic!("no field {name}")).to_owned()
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -72,7 +46,7 @@ fn slow(directory: &Directory, options: &[&str]) -> (Server, Client) {
 
 fn begin_save(server: &Server, client: &mut Client, directory: &Directory) {
     assert_eq!(text(client, "BGSAVE"), "Background saving started");
-    wait_until("the file", || !unfinished(directory).is_empty());
+    wait_until("the file", PATIENCE, || !unfinished(directory).is_empty());
     assert_eq!(field(server, "rdb_bgsave_in_progress"), "1");
 }
 
@@ -93,7 +67,7 @@ fn whoever_insists_by_a_second_signal_leaves_nothing_half_done() {
     let directory = Directory::new("insisting");
     let (mut server, _client) = slow(&directory, &["--save", "900 1"]);
     signal(&server, "-INT");
-    wait_until("the file", || !unfinished(&directory).is_empty());
+    wait_until("the file", PATIENCE, || !unfinished(&directory).is_empty());
     signal(&server, "-INT");
     let status = server.wait_exit(PATIENCE).expect("it ends");
     assert_eq!((status.code(), status.signal()), (Some(1), None));
@@ -106,10 +80,10 @@ fn emptying_all_databases_ends_a_snapshot_and_begins_another() {
     let (server, mut client) = slow(&directory, &["--save", "900 1000000"]);
     begin_save(&server, &mut client, &directory);
     text(&mut client, "FLUSHALL");
-    wait_until("the end", || field(&server, "rdb_bgsave_in_progress") == "0");
+    wait_until("the end", PATIENCE, || field(&server, "rdb_bgsave_in_progress") == "0");
     // It has not failed, and the one of what there is now has come.
     assert_eq!(field(&server, "rdb_last_bgsave_status"), "ok");
-    wait_until("a snapshot", || field(&server, "rdb_saves") == "1");
+    wait_until("a snapshot", PATIENCE, || field(&server, "rdb_saves") == "1");
     drop(server);
     let server = Server::start_in(Kind::Respire, &directory, &[]);
     assert_eq!(text(&mut server.client(), "DBSIZE"), "0");
@@ -124,10 +98,10 @@ fn switching_the_log_off_ends_its_rewrite() {
     assert_eq!(field(&server, "aof_rewrite_in_progress"), "1");
     assert!(error(&mut client, "BGREWRITEAOF").contains("already in progress"));
     text(&mut client, "CONFIG SET appendonly no");
-    wait_until("the end", || field(&server, "aof_rewrite_in_progress") == "0");
+    wait_until("the end", PATIENCE, || field(&server, "aof_rewrite_in_progress") == "0");
     assert_eq!(field(&server, "aof_last_bgrewrite_status"), "ok");
     let log = directory.path().join("appendonlydir");
-    wait_until("nothing is left", || fs::read_dir(&log).unwrap().count() == 0);
+    wait_until("nothing is left", PATIENCE, || fs::read_dir(&log).unwrap().count() == 0);
 }
 
 #[test]
@@ -164,7 +138,7 @@ fn a_shutdown_that_has_not_begun_can_be_aborted() {
     let mut client = server.client();
     text(&mut client, "DEBUG PAUSE-CRON 1");
     signal(&server, "-TERM");
-    wait_until("the signal", || server.log().contains("Received SIGTERM"));
+    wait_until("the signal", PATIENCE, || server.log().contains("Received SIGTERM"));
     assert_eq!(text(&mut client, "SHUTDOWN ABORT"), "OK");
     text(&mut client, "DEBUG PAUSE-CRON 0");
     assert_eq!(error(&mut client, "SHUTDOWN ABORT"), "ERR No shutdown in progress.");
@@ -188,7 +162,7 @@ impl Loading {
             .spawn()
             .unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        wait_until("an answer", || Client::connect(address).is_ok());
+        wait_until("an answer", PATIENCE, || Client::connect(address).is_ok());
         Loading { process, address }
     }
 
@@ -214,7 +188,7 @@ fn loading_tells_how_far_it_is_and_ends_with_the_server() {
         let mut client = server.client();
         text(&mut client, "DEBUG POPULATE 3000 key 100");
         text(&mut client, if files == "rdb" { "SAVE" } else { "BGREWRITEAOF" });
-        wait_until("the base", || field(&server, "aof_rewrite_in_progress") == "0");
+        wait_until("the base", PATIENCE, || field(&server, "aof_rewrite_in_progress") == "0");
         text(&mut client, "SET one 1");
         server.crash();
         let mut loading = Loading::start(&directory, &options);
@@ -226,7 +200,7 @@ fn loading_tells_how_far_it_is_and_ends_with_the_server() {
         assert!(error(&mut client, "GET key:1").starts_with("LOADING"));
         let pid = loading.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        wait_until("the end", || loading.process.try_wait().unwrap().is_some());
+        wait_until("the end", PATIENCE, || loading.process.try_wait().unwrap().is_some());
         assert!(loading.process.wait().unwrap().success(), "{files}");
         let server = Server::start_in(Kind::Respire, &directory, &options);
         let keys: u64 = text(&mut server.client(), "DBSIZE").parse().unwrap();
@@ -244,7 +218,7 @@ fn a_snapshot_that_is_waited_for_refuses_no_writes_when_it_fails() {
     assert_eq!(error(&mut client, "SAVE"), "ERR");
     assert_eq!(text(&mut client, "SET a 2"), "OK");
     text(&mut client, "BGSAVE");
-    wait_until("the failure", || field(&server, "rdb_last_bgsave_status") == "err");
+    wait_until("the failure", PATIENCE, || field(&server, "rdb_last_bgsave_status") == "err");
     assert!(error(&mut client, "SET a 3").starts_with("MISCONF"));
     fs::remove_dir(directory.path().join("dump.rdb")).unwrap();
     text(&mut client, "SAVE");
@@ -262,12 +236,12 @@ fn saving_tells_how_far_it_is() {
     text(&mut client, "BGSAVE");
     assert_eq!(field(&server, "current_save_keys_total"), "5000");
     let saved = || field(&server, "current_save_keys_processed").parse::<u64>().unwrap();
-    wait_until("some progress", || (1..4000).contains(&saved()));
+    wait_until("some progress", PATIENCE, || (1..4000).contains(&saved()));
     let before = saved();
-    wait_until("more", || saved() > before);
+    wait_until("more", PATIENCE, || saved() > before);
     // What is set takes effect at once.
     text(&mut client, "CONFIG SET rdb-key-save-delay 0");
-    wait_until("the end", || field(&server, "rdb_bgsave_in_progress") == "0");
+    wait_until("the end", PATIENCE, || field(&server, "rdb_bgsave_in_progress") == "0");
     assert_eq!(field(&server, "rdb_last_bgsave_status"), "ok");
 }
 

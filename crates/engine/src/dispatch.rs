@@ -103,7 +103,7 @@ pub struct Batch {
     /// The collections that are used, and what is looked for in each.
     elements: Vec<Sought>,
     /// The command before: most pipelines repeat one.
-    last: Option<(&'static Command, Option<ShortName>)>,
+    last: Option<(&'static Command, ShortName)>,
 }
 
 /// A name of up to eight letters in one number, in any case; of names of other characters, more than one may be the same.
@@ -258,7 +258,7 @@ impl Engine {
     pub fn prepare_in(&self, batch: &mut Batch, args: &Args<'_>, db: usize) -> Prepared {
         let name = args.get(0);
         let lookup = match batch.last {
-            Some((last, word)) if ShortName::new(name) == word => Lookup::Known(last),
+            Some((last, word)) if ShortName::new(name) == Some(word) => Lookup::Known(last),
             _ => self.resolve(args),
         };
         let start = batch.hashes.len() as u32;
@@ -267,7 +267,7 @@ impl Engine {
                 let plain = command.parent.is_none() && command.subcommands.is_empty();
                 let lasts = plain && self.renames.is_empty();
                 let word = ShortName::new(name).filter(|_| lasts && is_word(name));
-                batch.last = word.map(|word| (command, Some(word)));
+                batch.last = word.map(|word| (command, word));
             }
             match command.plain {
                 Some(only) if usize::from(only) < args.len() => {
@@ -414,7 +414,7 @@ impl Engine {
             }
             Lookup::Unknown => return Err(unknown_command(args)),
         };
-        if !command.row.takes(args.len()) {
+        if !command.takes(args.len()) {
             return Err(Error::arity(command.full_name));
         }
         if command.row.has(Flags::PROTECTED) {
@@ -714,7 +714,7 @@ impl Engine {
                 return Err(Error::text(format!("Unknown command '{name}'")));
             }
         };
-        if !command.row.takes(args.len()) {
+        if !command.takes(args.len()) {
             return Err(Error::arity(command.full_name));
         }
         let mut out = Out::default();

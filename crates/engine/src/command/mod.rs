@@ -338,12 +338,6 @@ impl Row {
         self
     }
 
-    /// Whether a request with `count` arguments, name included, is of the right length.
-    #[inline]
-    pub fn takes(&self, count: usize) -> bool {
-        if self.arity >= 0 { count == self.arity as usize } else { count >= -self.arity as usize }
-    }
-
     /// Whether every request of the right length has an argument at `position`.
     pub(crate) fn takes_key_at(&self, position: usize) -> bool {
         (self.arity.unsigned_abs() as usize) > position

@@ -274,7 +274,7 @@ fn dryrun(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let command = registry().called(&call);
     let command =
         command.ok_or_else(|| Error::quoting("ERR Command '", call.get(0), "' not found"))?;
-    if !command.row.takes(call.len()) {
+    if !command.takes(call.len()) {
         return Err(Error::arity(command.full_name));
     }
     match user.check(command, &call) {

@@ -191,7 +191,7 @@ fn keys_of_call<'a>(ctx: &Ctx<'a, '_>) -> Result<Vec<(&'a [u8], &'static str)>, 
     if row.keys.is_empty() {
         return Err(Error::fixed("ERR The command has no key arguments"));
     }
-    if !row.takes(call.len()) {
+    if !command.takes(call.len()) {
         return Err(Error::fixed("ERR Invalid number of arguments specified for command"));
     }
     let mut keys = Vec::new();

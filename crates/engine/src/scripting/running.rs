@@ -160,7 +160,7 @@ impl Running<'_, '_> {
     /// Whether the script may call this command now.
     fn admit(&self, command: &'static Command, args: &Args<'_>) -> Result<(), Error> {
         let row = command.row;
-        if !row.takes(args.len()) {
+        if !command.takes(args.len()) {
             return Err(ARITY);
         }
         let denied = row.flags.intersects(Flags::NOSCRIPT | Flags::PROTECTED);
