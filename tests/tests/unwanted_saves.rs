@@ -194,8 +194,10 @@ fn loading_tells_how_far_it_is_and_ends_with_the_server() {
         let mut loading = Loading::start(&directory, &options);
         assert_eq!(loading.field("loading"), "1", "{files}");
         assert_ne!(loading.field("loading_start_time"), "0");
-        let total: u64 = loading.field("loading_total_bytes").parse().unwrap();
-        assert!(total > 1000, "{total} bytes");
+        // How much there is to load is known when the file has been opened, a moment later.
+        wait_until("its size", PATIENCE, || {
+            loading.field("loading_total_bytes").parse::<u64>().unwrap() > 1000
+        });
         let mut client = Client::connect(loading.address).unwrap();
         assert!(error(&mut client, "GET key:1").starts_with("LOADING"));
         let pid = loading.process.id().to_string();
@@ -234,7 +236,10 @@ fn saving_tells_how_far_it_is() {
     text(&mut client, "DEBUG POPULATE 5000");
     text(&mut client, "CONFIG SET rdb-key-save-delay 1000");
     text(&mut client, "BGSAVE");
-    assert_eq!(field(&server, "current_save_keys_total"), "5000");
+    // The reply says that it is begun, not that the thread that saves has counted.
+    wait_until("the number of keys", PATIENCE, || {
+        field(&server, "current_save_keys_total") == "5000"
+    });
     let saved = || field(&server, "current_save_keys_processed").parse::<u64>().unwrap();
     wait_until("some progress", PATIENCE, || (1..4000).contains(&saved()));
     let before = saved();

@@ -136,23 +136,8 @@ impl Out {
 
     #[inline]
     pub fn bulk(&mut self, data: &[u8]) {
-        let len = data.len();
-        // The usual lengths, without a call.
-        match len {
-            0..10 => {
-                self.bytes.reserve(len + 6);
-                self.bytes.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
-            }
-            10..100 => {
-                self.bytes.reserve(len + 7);
-                let (tens, ones) = (len as u8 / 10, len as u8 % 10);
-                self.bytes.extend_from_slice(&[b'$', b'0' + tens, b'0' + ones, b'\r', b'\n']);
-            }
-            _ => {
-                self.bytes.reserve(len + 24);
-                self.head(b'$', len as i64);
-            }
-        }
+        self.bytes.reserve(data.len() + 24);
+        self.head(b'$', data.len() as i64);
         self.bytes.extend_from_slice(data);
         self.bytes.extend_from_slice(b"\r\n");
     }
@@ -275,7 +260,7 @@ impl Out {
         self.raw(b"\r\n");
     }
 
-    #[inline]
+    #[inline(always)] // a call would cost as much as the usual lengths
     fn head(&mut self, kind: u8, value: i64) {
         if (0..10).contains(&value) {
             return self.raw(&[kind, b'0' + value as u8, b'\r', b'\n']);

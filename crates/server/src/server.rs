@@ -130,7 +130,7 @@ impl Server {
         engine.load_users()?;
         spawn("respire-free", move || free(freed, &freeing))?;
         files.attach(&engine);
-        engine.set_loading(true);
+        files.begin_loading(&engine);
         let threads = event_loops(&engine, &loops, polls)?;
         let mailboxes: Vec<_> = loops.iter().map(|l| Arc::clone(&l.mailbox)).collect();
         metrics::serve(&engine.config.load(), &engine, &mailboxes, &stop)?;

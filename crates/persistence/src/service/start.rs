@@ -24,14 +24,19 @@ impl Persistence {
     /// Loads what is on disk into the empty keyspace, and opens the log if there is to be one. Commands are answered with
     /// an error meanwhile, if they would notice.
     pub fn load(&self, engine: &Engine) -> Result<(), Failure> {
-        engine.set_loading(true);
-        self.progress.began_s.store(unix_s(engine), Ordering::Relaxed);
+        self.begin_loading(engine);
         let loaded = self.load_all(engine);
         engine.distrust_times();
         engine.note_saved(engine.changes());
         // Nobody is to see what was read of a damaged file, not even until the server has ended.
         engine.set_loading(loaded.is_err());
         loaded
+    }
+
+    /// From now on all are told that the data is loaded, and since when.
+    pub fn begin_loading(&self, engine: &Engine) {
+        self.progress.began_s.store(unix_s(engine), Ordering::Relaxed);
+        engine.set_loading(true);
     }
 
     fn load_all(&self, engine: &Engine) -> Result<(), Failure> {
@@ -315,8 +320,7 @@ impl Persistence {
         flush: &mut dyn FnMut(&mut Held<'e>),
         load: impl FnOnce(&mut Held<'e>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.progress.began_s.store(unix_s(engine), Ordering::Relaxed);
-        engine.set_loading(true);
+        self.begin_loading(engine);
         flush(held);
         let loaded = load(held);
         engine.distrust_times_held(held);
