@@ -69,6 +69,14 @@ impl Drop for Directory {
     }
 }
 
+/// Both servers where there is a Redis, else only the one under test. `unchecked` says what is then not checked.
+pub fn kinds(unchecked: &str) -> Vec<Kind> {
+    match redis_path(unchecked) {
+        Some(_) => vec![Kind::Respire, Kind::Redis],
+        None => vec![Kind::Respire],
+    }
+}
+
 /// The path of `redis-server`, or `None` after a loud message.
 pub fn redis_path(unchecked: &str) -> Option<PathBuf> {
     outside::find("redis-server", "redis-server", unchecked)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use respire_tests::{Kind, Server, Value, outside, server};
+use respire_tests::{Server, Value, outside, server};
 
 /// A configuration file that is gone with the value.
 struct File(PathBuf);
@@ -25,19 +25,12 @@ impl Drop for File {
     }
 }
 
-fn kinds(unchecked: &str) -> Vec<Kind> {
-    match server::redis_path(unchecked) {
-        Some(_) => vec![Kind::Respire, Kind::Redis],
-        None => vec![Kind::Respire],
-    }
-}
-
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn signals_and_shutdown_end_it_cleanly() {
     for signal in ["-INT", "-TERM"] {
-        for kind in kinds("that signals end the server as they do Redis") {
+        for kind in server::kinds("that signals end the server as they do Redis") {
             let mut server = Server::start(kind, &[]);
             let mut client = server.client();
             client.roundtrip(&["SET", "k", "v"]).expect("a reply");
@@ -52,7 +45,7 @@ fn signals_and_shutdown_end_it_cleanly() {
             assert_eq!(client.read_to_close().expect("closed"), b"");
         }
     }
-    for kind in kinds("that SHUTDOWN ends the server as it does Redis") {
+    for kind in server::kinds("that SHUTDOWN ends the server as it does Redis") {
         let mut server = Server::start(kind, &[]);
         let mut client = server.client();
         client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
@@ -65,7 +58,7 @@ fn signals_and_shutdown_end_it_cleanly() {
 
 #[test]
 fn it_says_when_it_is_ready() {
-    for kind in kinds("that the log says what Redis's says") {
+    for kind in server::kinds("that the log says what Redis's says") {
         let server = Server::start(kind, &[]);
         let log = server.log();
         assert!(log.contains("Ready to accept connections"), "{kind:?}: {log}");
@@ -76,7 +69,7 @@ fn it_says_when_it_is_ready() {
 fn a_file_is_read_and_arguments_win_over_it() {
     let text = "# a comment\n\ntimeout 100\nMaxMemory-Policy allkeys-lru\nrequirepass \"with space\"\nmaxmemory 100mb\n";
     let file = File::new("plain", text);
-    for kind in kinds("that configuration files mean what they mean to Redis") {
+    for kind in server::kinds("that configuration files mean what they mean to Redis") {
         let server = Server::start_configured(kind, Some(&file.0), &["--timeout", "200"]);
         let mut client = server.client();
         let refused = client.roundtrip(&["PING"]).expect("a reply");
@@ -112,7 +105,7 @@ fn the_packaged_redis_conf_is_accepted() {
         .filter(|line| !unwanted.contains(&line.split_whitespace().next().unwrap_or_default()))
         .collect();
     let file = File::new("packaged", &kept.join("\n"));
-    for kind in kinds("that Redis accepts its own file") {
+    for kind in server::kinds("that Redis accepts its own file") {
         let server = Server::start_configured(kind, Some(&file.0), &[]);
         assert_eq!(
             server.client().roundtrip_raw(&[b"PING"]).expect("a reply"),
@@ -157,7 +150,7 @@ fn mistakes_stop_the_start_with_line_and_reason() {
 #[test]
 fn a_rewritten_file_keeps_its_comments() {
     let file = File::new("rewritten", "# the first line\ntimeout 10\n# between\nmaxclients 100\n");
-    for kind in kinds("that CONFIG REWRITE does what Redis's does") {
+    for kind in server::kinds("that CONFIG REWRITE does what Redis's does") {
         fs::write(&file.0, "# the first line\ntimeout 10\n# between\nmaxclients 100\n")
             .expect("written");
         let mut server = Server::start_configured(kind, Some(&file.0), &[]);

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use respire_tests::ask::{field, wait_until};
 use respire_tests::{Client, Kind, Server, Value, encode, server};
 
 /// Request bytes, the whole answer, and whether the server then closes the connection.
@@ -150,14 +151,6 @@ fn unauthenticated_cases() -> Vec<Case> {
     ]
 }
 
-/// Both servers where there is a Redis, else only the one under test.
-fn kinds(unchecked: &str) -> Vec<Kind> {
-    match server::redis_path(unchecked) {
-        Some(_) => vec![Kind::Respire, Kind::Redis],
-        None => vec![Kind::Respire],
-    }
-}
-
 /// Something that answers the same before and after authentication, and nothing else does.
 const SENTINEL: &str = "sentinel-command\r\n";
 const SENTINEL_ANSWER: &[u8] =
@@ -165,7 +158,7 @@ const SENTINEL_ANSWER: &[u8] =
 
 fn run_case(server: &Server, case: &Case) -> (Vec<u8>, bool) {
     let mut client = server.client();
-    client.set_read_timeout(Duration::from_secs(5)).expect("a timeout");
+    client.set_read_timeout(Duration::from_secs(30)).expect("a timeout");
     // The server may close before all is sent.
     let _ = client.send_raw(&case.sent);
     if case.closes {
@@ -187,7 +180,7 @@ fn run_case(server: &Server, case: &Case) -> (Vec<u8>, bool) {
 
 fn run_cases(cases: &[Case], arguments: &[&str]) {
     let mut wrong = Vec::new();
-    for kind in kinds("that protocol errors are Redis's") {
+    for kind in server::kinds("that protocol errors are Redis's") {
         let server = Server::start(kind, arguments);
         for case in cases {
             let (answer, closed) = run_case(&server, case);
@@ -260,7 +253,7 @@ fn read_mixed(client: &mut Client) -> Vec<u8> {
 
 #[test]
 fn a_request_may_be_cut_anywhere() {
-    for kind in kinds("that requests may be cut as with Redis") {
+    for kind in server::kinds("that requests may be cut as with Redis") {
         let server = Server::start(kind, &[]);
         let bytes = mixed_requests();
         let mut whole = server.client();
@@ -387,7 +380,7 @@ fn clients_that_die_in_a_request_leave_nothing_behind() {
 
 #[test]
 fn a_closed_half_still_gets_its_replies() {
-    for kind in kinds("that half-closed connections are answered as by Redis") {
+    for kind in server::kinds("that half-closed connections are answered as by Redis") {
         let server = Server::start(kind, &[]);
         let mut client = server.client();
         client.send_raw(b"PING\r\nECHO a\r\n").expect("sent");
@@ -424,7 +417,7 @@ fn a_slow_reader_holds_nobody_up() {
 
 #[test]
 fn the_output_limit_closes_a_client_that_reads_nothing() {
-    for kind in kinds("that output limits act as in Redis") {
+    for kind in server::kinds("that output limits act as in Redis") {
         let server = Server::start(kind, &["--client-output-buffer-limit", "normal 4mb 0 0"]);
         let mut client = server.client();
         client.roundtrip(&[b"SET", &b"large"[..], &vec![b'v'; 1 << 20]]).expect("a reply");
@@ -442,7 +435,7 @@ fn the_output_limit_closes_a_client_that_reads_nothing() {
 
 #[test]
 fn the_query_limit_closes_a_client_that_sends_too_much() {
-    for kind in kinds("that query limits act as in Redis") {
+    for kind in server::kinds("that query limits act as in Redis") {
         let server = Server::start(kind, &["--client-query-buffer-limit", "1mb"]);
         let mut greedy = server.client();
         let mut bytes = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$8000000\r\n".to_vec();
@@ -458,7 +451,7 @@ fn the_query_limit_closes_a_client_that_sends_too_much() {
 
 #[test]
 fn too_many_clients_are_told_so() {
-    for kind in kinds("that maxclients acts as in Redis") {
+    for kind in server::kinds("that maxclients acts as in Redis") {
         let server = Server::start(kind, &["--maxclients", "5"]);
         let mut first = server.client();
         wait_clients(&mut first, 1);
@@ -482,7 +475,7 @@ fn too_many_clients_are_told_so() {
 
 #[test]
 fn idle_clients_are_closed_after_the_timeout() {
-    for kind in kinds("that the timeout acts as in Redis") {
+    for kind in server::kinds("that the timeout acts as in Redis") {
         let server = Server::start(kind, &["--timeout", "1"]);
         let mut idle = server.client();
         assert_eq!(idle.read_to_close().expect("closed"), b"", "{kind:?}");
@@ -491,7 +484,7 @@ fn idle_clients_are_closed_after_the_timeout() {
 
 #[test]
 fn a_unix_socket_serves_the_same_keys() {
-    for kind in kinds("that Unix sockets act as in Redis") {
+    for kind in server::kinds("that Unix sockets act as in Redis") {
         let server =
             Server::start(kind, &["--unixsocket", "respire.sock", "--unixsocketperm", "700"]);
         server.client().roundtrip(&["SET", "k", "v"]).expect("a reply");
@@ -541,4 +534,43 @@ fn a_reply_beyond_the_output_limit_closes_the_client() {
     assert!(info.contains("client_output_buffer_limit_disconnections:5"), "{info}");
     // What fits is answered, whatever came before.
     assert!(other.roundtrip(&["LRANGE", "list", "0", "98"]).expect("a reply").elements().is_some());
+}
+
+/// What follows a request that waits is read when it has ended, word for word as it was sent.
+#[test]
+fn requests_behind_one_that_waits_are_as_they_were_sent() {
+    for kind in server::kinds("what becomes of requests behind one that waits") {
+        let server = Server::start(kind, &[]);
+        let mut other = server.client();
+        let behind =
+            b"SET \"a b\" 'x y'\r\n\r\n  '*1' \"\\x41\\n\"\r\n*2\r\n$3\r\nGET\r\n$3\r\na b\r\n\
+                       ECHO \"it's\"\r\nECHO \"open\r\n";
+        let answer = b"+OK\r\n-ERR unknown command '*1', with args beginning with: 'A ' \r\n\
+                       $3\r\nx y\r\n$4\r\nit's\r\n-ERR Protocol error: unbalanced quotes in request\r\n";
+        for waits in [&b"BLPOP \"the queue\" 0\r\n"[..], b"INCR n\r\n"] {
+            let pauses = waits.starts_with(b"INCR");
+            let mut client = server.client();
+            if pauses {
+                other.roundtrip(&["CLIENT", "PAUSE", "100000", "WRITE"]).expect("a reply");
+            }
+            client.send_raw(&[waits, behind].concat()).expect("it is sent");
+            wait_until("it waits", Duration::from_secs(20), || {
+                field(&server, "blocked_clients") == "1"
+            });
+            let first = if pauses {
+                other.roundtrip(&["CLIENT", "UNPAUSE"]).expect("a reply");
+                &b":1\r\n"[..]
+            } else {
+                other.roundtrip(&["RPUSH", "the queue", "x"]).expect("a reply");
+                b"*2\r\n$9\r\nthe queue\r\n$1\r\nx\r\n"
+            };
+            let got = client.read_to_close().expect("an end");
+            let wanted = [first, answer].concat();
+            assert_eq!(
+                got.escape_ascii().to_string(),
+                wanted.escape_ascii().to_string(),
+                "{kind:?}"
+            );
+        }
+    }
 }

@@ -16,10 +16,8 @@ fn say(client: &mut Client, parts: &[&str]) -> String {
     }
 }
 
-/// Waits until the server says that it is busy. The script was sent just before: what a thread reads together with it would
-/// wait for its end (see docs/differences.md), so it is given time to be read alone.
+/// Waits until the server says that it is busy.
 fn wait_until_busy(client: &mut Client) -> String {
-    std::thread::sleep(Duration::from_millis(300));
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let reply = say(client, &["PING"]);
@@ -104,6 +102,52 @@ fn a_script_that_runs_for_too_long_can_be_killed_from_every_thread() {
         }
     }
     assert!(say(&mut clients[0], &["SCRIPT", "KILL"]).starts_with("NOTBUSY"));
+}
+
+/// One thread reads a script and what others have sent in the same turn; those are not kept waiting for the script's end.
+#[test]
+fn what_is_read_together_with_a_script_does_not_wait_for_its_end() {
+    let server =
+        Server::start(Kind::Respire, &["--busy-reply-threshold", "100", "--io-threads", "1"]);
+    let mut sleeper = server.client();
+    let mut runner = server.client();
+    let mut others: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    let mut killer = server.client();
+    say(&mut others[0], &["SET", "k", "v"]);
+    for round in 0..5 {
+        // While it sleeps, the rest comes together.
+        sleeper.send(&["DEBUG", "SLEEP", "0.3"]).expect("it is sent");
+        std::thread::sleep(Duration::from_millis(50));
+        let endless: &[&str] = &["EVAL", "while true do redis.call('GET', 'k') end", "1", "k"];
+        runner.send_raw(b"PING\r\n").expect("it is sent");
+        runner.send(endless).expect("it is sent");
+        runner.send_raw(b"ECHO 'after \"it\"'\r\n").expect("it is sent");
+        // Whole requests, with the beginning of another one; quoted ones; and what is no request.
+        others[0].send_raw(b"GET k\r\n*2\r\n$3\r\nGET\r\n$1").expect("it is sent");
+        others[1].send_raw(b"ECHO \"\\x41\"\r\nGET 'k'\r\n").expect("it is sent");
+        others[2].send_raw(b"GET k\r\n*1\r\nx\r\n").expect("it is sent");
+        assert_eq!(sleeper.read().expect("a reply"), Value::Simple(b"OK".to_vec()));
+        // The system may have named one that came later first: then it is served before the script.
+        for (i, early) in [(0, "v"), (1, "A"), (1, "v"), (2, "v")] {
+            let reply = others[i].read().expect("a reply");
+            let is_early = reply == Value::Bulk(early.into());
+            assert!(is_early || format!("{reply:?}").contains("BUSY"), "{round}: {reply:?}");
+        }
+        let refused = others[2].read_to_close().expect("an end");
+        assert_eq!(refused, b"-ERR Protocol error: expected '$', got 'x'\r\n");
+        assert_eq!(say(&mut killer, &["SCRIPT", "KILL"]), "OK");
+        assert_eq!(runner.read().expect("a reply"), Value::Simple(b"PONG".to_vec()));
+        let reply = format!("{:?}", runner.read().expect("a reply"));
+        assert!(reply.contains("Script killed"), "{round}: {reply}");
+        assert_eq!(runner.read().expect("a reply"), Value::Bulk(b"after \"it\"".to_vec()));
+        others[0].send_raw(b"\r\nk\r\n").expect("it is sent");
+        assert_eq!(others[0].read().expect("a reply"), Value::Bulk(b"v".to_vec()));
+        others[2] = server.client();
+        for client in &mut others {
+            // No request has been answered twice.
+            assert_eq!(say(client, &["ECHO", "in step"]), "in step");
+        }
+    }
 }
 
 #[test]

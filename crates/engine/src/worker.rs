@@ -135,9 +135,12 @@ impl Worker {
     }
 
     /// The time of the next commands counts from here: what came since the batch began was spent on something else.
-    pub fn begin_timing(&mut self, engine: &Engine) {
+    /// Returns the time, monotonic nanoseconds.
+    pub fn begin_timing(&mut self, engine: &Engine) -> u64 {
         self.settle_timing(engine);
-        self.timing.begin(engine.clock.monotonic_ns());
+        let now = engine.clock.monotonic_ns();
+        self.timing.begin(now);
+        now
     }
 
     /// Takes over settings, and notices users, that have changed. Returns whether the settings had. Commands that change

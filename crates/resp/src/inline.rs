@@ -3,8 +3,23 @@
 
 use crate::{ProtocolError, Span};
 
-/// Splits `buf[start..end]` (without its line end) into `spans`.
+/// Splits `buf[start..end]` (without its line end) into `spans`. A line that is refused stays as it was, as it may be
+/// parsed again.
 pub(crate) fn split(
+    buf: &mut [u8],
+    start: usize,
+    end: usize,
+    spans: &mut Vec<Span>,
+) -> Result<(), ProtocolError> {
+    let line = &buf[start..end];
+    if memchr::memchr2(b'"', b'\'', line).is_none() {
+        return split_in_place(buf, start, end, spans);
+    }
+    let copy = line.to_vec();
+    split_in_place(buf, start, end, spans).inspect_err(|_| buf[start..end].copy_from_slice(&copy))
+}
+
+fn split_in_place(
     buf: &mut [u8],
     start: usize,
     end: usize,
@@ -110,6 +125,16 @@ fn hex(digit: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_is_refused_stays_as_it_was() {
+        for line in ["set \"a b\" 'c", "\"a\"b", "'it\\'s' \"open"] {
+            let mut buf = line.as_bytes().to_vec();
+            let end = buf.len();
+            assert!(split(&mut buf, 0, end, &mut Vec::new()).is_err());
+            assert_eq!(buf, line.as_bytes());
+        }
+    }
 
     fn words(line: &str) -> Result<Vec<Vec<u8>>, ProtocolError> {
         let mut buf = line.as_bytes().to_vec();

@@ -67,8 +67,8 @@ impl Connection {
 
     /// Keeps bytes that have been parsed already for later. They include what there is of a large request, which is then
     /// parsed anew, in its turn.
-    pub(crate) fn hold_back(&mut self, bytes: &[u8]) {
-        self.pending = bytes.to_vec();
+    pub(crate) fn hold_back(&mut self, bytes: Vec<u8>) {
+        self.pending = bytes;
         self.large = None;
     }
 

@@ -8,10 +8,13 @@
 
 mod ahead;
 mod busy;
+mod replies;
 mod upkeep;
+mod waits;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,7 +24,7 @@ use respire_engine::{Engine, Flow, Message, Prepared, Published, Session, Worker
 use respire_resp::{Args, LargeRequest, Limits, Out, Parsed, Parser, Proto, ProtocolError, Span};
 
 use self::ahead::Ahead;
-use self::busy::Aside;
+use self::busy::{Aside, Behind, Call};
 use super::connection::{Connection, Excess};
 use super::{Mail, Mailbox, NewConnection};
 
@@ -43,6 +46,8 @@ const UNSENT_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of a large request that are read before other connections have their turn.
 const LARGE_TURN: usize = 4 * 1024 * 1024;
 
+/// How long replies may wait for those of the connections that follow in a turn, nanoseconds. Most turns are shorter.
+const REPLIES_WAIT_NS: u64 = 250_000;
 /// Buffers for replies that are kept between turns.
 const SPARE_OUTS: usize = 32;
 /// Bytes of each that are kept.
@@ -63,10 +68,32 @@ struct Request {
 /// What a turn has read of one connection.
 struct Portion {
     connection: usize,
-    /// Where its bytes end in the buffer.
+    /// Its requests among those of the turn.
+    requests: Range<usize>,
+    /// Where its bytes lie in the buffer.
+    start: usize,
     end: usize,
     /// Its last bytes are no request: the connection is closed after what came before is answered.
     error: Option<ProtocolError>,
+}
+
+impl Portion {
+    /// Whether its bytes say all that there is to it, so that it can be read from them again.
+    fn may_be_given_back(&self) -> bool {
+        self.start < self.end
+    }
+}
+
+/// What becomes of a connection's requests when one has been executed, or was to be.
+enum Next {
+    /// The next one is executed.
+    Follows,
+    /// The next one is executed when the connection may go on.
+    FollowsLater,
+    /// This one is, too.
+    Waits,
+    /// The connection is closed, or will be.
+    Closes,
 }
 
 pub(crate) struct EventLoop {
@@ -102,6 +129,8 @@ pub(crate) struct EventLoop {
     /// Replies of connections whose requests of this turn are executed: they leave together, so that a client on the same
     /// machine is woken once a turn and not once for each of its connections.
     unsent: Vec<(usize, Out)>,
+    /// When the replies of this turn left last, monotonic nanoseconds.
+    replied_ns: u64,
     /// Buffers for replies, empty.
     spare_outs: Vec<Out>,
     next_upkeep_ns: u64,
@@ -145,6 +174,7 @@ impl EventLoop {
             ahead: Ahead::default(),
             out: Out::default(),
             unsent: Vec::new(),
+            replied_ns: 0,
             spare_outs: Vec::new(),
             next_upkeep_ns: 0,
             upkeep_left_at: None,
@@ -314,89 +344,6 @@ impl EventLoop {
         messages.clear();
     }
 
-    /// Sends to the connections that letters have left something for.
-    fn send_messages(&mut self) {
-        if !self.told.is_empty()
-            && self.engine.journal.is_on()
-            && let Some(position) = self.engine.host.flush_journal()
-        {
-            return self.hold_until(position);
-        }
-        for i in std::mem::take(&mut self.told) {
-            if let Some(connection) = &mut self.connections[i] {
-                connection.told = false;
-                self.continue_sending(i);
-            }
-        }
-    }
-
-    /// Keeps what is queued for connections until the journal is safe up to a position.
-    fn hold_until(&mut self, position: u64) {
-        self.safe_to = self.engine.host.journal_safe_to();
-        for i in std::mem::take(&mut self.told) {
-            if let Some(connection) = &mut self.connections[i] {
-                connection.told = false;
-                connection.held_until = position;
-                self.held.push_back((position, i));
-            }
-        }
-    }
-
-    /// Sends to connections what had to wait for the journal to be safe.
-    fn release_held(&mut self) {
-        if self.held.is_empty() {
-            return;
-        }
-        self.safe_to = self.engine.host.journal_safe_to();
-        while let Some(&(position, i)) = self.held.front()
-            && position <= self.safe_to
-        {
-            self.held.pop_front();
-            self.continue_sending(i);
-        }
-    }
-
-    /// Sends what is queued, as the socket takes more.
-    fn continue_sending(&mut self, i: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(i) else { return };
-        if connection.held_until > self.safe_to {
-            return;
-        }
-        if connection.stream.flush().is_err() {
-            return self.close(i);
-        }
-        if connection.output.is_empty() {
-            // What was to be sent may have been nothing but the end of the connection.
-            return self.after_sending(i);
-        }
-        match connection.output.flush(&mut connection.stream) {
-            Ok(sent) => {
-                self.worker.stats.counters.net_out.add(sent as u64);
-                self.after_sending(i);
-            }
-            Err(_) => self.close(i),
-        }
-    }
-
-    /// Closes a connection that is done or that has too much buffered; lets one be read again that had.
-    fn after_sending(&mut self, i: usize) {
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        if connection.output.is_empty() && connection.session.closing {
-            return self.close(i);
-        }
-        if connection.readable && !connection.listed && connection.output.len() < UNSENT_MAX {
-            connection.listed = true;
-            self.ready.push(i);
-        }
-        let now_ms = self.worker.now_ms;
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        match connection.excess(&self.worker.settings, now_ms) {
-            // What a client leaves unread counts as its memory, whoever has sent it.
-            None => connection.publish(&self.engine.clients, now_ms),
-            Some(excess) => self.close_for_excess(i, excess),
-        }
-    }
-
     fn close(&mut self, i: usize) {
         let Some(mut connection) = self.connections[i].take() else { return };
         connection.stream.deregister(self.poll.registry());
@@ -503,6 +450,7 @@ impl EventLoop {
             },
         };
         let buffer = &mut self.buffer[..end];
+        let first_request = self.requests.len();
         let mut at = start;
         let mut error = None;
         while at < end {
@@ -551,7 +499,8 @@ impl EventLoop {
             }
         }
         self.filled = end;
-        self.portions.push(Portion { connection: i, end, error });
+        let requests = first_request..self.requests.len();
+        self.portions.push(Portion { connection: i, requests, start, end, error });
     }
 
     /// Reads on in a request that is being gathered; executes it when it is whole. Returns whether there may be
@@ -609,6 +558,8 @@ impl EventLoop {
                     connection.large = None;
                     self.portions.push(Portion {
                         connection: i,
+                        requests: self.requests.len()..self.requests.len(),
+                        start: self.filled,
                         end: self.filled,
                         error: Some(error),
                     });
@@ -635,7 +586,8 @@ impl EventLoop {
             let mut connection = self.connections[i].take().expect("it was just there");
             let mut out = std::mem::take(&mut self.out);
             let session = &mut connection.session;
-            let flow = self.execute_script(i, session, args, &prepared, &hashes, &mut out);
+            let call = Call { args, prepared: &prepared, hashes: &hashes };
+            let flow = self.execute_script(i, session, call, &Behind::default(), &mut out);
             self.out = out;
             self.connections[i] = Some(connection);
             flow
@@ -671,30 +623,20 @@ impl EventLoop {
     fn execute(&mut self) {
         let mut requests = std::mem::take(&mut self.requests);
         let mut portions = std::mem::take(&mut self.portions);
-        let mut at = 0;
         if !requests.is_empty() {
-            self.worker.begin_timing(&self.engine);
+            self.replied_ns = self.worker.begin_timing(&self.engine);
         }
         self.ahead.start();
-        for portion in &mut portions {
-            self.out.clear();
-            while at < requests.len() && requests[at].connection == portion.connection {
-                if at >= self.ahead.end() {
-                    self.look_ahead(&mut requests, at);
-                }
-                let request = &requests[at];
-                if self.execute_one(request, portion) {
-                    at += 1;
-                    continue;
-                }
-                // Held back, or the connection is closing: the rest of its requests is not executed.
-                while at < requests.len() && requests[at].connection == portion.connection {
-                    at += 1;
-                }
-                portion.error = None;
+        let serving = self.aside.serving;
+        for n in 0..portions.len() {
+            let (portion, behind) = portions[n..].split_first_mut().expect("one for each n");
+            if self.aside.took_over && !serving && portion.may_be_given_back() {
+                continue;
             }
+            self.execute_portion(&mut requests, portion, behind);
             self.finish_portion(portion);
         }
+        self.aside.took_over &= serving;
         // Sending is no part of what commands took.
         self.worker.settle_timing(&self.engine);
         self.send_unsent();
@@ -714,17 +656,49 @@ impl EventLoop {
         self.send_messages();
     }
 
-    /// Executes one request. Returns whether the next one of the same connection may follow.
+    /// Executes the requests of one connection, or as many as may be executed now. `behind` are the portions that follow.
     #[inline]
-    fn execute_one(&mut self, request: &Request, portion: &Portion) -> bool {
+    fn execute_portion(
+        &mut self,
+        requests: &mut [Request],
+        portion: &mut Portion,
+        behind: &[Portion],
+    ) {
+        self.out.clear();
+        for at in portion.requests.clone() {
+            if at >= self.ahead.end() {
+                self.reply_in_time();
+                self.look_ahead(requests, at);
+            }
+            let held = match self.execute_one(requests, at, behind) {
+                Next::Follows => continue,
+                Next::Closes => None,
+                Next::Waits => Some((at, requests[at].start)),
+                Next::FollowsLater => Some((at + 1, requests[at].end)),
+            };
+            if let Some((first, start)) = held {
+                let held = &requests[first..portion.requests.end];
+                self.hold_back(portion.connection, held, start..portion.end);
+            }
+            // What is wrong behind them is found when they are read again, if ever.
+            portion.error = None;
+            return;
+        }
+    }
+
+    /// Executes request number `at`.
+    #[inline]
+    fn execute_one(&mut self, requests: &[Request], at: usize, behind: &[Portion]) -> Next {
+        let request = &requests[at];
+        let i = request.connection;
         let prepared = request.prepared.as_ref().expect("its window has been prepared");
         let plain = prepared.is_plain();
         if !plain {
-            self.make_way(request.connection, prepared);
+            self.make_way(i, prepared);
         }
-        let Some(connection) = self.connections[request.connection].as_mut() else { return false };
+        let Some(connection) = self.connections[i].as_mut() else { return Next::Closes };
         let flow = if !plain && prepared.runs_script() && !self.aside.serving {
-            self.execute_script_in_window(request, prepared)
+            self.execute_script_in_window(requests, at, behind)
         } else {
             let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
             let args = Args::new(&self.buffer, spans);
@@ -732,29 +706,27 @@ impl EventLoop {
             let session = &mut connection.session;
             self.engine.execute(worker, session, args, prepared, self.ahead.hashes(), out)
         };
-        let connection = self.connections[request.connection].as_mut().expect("it was just there");
+        let connection = self.connections[i].as_mut().expect("it was just there");
         match flow {
             Flow::Done => {
                 if connection.session.hears() {
-                    self.catch_up(request.connection);
+                    self.catch_up(i);
                 }
-                if self.out.len() >= REPLY_FLUSH && self.connections[request.connection].is_some() {
-                    self.send(request.connection);
+                if self.out.len() >= REPLY_FLUSH && self.connections[i].is_some() {
+                    self.send(i);
                 }
-                match &self.connections[request.connection] {
-                    Some(connection) => !connection.session.closing,
-                    None => false,
+                match &self.connections[i] {
+                    Some(connection) if !connection.session.closing => Next::Follows,
+                    _ => Next::Closes,
                 }
             }
             Flow::Paused(_) => {
-                connection.hold_back(&self.buffer[request.start..portion.end]);
-                self.pause(request.connection);
-                false
+                self.pause(i);
+                Next::Waits
             }
             Flow::Blocked(timeout_ms) => {
-                connection.hold_back(&self.buffer[request.end..portion.end]);
-                self.set_timer(request.connection, timeout_ms);
-                false
+                self.set_timer(i, timeout_ms);
+                Next::FollowsLater
             }
         }
     }
@@ -768,218 +740,6 @@ impl EventLoop {
         // A script sends what has to be sent when it turns out to take long.
         if prepared.may_take_long() && !prepared.runs_script() {
             self.send_unsent();
-        }
-    }
-
-    /// Sends the replies of a connection so far and passes on the messages that have been left meanwhile: a client that
-    /// is told of what it does itself hears so behind the reply to it, and before the reply to what it did next.
-    fn catch_up(&mut self, i: usize) {
-        let published = self.mailbox.collect_published();
-        if published.is_empty() && self.worker.outbox.is_empty() {
-            return;
-        }
-        self.send_unsent();
-        if self.connections[i].is_some() {
-            self.send(i);
-        }
-        published.into_iter().for_each(|message| self.pass_on(&mut vec![message]));
-        self.deliver();
-        self.send_messages();
-    }
-
-    /// Leaves the replies of a connection to be sent at the end of the turn; answers and closes it if it sent something that
-    /// is no request.
-    fn finish_portion(&mut self, portion: &Portion) {
-        let i = portion.connection;
-        let Some(connection) = self.connections[i].as_mut() else { return self.out.clear() };
-        // All that was read of it is done: it may be read again, even while a script of this turn runs for too long.
-        connection.read_in = 0;
-        if let Some(error) = &portion.error {
-            log::debug!("Client id={}: {error}", connection.session.info.id);
-            self.out.error(&error.reply());
-            self.worker.stats.count_error(b"ERR");
-            connection.session.closing = true;
-        }
-        if self.engine.journal.is_on() {
-            self.hold(i);
-            return self.publish(i);
-        }
-        let spare = self.spare_outs.pop().unwrap_or_default();
-        let out = std::mem::replace(&mut self.out, spare);
-        let full = out.len() >= REPLY_FLUSH;
-        self.unsent.push((i, out));
-        if full {
-            self.send_unsent();
-        }
-    }
-
-    /// Sends the replies of all connections whose requests are executed.
-    fn send_unsent(&mut self) {
-        let mut unsent = std::mem::take(&mut self.unsent);
-        for (i, mut out) in unsent.drain(..) {
-            if self.connections[i].is_some() {
-                self.send_now(i, &out);
-                self.publish(i);
-            }
-            self.empty(&mut out, SPARE_KEPT);
-            if self.spare_outs.len() < SPARE_OUTS {
-                self.spare_outs.push(out);
-            }
-        }
-        self.unsent = unsent;
-    }
-
-    /// Publishes what a connection holds, if it is still there.
-    fn publish(&self, i: usize) {
-        if let Some(connection) = &self.connections[i] {
-            connection.publish(&self.engine.clients, self.worker.now_ms);
-        }
-    }
-
-    /// Sends the reply buffer to a connection, and empties it.
-    fn send(&mut self, i: usize) {
-        if self.engine.journal.is_on() {
-            return self.hold(i);
-        }
-        self.send_buffer(i);
-    }
-
-    fn send_buffer(&mut self, i: usize) {
-        let mut out = std::mem::take(&mut self.out);
-        self.send_now(i, &out);
-        self.empty(&mut out, REPLY_FLUSH * 2);
-        self.out = out;
-    }
-
-    /// Empties a buffer for replies, and gives back what it has beyond `kept` bytes.
-    fn empty(&self, out: &mut Out, kept: usize) {
-        out.clear();
-        if self.engine.replies.are_resized() {
-            out.shrink(kept);
-        }
-    }
-
-    /// Keeps the reply buffer for when the journal has been flushed, and empties it: nobody may hear of a change before.
-    fn hold(&mut self, i: usize) {
-        if self.closed_for_length(i, self.out.len()) {
-            return self.out.clear();
-        }
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        if self.out.len() >= REPLY_FLUSH && self.engine.host.flush_journal().is_none() {
-            return self.send_buffer(i);
-        }
-        connection.note_replies(&self.engine.replies, self.out.len(), self.worker.now_ms);
-        connection.output.hold(&self.out);
-        self.out.clear();
-        tell_later(&mut self.told, connection, i);
-    }
-
-    /// Sends replies to a connection.
-    fn send_now(&mut self, i: usize, out: &Out) {
-        if self.closed_for_length(i, out.len()) {
-            return;
-        }
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        if !out.is_empty() {
-            connection.note_replies(&self.engine.replies, out.len(), self.worker.now_ms);
-            let counters = &self.worker.stats.counters;
-            counters.writes.add(1);
-            match connection.output.send(&mut connection.stream, out) {
-                Ok(sent) => counters.net_out.add(sent as u64),
-                Err(_) => return self.close(i),
-            }
-        }
-        if connection.session.closing
-            || !connection.output.is_empty()
-            || !connection.pending.is_empty()
-        {
-            self.after_sending(i);
-        }
-    }
-
-    /// Hands over the messages that commands left for clients.
-    fn deliver(&mut self) {
-        if self.worker.outbox.is_empty() {
-            return;
-        }
-        for delivery in std::mem::take(&mut self.worker.outbox) {
-            if delivery.thread == self.worker.thread {
-                self.receive(delivery.client, delivery.message);
-            } else {
-                self.engine.host.deliver(delivery.thread, delivery.client, delivery.message);
-            }
-        }
-        self.send_messages();
-    }
-
-    /// Notes when a client has waited for long enough.
-    fn set_timer(&mut self, i: usize, timeout_ms: Option<u64>) {
-        let Some(timeout_ms) = timeout_ms else { return };
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        let now = self.engine.clock.monotonic_ns();
-        let at = now.saturating_add(timeout_ms.saturating_mul(1_000_000));
-        connection.timer_ns = Some(at);
-        self.timers.insert((at, i));
-    }
-
-    /// Ends the waits whose time is over.
-    fn ring_timers(&mut self) {
-        if self.timers.is_empty() || self.engine.is_busy() {
-            return;
-        }
-        let now = self.engine.clock.monotonic_ns();
-        while let Some(&(at, i)) = self.timers.first()
-            && at <= now
-        {
-            self.timers.pop_first();
-            let connection = self.connections[i].as_mut().expect("timers go with connections");
-            connection.timer_ns = None;
-            self.out.clear();
-            if self.engine.time_out(&mut self.worker, &mut connection.session, &mut self.out) {
-                self.send(i);
-                self.note_readable(i, false);
-            } else if self.engine.is_busy() {
-                // Its shards could not be had: it is tried again when the script has ended.
-                self.set_timer(i, Some(0));
-                return;
-            }
-        }
-    }
-
-    /// Passes the reply of a command that has waited on, and lets its client go on.
-    fn unblock(&mut self, i: usize, reply: Arc<[u8]>) {
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        connection.session.unblocked();
-        if let Some(at) = connection.timer_ns.take() {
-            self.timers.remove(&(at, i));
-        }
-        if !reply.is_empty() {
-            connection.output.push_message(reply);
-            tell_later(&mut self.told, connection, i);
-        }
-        self.note_readable(i, false);
-    }
-
-    fn pause(&mut self, i: usize) {
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        connection.paused = true;
-        self.engine.pause.waiting.fetch_add(1, Ordering::Relaxed);
-        self.paused.push(i);
-    }
-
-    /// Lets connections go on whose pause is over.
-    fn resume_paused(&mut self) {
-        if self.paused.is_empty()
-            || self.engine.pause.current(self.engine.clock.unix_us() / 1000).is_some()
-        {
-            return;
-        }
-        for i in std::mem::take(&mut self.paused) {
-            if let Some(connection) = &mut self.connections[i] {
-                connection.paused = false;
-                self.engine.pause.waiting.fetch_sub(1, Ordering::Relaxed);
-            }
-            self.note_readable(i, false);
         }
     }
 }
