@@ -282,9 +282,29 @@ fn redis_benchmark_set_and_get() {
 
 #[test]
 fn redis_benchmark_default_tests() {
-    let tests = "ping_inline,ping_mbulk,set,get,incr,mset";
-    let measured = ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET (10 keys)"];
-    benchmark(&["-t", tests, "-n", "20000", "-q"], &measured);
+    let measured = [
+        "PING_INLINE",
+        "PING_MBULK",
+        "SET",
+        "GET",
+        "INCR",
+        "LPUSH",
+        "RPUSH",
+        "LPOP",
+        "RPOP",
+        "SADD",
+        "HSET",
+        "SPOP",
+        "ZADD",
+        "ZPOPMIN",
+        "LPUSH (needed to benchmark LRANGE)",
+        "LRANGE_100 (first 100 elements)",
+        "LRANGE_300 (first 300 elements)",
+        "LRANGE_500 (first 500 elements)",
+        "LRANGE_600 (first 600 elements)",
+        "MSET (10 keys)",
+    ];
+    benchmark(&["-n", "20000", "-q"], &measured);
 }
 
 #[test]
