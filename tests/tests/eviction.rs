@@ -155,9 +155,9 @@ fn refusals_are_those_of_redis() {
         &["DBSIZE"],
     ];
     let (mut ours, mut theirs) = (respire.client(), redis.client());
-    for args in script {
+    for (step, args) in script.iter().enumerate() {
         let reply = ours.roundtrip(args).expect("a reply");
-        assert_eq!(reply, theirs.roundtrip(args).expect("a reply"), "{args:?}");
+        assert_eq!(reply, theirs.roundtrip(args).expect("a reply"), "{step}: {args:?}");
     }
 }
 

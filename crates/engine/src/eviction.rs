@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use respire_datatypes::access;
 use respire_datatypes::table::mapped_bytes;
@@ -33,6 +34,9 @@ const TRIES: usize = 64;
 const UNTIMED: usize = 16;
 /// While something large is being freed, nothing is evicted for an excess of up to this part of the limit.
 const FREEING_PART: u64 = 16;
+
+/// Between two looks at what is being freed, where nothing else can go.
+const FREEING_WAIT: Duration = Duration::from_micros(50);
 
 /// A key that could go.
 #[derive(Debug)]
@@ -252,9 +256,12 @@ impl Engine {
                 return Room::Soon;
             }
             if !self.evict_one(worker, settings) {
-                return if freeing { Room::Soon } else { Room::None };
-            }
-            if done % UNTIMED == 0 && self.clock.monotonic_ns() - start > patience {
+                // What is being freed may be enough; it is not waited for any longer than for evictions.
+                if !freeing || self.clock.monotonic_ns() - start > patience {
+                    return Room::None;
+                }
+                self.host.sleep(FREEING_WAIT);
+            } else if done % UNTIMED == 0 && self.clock.monotonic_ns() - start > patience {
                 return Room::Soon;
             }
         }
