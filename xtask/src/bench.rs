@@ -10,6 +10,7 @@
 mod collections;
 mod encrypted;
 mod persistence;
+mod removals;
 
 use respire_bench::{
     Address, IdleConnections, Load, ProbeReport, Prober, Report, ServerCpu, Target, Workload,
@@ -60,6 +61,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         Bench::collections,
         Bench::memory_of_collections,
         Bench::publishing,
+        Bench::removals,
         Bench::persistence,
     ] {
         for figure in measure(&bench)? {

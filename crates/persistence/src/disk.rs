@@ -2,8 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{Advice, fadvise};
+
+/// Bytes of a file that are forgotten at once: some tens of microseconds.
+const PIECE: u64 = 256 * 1024;
 
 /// A file that is written to.
 pub trait Output: Send {
@@ -31,6 +37,9 @@ pub trait Disk: Send + std::marker::Sync {
     fn size(&self, path: &Path) -> io::Result<Option<u64>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes it quick to remove the file, or to rename another one over it: what the system keeps of it in memory goes, a
+    /// piece at a time, and `pause` is called in between.
+    fn forget(&self, path: &Path, pause: &mut dyn FnMut());
     /// The names of what is in a directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     fn create_dir(&self, path: &Path) -> io::Result<()>;
@@ -98,6 +107,16 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn forget(&self, path: &Path, pause: &mut dyn FnMut()) {
+        // What fails here takes longer later.
+        let Ok(file) = File::open(path) else { return };
+        let len = file.metadata().map_or(0, |metadata| metadata.len());
+        for at in (0..len).step_by(PIECE as usize) {
+            let _ = fadvise(&file, at, NonZeroU64::new(PIECE), Advice::DontNeed);
+            pause();
+        }
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
@@ -130,6 +149,19 @@ pub(crate) fn write_all(out: &mut dyn Output, mut bytes: &[u8]) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// Removes a file that may be large. Where the system frees what it kept of it all at once, it takes the core for milliseconds,
+/// and whoever is woken there meanwhile waits.
+pub(crate) fn remove_gently(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    disk.forget(path, &mut std::thread::yield_now);
+    disk.remove(path)
+}
+
+/// Renames a file over one that may be large: see [`remove_gently`].
+pub(crate) fn replace_gently(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    disk.forget(to, &mut std::thread::yield_now);
+    disk.rename(from, to)
 }
 
 /// What a file is to become that is not finished.

@@ -15,7 +15,7 @@ use respire_keyspace::{Found, Held, Key, Mode, Shard, Ttl};
 use respire_rdb::{Batch, Checksum, Item, Loaded, RdbError, Scanner, decode, format, write};
 
 use crate::aof::restate;
-use crate::disk::{Disk, Output, Temporary, temporary, write_all};
+use crate::disk::{Disk, Output, Temporary, replace_gently, temporary, write_all};
 use crate::error::Failure;
 use crate::pace::{Pace, Work};
 use crate::settings::Files;
@@ -98,7 +98,7 @@ impl Writing<'_> {
         let temp = temporary(dir, self.purpose.temporary());
         *self.unfinished.lock() = Some(temp.clone());
         let written = self.write_to(engine, snapshot, shards, &temp).and_then(|size| {
-            self.disk.rename(&temp, path)?;
+            replace_gently(self.disk, &temp, path)?;
             self.disk.sync_dir(dir)?;
             Ok(size)
         });

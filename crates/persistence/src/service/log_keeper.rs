@@ -12,6 +12,7 @@ use respire_keyspace::Mode;
 
 use super::{Job, Persistence, RETRY, State, TICK};
 use crate::aof::manifest::{Kind, Manifest};
+use crate::disk::remove_gently;
 use crate::aof::writer::Writer;
 use crate::error::reason;
 use crate::rdb_file::{Purpose, is_cancelled};
@@ -329,7 +330,7 @@ impl Persistence {
         manifest.parts.retain(|part| {
             let path = dir.join(&part.name);
             part.kind != Kind::History
-                || match self.disk.remove(&path) {
+                || match remove_gently(&*self.disk, &path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         log::warn!("Could not remove {}: {error}", path.display());
                         true
