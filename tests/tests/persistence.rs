@@ -165,6 +165,87 @@ fn a_snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
     });
 }
 
+/// Collections that take a while to save, each of which a transaction gives the same number as all others, again and again.
+#[test]
+fn large_collections_are_of_the_same_moment_too() {
+    const ELEMENTS: usize = 60_000;
+    let directory = Directory::new("large");
+    let server = Server::start_in(Kind::Respire, &directory, &["--io-threads", "2"]);
+    let mut client = server.client();
+    for first in (0..ELEMENTS).step_by(500) {
+        let numbers: Vec<String> = (first..first + 500).map(|i| format!("e{i}")).collect();
+        let plain = numbers.join(" ");
+        let pairs: Vec<String> = numbers.iter().map(|n| format!("{n} {n}")).collect();
+        let scored: Vec<String> = numbers.iter().map(|n| format!("1 {n}")).collect();
+        for line in [
+            format!("RPUSH list {plain}"),
+            format!("SADD set {plain}"),
+            format!("HSET hash {}", pairs.join(" ")),
+            format!("ZADD zset {}", scored.join(" ")),
+            format!("XADD stream {}-1 {}", first + 1, pairs.join(" ")),
+        ] {
+            assert!(!ask(&mut client, &line).is_error());
+        }
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let is_over = || stop.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = server.client();
+            for i in (1000..).take_while(|_| !is_over()) {
+                for line in [
+                    "MULTI".to_owned(),
+                    format!("RPUSH list {i}"),
+                    format!("SADD set {i}"),
+                    format!("HSET hash now {i}"),
+                    format!("SET number {i}"),
+                    format!("ZADD zset {i} now"),
+                    format!("XADD stream {ELEMENTS}{i}-1 now {i}"),
+                    "EXEC".to_owned(),
+                ] {
+                    assert!(!ask(&mut client, &line).is_error(), "{line}");
+                }
+            }
+        });
+        scope.spawn(|| {
+            // Beside it, the same keys by themselves, and by scripts.
+            let mut client = server.client();
+            let script = "redis.call('LSET', KEYS[1], 0, ARGV[1]) return redis.call('HDEL', KEYS[2], ARGV[1])";
+            for i in (0..ELEMENTS).take_while(|_| !is_over()) {
+                let number = i.to_string();
+                let done = client.roundtrip(&["EVAL", script, "2", "list", "hash", &number]);
+                assert!(!done.unwrap().is_error());
+                ask(&mut client, &format!("ZREM zset e{i}"));
+                ask(&mut client, &format!("SREM set e{i}"));
+            }
+        });
+        for _ in 0..4 {
+            let saves: u64 = field(&server, "rdb_saves").parse().unwrap();
+            assert_eq!(text(&mut client, "BGSAVE"), "Background saving started");
+            wait_until("the snapshot", PATIENCE, || {
+                field(&server, "rdb_saves") == (saves + 1).to_string()
+            });
+            let copy = Directory::new("copy");
+            fs::copy(directory.path().join("dump.rdb"), copy.path().join("dump.rdb")).unwrap();
+            let loaded = Server::start_in(Kind::Respire, &copy, &[]);
+            let mut reader = loaded.client();
+            let Some(now) = ask(&mut reader, "GET number").text().map(<[u8]>::to_vec) else {
+                assert!(ask(&mut reader, "HGET hash now").is_null());
+                continue;
+            };
+            let now: u64 = String::from_utf8(now).unwrap().parse().unwrap();
+            assert_eq!(text(&mut reader, "HGET hash now"), now.to_string());
+            assert_eq!(text(&mut reader, "LINDEX list -1"), now.to_string());
+            assert_eq!(text(&mut reader, "ZSCORE zset now"), now.to_string());
+            assert_eq!(text(&mut reader, &format!("SISMEMBER set {now}")), "1");
+            assert_eq!(text(&mut reader, &format!("SISMEMBER set {}", now + 1)), "0");
+            let last = format!("{:?}", ask(&mut reader, "XREVRANGE stream + - COUNT 1"));
+            assert!(last.contains(&format!("{ELEMENTS}{now}-1")), "{last} is not of {now}");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn the_log_brings_everything_back() {
     let directory = Directory::new("log");

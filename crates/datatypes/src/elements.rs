@@ -19,6 +19,7 @@ use crate::buffer::size_class;
 use crate::collection::Ahead;
 use crate::compaction::{Moves, Sparse};
 use crate::hash::{Hasher, same};
+use crate::rest;
 use crate::table::{Place, Table, Word, prefetch_all};
 
 const STAMP: u8 = 1 << 5;
@@ -483,8 +484,11 @@ impl Clone for Elements {
 
 impl Drop for Elements {
     fn drop(&mut self) {
-        // SAFETY: the table frees only its buckets after this, without looking behind the words.
-        self.table.for_each(|word| unsafe { Element(word.entry()).free() });
+        self.table.for_each(|word| {
+            // SAFETY: the table frees only its buckets after this, without looking behind the words.
+            unsafe { Element(word.entry()).free() }
+            rest::step();
+        });
     }
 }
 

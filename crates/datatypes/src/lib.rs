@@ -13,6 +13,7 @@
 //! - `elements`: the elements of a large set or hash, in such a table that owns them
 //! - `set`, `hashes`, `zset`: sets, hashes and sorted sets
 //! - `compaction`: moving what lies thinly in memory
+//! - `rest`: pauses while something large is freed
 //! - `access`: how recently and how often a value was used, in 24 bits
 
 pub mod access;
@@ -34,6 +35,7 @@ pub mod list;
 pub mod listpack;
 pub mod longdouble;
 mod region;
+pub mod rest;
 mod rounding;
 mod scan;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::{MmapMut, UncheckedAdvice};
 
+use crate::rest;
 use crate::table::Bucket;
 
 /// Bytes that all regions of the process have mapped.
@@ -22,6 +23,9 @@ pub fn mapped_bytes() -> usize {
 const MAP_FROM: usize = 1024;
 /// Buckets whose pages are given back together: 64 KiB, so that the system call is rare.
 const RELEASE_STEP: usize = 1024;
+
+/// Bytes whose pages are given back together by who drops an array and takes its time.
+const DROP_STEP: usize = 256 * 1024;
 
 /// An array of buckets.
 pub(crate) struct Region {
@@ -118,6 +122,17 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         MAPPED.fetch_sub(self.mapped(), Ordering::Relaxed);
+        if rest::is_wanted()
+            && let Some(map) = &mut self.map
+        {
+            for from in (self.given_back..self.reached).step_by(DROP_STEP) {
+                let size = DROP_STEP.min(self.reached - from);
+                // SAFETY: nothing reads the pages any more. If it is refused, they go with the map.
+                let _ =
+                    unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, size) };
+                rest::rest();
+            }
+        }
         if self.map.is_none() && self.len > 0 {
             // SAFETY: allocated in `new` with the same layout.
             unsafe { dealloc(self.base.as_ptr().cast(), Self::layout(self.len)) }

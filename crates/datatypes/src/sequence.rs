@@ -8,6 +8,8 @@
 //! Invariant: no block in the sequence is without elements, no node without children but for the root of an empty
 //! sequence; all leaves are equally deep; every count is the sum of those below.
 
+use crate::rest::Rest;
+
 /// Blocks in a leaf and children of a node, at most.
 const FAN: usize = 64;
 /// A node this small joins a neighbour if it can.
@@ -30,6 +32,8 @@ struct Child<T> {
     /// Elements below.
     count: usize,
     node: Node<T>,
+    /// Freeing the blocks below takes a while.
+    _rest: Rest,
 }
 
 #[derive(Clone)]
@@ -92,7 +96,7 @@ impl<T: Counted> Node<T> {
                     child.count += count;
                     return None;
                 };
-                let new = Child { count, node };
+                let new = Child { count, node, _rest: Rest };
                 if children.len() == FAN {
                     return Some(Self::Inner(vec![new]));
                 }
@@ -148,7 +152,7 @@ impl<T: Counted> Node<T> {
             children.insert(at + 1, new);
             if children.len() > FAN {
                 let right = Self::Inner(children.split_off(FAN / 2));
-                edited.overflow = Some(Child { count: right.count(), node: right });
+                edited.overflow = Some(Child { count: right.count(), node: right, _rest: Rest });
             }
         } else if edited.blocks < 0 {
             join_neighbours(children, at);
@@ -191,7 +195,7 @@ impl<T: Counted> Node<T> {
                     return Self::Inner(children.split_off(at));
                 }
                 let right = children[at].node.split_off(index - before);
-                let right = Child { count: right.count(), node: right };
+                let right = Child { count: right.count(), node: right, _rest: Rest };
                 children[at].count -= right.count;
                 let mut rest = children.split_off(at + 1);
                 rest.insert(0, right);
@@ -261,7 +265,7 @@ fn edit_leaf<T: Counted, R>(
     blocks.splice(at + usize::from(!gone)..at + 1, behind);
     if blocks.len() > FAN {
         let right = Node::Leaf(blocks.split_off(blocks.len() / 2));
-        edited.overflow = Some(Child { count: right.count(), node: right });
+        edited.overflow = Some(Child { count: right.count(), node: right, _rest: Rest });
     }
     edited
 }
@@ -316,8 +320,8 @@ impl<T: Counted> Sequence<T> {
         if let Some(new) = self.root.push(end, block) {
             let old = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
             let mut children = Vec::with_capacity(4);
-            children.push(Child { count: old.count(), node: old });
-            put(&mut children, end, Child { count: new.count(), node: new });
+            children.push(Child { count: old.count(), node: old, _rest: Rest });
+            put(&mut children, end, Child { count: new.count(), node: new, _rest: Rest });
             self.root = Node::Inner(children);
         }
     }
@@ -402,7 +406,7 @@ impl<T: Counted> Sequence<T> {
         self.blocks = self.blocks.wrapping_add_signed(edited.blocks);
         if let Some(new) = edited.overflow {
             let old = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
-            let old = Child { count: old.count(), node: old };
+            let old = Child { count: old.count(), node: old, _rest: Rest };
             self.root = Node::Inner(vec![old, new]);
         }
         self.collapse();

@@ -18,6 +18,7 @@ use std::ptr::NonNull;
 
 use crate::region::Region;
 pub use crate::region::mapped_bytes;
+use crate::rest;
 
 const SLOTS: usize = 8;
 const LINK: u64 = 1;
@@ -678,6 +679,7 @@ impl Drop for Table {
         }
         for region in [&self.main, &self.next] {
             for i in 0..region.len() {
+                rest::step();
                 // SAFETY: overflow buckets belong to their chain alone; after this nothing reads the table.
                 unsafe {
                     let mut link = (*region.bucket(i)).slots[SLOTS - 1];

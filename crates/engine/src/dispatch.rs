@@ -30,7 +30,7 @@ pub enum Flow {
     /// The request took effect, or was refused; its reply is written.
     Done,
     /// The server is paused: the same request is to be executed again at this Unix time (milliseconds), or when the
-    /// pause ends.
+    /// pause ends. So it is, soon, when a snapshot is at something large that the request changes.
     Paused(i64),
     /// The client waits, for this many milliseconds at most, or for ever. Its reply will come as
     /// [`Message::Unblocked`], or has to be asked for with [`Engine::time_out`]; until then, nothing more of it may be
@@ -349,6 +349,10 @@ impl Engine {
                 let hashes = &hashes[prepared.keys.0 as usize..prepared.keys.1 as usize];
                 let keys = KeyHashes::new(command.row, hashes);
                 flow = self.admitted(worker, session, command, args, keys, out);
+                if matches!(flow, Flow::Paused(_)) {
+                    // Nothing has happened yet.
+                    return flow;
+                }
             }
             Err(_) if matches!(prepared.lookup, Lookup::Unknown) && is_http(args.get(0)) => {
                 hang_up(session, out);
@@ -505,8 +509,17 @@ impl Engine {
             self.reject_command(worker, session, command, &self.busy_error(), out);
             return Flow::Done;
         };
+        if held.mode() == Mode::Write
+            && held.is_saving()
+            && self.must_wait(&mut held, row, &args, session.db)
+        {
+            return Flow::Paused(worker.now_ms);
+        }
         let mark = out.mark();
         let saw_expired = self.call(worker, session, &mut held, command, args, keys, out);
+        if std::mem::take(&mut session.postponed) {
+            return Flow::Paused(worker.now_ms);
+        }
         let mut flow = Flow::Done;
         if row.has(Flags::BLOCKING)
             && let Some(wait) = session.wait.take()
@@ -610,6 +623,9 @@ impl Engine {
             },
             _ => run(self, worker, session, held, command, args, keys, out),
         };
+        if session.postponed {
+            return false;
+        }
         // A script's client has read what its commands have read, and not the keys that it was given.
         if session.tracking.is_some() && row.lock != Lock::Script {
             self.after_tracked(worker, session, held, row, &args);

@@ -359,6 +359,9 @@ impl Engine {
             return false;
         };
         let shard = held.shard_mut(key.shard);
+        if shard.must_wait(db, &key) {
+            return false;
+        }
         let expired = shard.expire_if_due(db, &key, worker.now_ms);
         let policy = settings.maxmemory_policy;
         let access = worker.access;

@@ -160,6 +160,10 @@ impl Engine {
             out.null_array();
             return Ok(());
         }
+        if held.is_saving() && self.transaction_waits(&mut held, session) {
+            session.postponed = true;
+            return Ok(());
+        }
         let Transaction { watched, flag, .. } = &mut session.transaction;
         if let Some(flag) = flag.take() {
             for Watched { db, key, .. } in watched.drain(..) {
@@ -215,6 +219,15 @@ impl Engine {
         }
         shards.extend(transaction.watched.iter().map(|w| self.keyspace.shard_of(&w.key)));
         self.keyspace.hold_unless_busy(shards, Mode::Write)
+    }
+
+    /// Whether one of the commands must wait: see [`Engine::must_wait`].
+    #[cold]
+    fn transaction_waits(&self, held: &mut Held<'_>, session: &Session) -> bool {
+        let queue = &session.transaction.queue;
+        queue.iter().filter(|queued| queued.command.mode == Mode::Write).any(|queued| {
+            self.must_wait(held, queued.command.row, &queued.args.as_args(), session.db)
+        })
     }
 
     /// Whether a watched key has changed, or its time has passed since it was watched.

@@ -54,7 +54,15 @@ impl Engine {
             self.reject_command(worker, session, command, &Error::OUT_OF_MEMORY, out);
             return Flow::Done;
         }
+        let mut postponed = false;
         let done = self.keyspace.with_one_unless_busy(key.shard, command.mode, |held| {
+            if command.mode == Mode::Write
+                && held.shard(key.shard).is_saving()
+                && self.must_wait(held, command.row, args, session.db)
+            {
+                postponed = true;
+                return false;
+            }
             let saw_expired = self.call_plain(worker, session, held, command, args, key, out);
             if held.has_leftovers() {
                 self.clear_up(worker, held, session.info.id);
@@ -63,6 +71,7 @@ impl Engine {
             saw_expired
         });
         match done {
+            Some(false) if postponed => return Flow::Paused(worker.now_ms),
             Some(false) => {}
             Some(true) => self.delete_expired(worker, session.db, command.row, args),
             None => self.reject_command(worker, session, command, &self.busy_error(), out),

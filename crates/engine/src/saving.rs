@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 
 use respire_keyspace::{Held, Mode};
 
-use crate::command::{Command, Flags, Lock};
+use respire_resp::Args;
+
+use crate::command::{Command, Flags, Lock, Row};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::Session;
@@ -194,6 +196,27 @@ impl Engine {
         }
     }
 
+    /// Whether a command has to wait until a snapshot lets go of what it is about to change: it is to be executed again, and
+    /// the shards are free meanwhile.
+    #[cold]
+    pub(crate) fn must_wait(
+        &self,
+        held: &mut Held<'_>,
+        row: &Row,
+        args: &Args<'_>,
+        db: usize,
+    ) -> bool {
+        let mut waits = false;
+        for spec in row.keys.iter().filter(|spec| !spec.flags.starts_with("RO")) {
+            for i in spec.positions(args) {
+                let key = self.keyspace.key(args.get(i));
+                // All that is large is handed over at once.
+                waits |= held.holds(key.shard) && held.shard_mut(key.shard).must_wait(db, &key);
+            }
+        }
+        waits
+    }
+
     fn refuse_writing(&self, condition: u8) -> Result<(), Error> {
         if condition & Refusal::Snapshot.bit() != 0 {
             return Err(Error::fixed(
@@ -216,7 +239,108 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use crate::harness::Harness;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use respire_keyspace::{EntryRef, Keeper, Pinned, Unsaved};
+
+    use super::*;
+    use crate::dispatch::Flow;
+    use crate::harness::{Harness, START_MS};
+
+    /// A snapshot that saves nothing by itself.
+    #[derive(Default)]
+    struct Snapshot {
+        kept: Mutex<Vec<Vec<u8>>>,
+        pinned: Mutex<Vec<Pinned>>,
+    }
+
+    impl Keeper for Snapshot {
+        fn keep(&self, _: usize, entry: EntryRef<'_>) {
+            self.kept.lock().push(entry.key().to_vec());
+        }
+
+        fn take(&self, pinned: Pinned) {
+            self.pinned.lock().push(pinned);
+        }
+
+        fn adopt(&self, _: Unsaved) {
+            panic!("no database is emptied");
+        }
+    }
+
+    impl Snapshot {
+        fn begin(h: &Harness) -> Arc<Self> {
+            let snapshot = Arc::<Self>::default();
+            let keeper: Arc<dyn Keeper> = Arc::clone(&snapshot) as _;
+            let mut held = h.engine.keyspace.hold_all(Mode::Write);
+            for shard in 0..h.engine.keyspace.shard_count() as u32 {
+                held.shard_mut(shard).begin_snapshot(&keeper);
+            }
+            snapshot
+        }
+
+        /// The keys of the large collections that it was handed, which it lets go.
+        fn let_go(&self) -> Vec<String> {
+            let pinned = std::mem::take(&mut *self.pinned.lock());
+            pinned.iter().map(|p| String::from_utf8_lossy(&p.key).into_owned()).collect()
+        }
+    }
+
+    fn add_large(h: &mut Harness, key: &str) {
+        let members: Vec<String> = (0..1000).map(|i| format!("member {i}")).collect();
+        let mut parts = vec!["SADD", key];
+        parts.extend(members.iter().map(String::as_str));
+        assert_eq!(h.run(&parts), ":1000\r\n");
+    }
+
+    #[test]
+    fn who_changes_what_a_snapshot_reads_comes_again() {
+        const PAUSED: Flow = Flow::Paused(START_MS);
+        let mut h = Harness::new();
+        add_large(&mut h, "large");
+        add_large(&mut h, "other");
+        h.line("SADD small a b c");
+        let snapshot = Snapshot::begin(&h);
+        let refused = |h: &mut Harness, line: &str| {
+            let parts: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            assert_eq!(h.attempt(0, &parts), (Vec::new(), PAUSED), "{line}");
+        };
+        refused(&mut h, "SADD large x");
+        assert_eq!(snapshot.pinned.lock().len(), 1, "handed over when somebody wants to change it");
+        for line in ["SREM large x", "DEL small large", "SET large x", "EVAL return(1) 1 large"] {
+            refused(&mut h, line);
+        }
+        // Who reads it, and who changes anything else, is not kept waiting.
+        assert_eq!(h.line("SCARD large"), ":1000\r\n");
+        assert_eq!(h.line("SADD small d"), ":1\r\n");
+        assert_eq!(h.line("SUNIONSTORE new large small"), ":1004\r\n");
+        assert_eq!(*snapshot.kept.lock(), [b"small".to_vec()]);
+        // Nothing of a transaction happens before all of it can.
+        h.line("MULTI");
+        h.line("SADD small e");
+        h.line("SADD other x");
+        refused(&mut h, "EXEC");
+        assert_eq!(snapshot.let_go(), ["large", "other"]);
+        assert_eq!(h.line("EXEC"), "*2\r\n:1\r\n:1\r\n");
+        assert_eq!(h.line("SREM large x"), ":0\r\n");
+        assert_eq!(h.line("DEL small large"), ":2\r\n");
+        assert!(snapshot.let_go().is_empty(), "the snapshot has got them");
+    }
+
+    #[test]
+    fn what_a_snapshot_reads_does_not_expire_under_it() {
+        let mut h = Harness::new();
+        add_large(&mut h, "large");
+        h.line("PEXPIRE large 10");
+        let snapshot = Snapshot::begin(&h);
+        h.advance_ms(20);
+        assert_eq!(h.line("EXISTS large"), ":0\r\n");
+        assert_eq!(h.line("DBSIZE"), ":1\r\n", "it is still there");
+        assert_eq!(snapshot.let_go(), ["large"]);
+        assert_eq!(h.line("EXISTS large"), ":0\r\n");
+        assert_eq!(h.line("DBSIZE"), ":0\r\n");
+    }
 
     #[test]
     fn without_the_replicas_that_are_asked_for_nothing_is_written() {

@@ -52,6 +52,8 @@ pub struct Session {
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// How the client's keys are tracked, if they are.
     pub(crate) tracking: Option<Box<TrackingMode>>,
+    /// The EXEC at hand is to be executed again, in a while: nothing has happened yet.
+    pub(crate) postponed: bool,
     /// The command at hand has to wait.
     pub(crate) wait: Option<Box<Wait>>,
     /// The client's place in the queues, while it waits.
@@ -93,6 +95,7 @@ impl Session {
             unlogged: false,
             subscriptions: None,
             tracking: None,
+            postponed: false,
             wait: None,
             ticket: None,
             ready_key: None,

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use respire_datatypes::collection::Collection;
 use respire_datatypes::hash::{Hasher, same};
+use respire_datatypes::rest;
 use respire_datatypes::table::{Place, Table, TableStats, Word};
 
 use crate::entry::{Entry, EntryRef, Heap, NewValue};
@@ -328,7 +329,10 @@ fn next_due(entry: EntryRef<'_>) -> Option<i64> {
 impl Drop for Db {
     fn drop(&mut self) {
         self.await_pins();
-        // SAFETY: the tables are not used after this but to free their buckets.
-        self.keys.for_each(|word| drop(unsafe { Entry::in_word(word).free() }));
+        self.keys.for_each(|word| {
+            // SAFETY: the tables are not used after this but to free their buckets.
+            drop(unsafe { Entry::in_word(word).free() });
+            rest::step();
+        });
     }
 }

@@ -97,6 +97,9 @@ impl Shard {
             {
                 let hash = self.hasher.hash(&bytes);
                 let key = Key { bytes: &bytes, hash, shard: 0 };
+                if self.must_wait(db, &key) {
+                    break;
+                }
                 // The key may be past its own time: then all of it goes.
                 if let Some(thinned) = self.expire_elements_of(db, &key, now, left) {
                     left -= thinned.elements.len().min(left);
@@ -115,6 +118,9 @@ impl Shard {
         now: i64,
         max: usize,
     ) -> Option<Thinned> {
+        if self.must_wait(db, key) {
+            return None;
+        }
         let mut entry = self.entry(db, key, now)?;
         let due = entry.next_due();
         let Some(Collection::Hash(fields)) = entry.collection_mut() else { return None };
@@ -239,8 +245,12 @@ impl Shard {
         name.clear();
         name.extend_from_slice(seen.key());
         let key = Key { bytes: name, hash, shard: 0 };
-        self.expire_place(db, &key, place);
-        true
+        // What a snapshot reads stays until the next round.
+        let goes = !self.must_wait(db, &key);
+        if goes {
+            self.expire_place(db, &key, place);
+        }
+        goes
     }
 }
 

@@ -563,6 +563,11 @@ impl<'k> Held<'k> {
         ready
     }
 
+    /// Whether a snapshot is under way that needs something of a held shard.
+    pub fn is_saving(&self) -> bool {
+        self.held_shards().into_iter().any(|shard| self.shard(shard).is_saving())
+    }
+
     /// The large values that changes set aside, of all held shards.
     pub fn take_garbage(&mut self) -> Vec<Heap> {
         let held = self.held_shards();

@@ -275,9 +275,9 @@ impl Shard {
         self.waiting.is_wide()
     }
 
-    /// Deletes a key whose time has passed. Returns whether it was there.
+    /// Deletes a key whose time has passed. Returns whether it did: what a snapshot reads stays for another moment.
     pub fn expire_if_due(&mut self, db: usize, key: &Key<'_>, now: i64) -> bool {
-        if !matches!(self.dbs[db].find(key, now), Found::Expired) {
+        if !matches!(self.dbs[db].find(key, now), Found::Expired) || self.must_wait(db, key) {
             return false;
         }
         let place = self.dbs[db].place(key).expect("found above");

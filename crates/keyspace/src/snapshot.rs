@@ -20,12 +20,15 @@ use respire_datatypes::collection::Collection;
 
 use crate::db::Db;
 use crate::entry::{Entry, EntryRef};
+use crate::hash::Key;
 use crate::shard::Shard;
 
 /// Who takes what is about to change.
 pub trait Keeper: Send + Sync {
     /// Saves an entry of database number `db` as it is. Its shard is locked: this should not take long.
     fn keep(&self, db: usize, entry: EntryRef<'_>);
+    /// Takes over a large collection that somebody waits to change. Its shard is locked.
+    fn take(&self, pinned: Pinned);
     /// Takes over a database that was emptied while part of it was not saved.
     fn adopt(&self, rest: Unsaved);
 }
@@ -58,6 +61,10 @@ impl Pins {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|other| *other != address);
         self.let_go.notify_all();
+    }
+
+    fn holds(&self, address: usize) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(&address)
     }
 
     fn is_empty(&self) -> bool {
@@ -140,6 +147,22 @@ impl Unsaved {
     }
 }
 
+impl Saving {
+    /// Has a large collection stay as it is until what this gives is dropped.
+    fn pin(&self, entry: EntryRef<'_>, collection: &Collection) -> Pinned {
+        let collection = std::ptr::from_ref(collection);
+        self.pins.add(collection as usize);
+        Pinned {
+            db: self.db,
+            key: entry.key().into(),
+            expire: entry.expire(),
+            access: entry.access(),
+            collection,
+            pins: Arc::clone(&self.pins),
+        }
+    }
+}
+
 fn position(hash: u64) -> u64 {
     hash >> 16
 }
@@ -167,6 +190,27 @@ impl Db {
         }
     }
 
+    /// See [`Shard::must_wait`].
+    #[cold]
+    fn keeps_still(&mut self, key: &Key<'_>) -> bool {
+        let Some(saving) = &self.saving else { return false };
+        let Some(place) = self.place(key) else { return false };
+        let entry = Entry::in_word(place.word());
+        // SAFETY: entries in the table are alive, and `&mut self` gives the only access to them.
+        let seen = unsafe { entry.as_ref() };
+        let Some(collection) = seen.collection() else { return false };
+        if saving.pins.holds(std::ptr::from_ref(collection) as usize) {
+            return true;
+        }
+        if position(key.hash) < saving.cursor || seen.is_marked() || !is_large(collection) {
+            return false;
+        }
+        saving.keeper.take(saving.pin(seen, collection));
+        // SAFETY: as above; `seen` is not used any more.
+        unsafe { entry.mark(true) }
+        true
+    }
+
     /// Waits until nobody reads the collection of an entry without the lock. To be called before an entry is changed or freed
     /// while a snapshot is under way.
     pub(crate) fn unpin(&self, entry: Entry) {
@@ -185,8 +229,8 @@ impl Db {
         save: &mut impl FnMut(usize, EntryRef<'_>),
         mut pinned: Option<&mut Vec<Pinned>>,
     ) -> usize {
-        let Some(Saving { db, cursor, pins, .. }) = self.saving.as_deref() else { return 0 };
-        let (number, cursor) = (*db, *cursor);
+        let Some(saving) = self.saving.as_deref() else { return 0 };
+        let (number, cursor) = (saving.db, saving.cursor);
         let mut seen = 0;
         let next = self.keys.visit(cursor, |word| {
             seen += 1;
@@ -200,16 +244,7 @@ impl Db {
                 // The bucket may begin before the cursor, if the table has another size than when that was set.
                 match (found.collection().filter(|c| is_large(c)), pinned.as_deref_mut()) {
                     (Some(collection), Some(pinned)) => {
-                        let collection = std::ptr::from_ref(collection);
-                        pins.add(collection as usize);
-                        pinned.push(Pinned {
-                            db: number,
-                            key: found.key().into(),
-                            expire: found.expire(),
-                            access: found.access(),
-                            collection,
-                            pins: Arc::clone(pins),
-                        });
+                        pinned.push(saving.pin(found, collection));
                     }
                     _ => save(number, found),
                 }
@@ -277,6 +312,20 @@ impl Shard {
         self.note_saving();
     }
 
+    /// Whether a snapshot is under way that needs something of this shard.
+    #[inline]
+    pub fn is_saving(&self) -> bool {
+        self.saving
+    }
+
+    /// Whether the value of `key` has to stay as it is for now: it is large, and read for a snapshot without the lock. One that
+    /// the snapshot needs and has not got yet is handed to it at this moment. Who is about to change it should let the
+    /// shard go, and come again; else it waits with the shard locked, and everybody else with it.
+    #[inline]
+    pub fn must_wait(&mut self, db: usize, key: &Key<'_>) -> bool {
+        self.saving && self.dbs[db].keeps_still(key)
+    }
+
     /// Goes on with the walk: calls `save` with about `entries` entries, and the number that their database had when the
     /// snapshot began.
     pub fn save_step(
@@ -327,7 +376,6 @@ mod tests {
     use respire_datatypes::list::{End, List, ListLimits, NewElement};
 
     use super::*;
-    use crate::hash::Key;
     use crate::shard::Ttl;
     use crate::{Heap, NewValue};
 
@@ -336,6 +384,10 @@ mod tests {
     impl Keeper for Nobody {
         fn keep(&self, _: usize, entry: EntryRef<'_>) {
             panic!("{:?} was kept", entry.key());
+        }
+
+        fn take(&self, pinned: Pinned) {
+            panic!("{:?} was to be kept", pinned.key);
         }
 
         fn adopt(&self, rest: Unsaved) {

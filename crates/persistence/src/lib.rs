@@ -22,4 +22,5 @@ mod snapshot;
 
 pub use disk::{Disk, RealDisk};
 pub use error::{Failure, reason};
+pub use pace::drop_slowly;
 pub use service::Persistence;

@@ -3,11 +3,13 @@
 //! milliseconds later, and until then requests would wait. Here are also Redis's testing aids, `rdb-key-save-delay` and
 //! `key-load-delay`, and the end of what is not wanted any more.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use respire_datatypes::rest::pausing;
 use respire_engine::Engine;
 use respire_engine::config::Reader;
 
@@ -19,6 +21,23 @@ const TURN: Duration = Duration::from_micros(50);
 const TURN_MAX: Duration = Duration::from_micros(500);
 /// The longest sleep that nothing ends.
 const NAP: Duration = Duration::from_millis(10);
+
+/// Gives way, if it is time to. Nothing is locked.
+pub(crate) fn give_way() {
+    thread_local! {
+        static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    if SINCE.get().is_none_or(|since| now - since >= TURN) {
+        thread::yield_now();
+        SINCE.set(Some(Instant::now()));
+    }
+}
+
+/// Drops what takes long to be freed, and gives way meanwhile.
+pub fn drop_slowly<T>(value: T) {
+    pausing(give_way, || drop(value));
+}
 
 /// What work on a file is slowed down by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 //! it. Two sources meet here: the walk over the shards, and what writers are about to change.
 //!
 //! Shards are locked for a few microseconds at a time. A long string is shared under the lock and written behind it. The
-//! lock inside is taken under shards, and nothing is locked under it.
+//! locks inside are taken under shards, and nothing is locked under them.
 
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use respire_datatypes::rest::pausing;
 use respire_engine::config::Settings;
 use respire_engine::{Engine, value_of};
 use respire_keyspace::{EntryRef, Held, Keeper, Mode, Pinned, Unsaved};
@@ -15,7 +16,7 @@ use respire_rdb::write::{self, Options};
 use respire_rdb::{Access, ValueRef};
 
 use crate::aof::restate;
-use crate::pace::Pace;
+use crate::pace::{Pace, give_way};
 use crate::settings::Files;
 
 /// Entries that are saved while a shard is locked.
@@ -163,12 +164,18 @@ impl Encoder {
 /// What writers have kept for the snapshot.
 struct Kept {
     encoder: Mutex<Encoder>,
+    /// Large collections that somebody waits to change.
+    pinned: Mutex<Vec<Pinned>>,
     rest: Mutex<Vec<Unsaved>>,
 }
 
 impl Keeper for Kept {
     fn keep(&self, db: usize, entry: EntryRef<'_>) {
         self.encoder.lock().add(db, entry);
+    }
+
+    fn take(&self, pinned: Pinned) {
+        self.pinned.lock().push(pinned);
     }
 
     fn adopt(&self, rest: Unsaved) {
@@ -206,7 +213,8 @@ impl Snapshot {
         let unix_s = (engine.clock.unix_us() / 1_000_000) as u64;
         let kept = Arc::new(Kept {
             encoder: Mutex::new(Encoder::new(&settings, form, unix_s)),
-            rest: Mutex::new(Vec::new()),
+            pinned: Mutex::default(),
+            rest: Mutex::default(),
         });
         let keeper: Arc<dyn Keeper> = Arc::clone(&kept) as _;
         let shards = engine.keyspace.shard_count() as u32;
@@ -256,9 +264,7 @@ impl Snapshot {
                 };
                 // Nothing is locked any more.
                 for pinned in step.pinned {
-                    self.encoder.add_pinned(&pinned);
-                    drop(pinned);
-                    hand_on(&mut self.encoder, CHUNK, &mut saved, &mut sink, &mut result);
+                    self.save_pinned(pinned, &mut saved, &mut sink, &mut result);
                 }
                 hand_on(&mut self.encoder, CHUNK, &mut saved, &mut sink, &mut result);
                 pace.step();
@@ -278,6 +284,21 @@ impl Snapshot {
         result.map(|()| saved)
     }
 
+    /// Writes a large collection, and lets it go. Nothing is locked.
+    fn save_pinned(
+        &mut self,
+        pinned: Pinned,
+        saved: &mut u64,
+        sink: &mut impl FnMut(&[u8], u64) -> io::Result<()>,
+        result: &mut io::Result<()>,
+    ) {
+        if result.is_ok() {
+            pausing(give_way, || self.encoder.add_pinned(&pinned));
+        }
+        drop(pinned);
+        hand_on(&mut self.encoder, CHUNK, saved, sink, result);
+    }
+
     /// Takes over what writers have kept. Returns how many bytes that was.
     fn take_kept(
         &mut self,
@@ -287,6 +308,11 @@ impl Snapshot {
         result: &mut io::Result<()>,
     ) -> usize {
         let rest = std::mem::take(&mut *self.kept.rest.lock());
+        // Those of an emptied database are among them, and have to be let go before it is.
+        let pinned = std::mem::take(&mut *self.kept.pinned.lock());
+        for pinned in pinned {
+            self.save_pinned(pinned, saved, sink, result);
+        }
         for unsaved in rest {
             let encoder = &mut self.encoder;
             let db = unsaved.save(|db, entry| {

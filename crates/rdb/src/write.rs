@@ -5,6 +5,7 @@
 
 use respire_datatypes::integer::{self, MAX_LEN};
 use respire_datatypes::listpack::Item;
+use respire_datatypes::rest;
 
 use crate::format::{encoding, opcode};
 use crate::lzf;
@@ -115,6 +116,7 @@ pub(crate) fn length(out: &mut Vec<u8>, value: u64) {
 /// A string: as an integer if it is the spelling of one, compressed if that is wanted and saves something.
 #[inline]
 pub(crate) fn string(out: &mut Vec<u8>, text: &[u8], options: Options) {
+    rest::step();
     if text.len() <= MAX_INT_TEXT
         && let Some(value) = integer::parse_i64(text)
         && put_int(out, value)
@@ -140,6 +142,7 @@ pub(crate) fn int(out: &mut Vec<u8>, value: i64) {
 
 /// The text of an element.
 pub(crate) fn item(out: &mut Vec<u8>, item: Item<'_>, options: Options) {
+    rest::step();
     match item {
         Item::Int(value) => int(out, value),
         Item::Bytes(text) => string(out, text, options),

@@ -12,6 +12,7 @@ mod net;
 pub mod ping;
 mod process;
 mod server;
+mod slice;
 mod startup;
 mod supervise;
 mod syslog;

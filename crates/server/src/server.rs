@@ -17,7 +17,7 @@ use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
 use respire_engine::config::{Config, NotActing, Settings, not_acting};
 use respire_engine::{Compacting, Engine, Garbage, PauseKind, Worker};
-use respire_persistence::Persistence;
+use respire_persistence::{Persistence, drop_slowly};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -25,7 +25,7 @@ use crate::clock::SystemClock;
 use crate::host::{Listening, ServerHost, Stop};
 use crate::net::{BELL, EventLoop, Listeners, Loop, Mail, Mailbox};
 use crate::supervise::Supervisor;
-use crate::{banner, crash, logging, memory, metrics, process};
+use crate::{banner, crash, logging, memory, metrics, process, slice};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -208,7 +208,7 @@ fn announce(settings: &Settings, supervisor: &Supervisor) {
 /// Frees what comes, and counts it off.
 fn free(garbage: Receiver<Garbage>, freeing: &AtomicUsize) {
     for garbage in garbage {
-        drop(garbage);
+        drop_slowly(garbage);
         // Makes known what has been freed.
         memory::allocated();
         freeing.fetch_sub(1, Ordering::Release);
@@ -271,7 +271,10 @@ fn event_loops(
         let worker = Worker::new(engine, i, random()?);
         let (mailbox, load) = (Arc::clone(mailbox), Arc::clone(load));
         let event_loop = EventLoop::new(Arc::clone(engine), worker, poll, mailbox, load);
-        threads.push(spawn(&format!("respire-io-{i}"), move || event_loop.run())?);
+        threads.push(spawn(&format!("respire-io-{i}"), move || {
+            slice::shorten();
+            event_loop.run();
+        })?);
     }
     Ok(threads)
 }
@@ -297,6 +300,8 @@ fn keepers(
     };
     let mailboxes: Vec<_> = loops.iter().map(|l| Arc::clone(&l.mailbox)).collect();
     let sync = move || {
+        // Clients wait for it, too.
+        slice::shorten();
         let told = || mailboxes.iter().for_each(|mailbox| mailbox.ring());
         let lost = |error: &io::Error| {
             // What clients wait to be told is not safe, and can't be undone either.

@@ -16,6 +16,7 @@ use super::member::Member;
 use super::tree::{self, Tree};
 use crate::collection::Ahead;
 use crate::hash::{Hasher, same};
+use crate::rest;
 use crate::table::{Place, Table, Word, prefetch_all};
 
 /// Items of a leaf: with its length, 1 KiB.
@@ -315,7 +316,10 @@ impl Clone for Large {
 impl Drop for Large {
     fn drop(&mut self) {
         for tree in self.leaving.iter().chain([&self.tree]) {
-            tree.range(0, tree.len()).for_each(|item| item.member.free());
+            tree.range(0, tree.len()).for_each(|item| {
+                item.member.free();
+                rest::step();
+            });
         }
     }
 }

@@ -12,6 +12,7 @@
 mod cut;
 
 use crate::buffer::size_class;
+use crate::rest::Rest;
 use crate::table::{prefetch, prefetch_all, prefetch_bytes};
 
 /// A tree with up to `LEAF` items in a leaf and up to `FAN` children in an inner node.
@@ -49,6 +50,8 @@ struct Inner<T, const LEAF: usize, const FAN: usize> {
     /// The first item below each child.
     firsts: [T; FAN],
     children: [Option<Node<T, LEAF, FAN>>; FAN],
+    /// Freeing the children takes a while.
+    _rest: Rest,
 }
 
 /// Whether a node is at the left or right end of the tree.
@@ -102,6 +105,7 @@ impl<T: Copy, const LEAF: usize, const FAN: usize> Inner<T, LEAF, FAN> {
             counts: [child.count(); FAN],
             firsts: [child.first(); FAN],
             children: [const { None }; FAN],
+            _rest: Rest,
         });
         inner.children[0] = Some(child);
         for child in children {

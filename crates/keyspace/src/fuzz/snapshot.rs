@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::model::{DATABASES, Run};
 use crate::entry::EntryRef;
-use crate::snapshot::{Keeper, Unsaved};
+use crate::snapshot::{Keeper, Pinned, Unsaved};
 
 type Saved = HashMap<(usize, Vec<u8>), (Vec<u8>, Option<i64>)>;
 
@@ -27,6 +27,10 @@ impl Kept {
 impl Keeper for Kept {
     fn keep(&self, db: usize, entry: EntryRef<'_>) {
         self.save(db, entry);
+    }
+
+    fn take(&self, pinned: Pinned) {
+        panic!("{:?} is no large collection", pinned.key);
     }
 
     fn adopt(&self, rest: Unsaved) {

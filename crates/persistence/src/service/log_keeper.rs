@@ -12,8 +12,8 @@ use respire_keyspace::Mode;
 
 use super::{Job, Persistence, RETRY, State, TICK};
 use crate::aof::manifest::{Kind, Manifest};
-use crate::disk::remove_gently;
 use crate::aof::writer::Writer;
+use crate::disk::remove_gently;
 use crate::error::reason;
 use crate::rdb_file::{Purpose, is_cancelled};
 use crate::settings::{Files, Fsync};
