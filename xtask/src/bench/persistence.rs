@@ -1,7 +1,7 @@
 //! The figures of snapshots and of the append-only file. Every server writes into a directory of its own, on the disk that
 //! the system keeps temporary files on.
 
-use super::{Bench, Bound, Figure, SERVER_CORE, Server, no_errors, text};
+use super::{Bench, Bound, Figure, SERVER_CORE, Server, no_errors, punctual, text};
 use respire_bench::{Load, Report, Target, Workload, median};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -178,30 +178,7 @@ impl Bench {
                 keyspace: self.scaled(KEYS),
                 ..Load::new(server.target(), Workload::Mixed { reads: 1, writes: 1 })
             };
-            let full = load.run().map_err(text)?.requests_per_second;
-            let half = Load { rate: Some(full / 2.0), ..load };
-            let (mut calm, mut busy) = (Vec::new(), Vec::new());
-            for _ in 0..self.options.rounds.min(3) {
-                let report = half.run().map_err(text)?;
-                no_errors(&report)?;
-                calm.push(report.latency_us(0.999));
-                let target = server.target();
-                let stop = AtomicBool::new(false);
-                let report = thread::scope(|scope| {
-                    scope.spawn(|| {
-                        let mut saved = Ok(0.0);
-                        while !stop.load(Ordering::Relaxed) && saved.is_ok() {
-                            saved = save(&target, || {});
-                        }
-                    });
-                    let report = half.run().map_err(text);
-                    stop.store(true, Ordering::Relaxed);
-                    report
-                })?;
-                no_errors(&report)?;
-                busy.push(report.latency_us(0.999));
-            }
-            Ok((median(calm).unwrap_or(f64::NAN), median(busy).unwrap_or(f64::NAN)))
+            punctual(|| self.half_load(&load))
         };
         let (redis, respire) = (measure(false)?, measure(true)?);
         let shown = |(calm, busy): (f64, f64)| format!("{calm:.0} µs, during {busy:.0} µs");
@@ -212,6 +189,33 @@ impl Bench {
             redis: shown(redis),
             respire: shown(respire),
         }])
+    }
+
+    /// The p99.9 at half of what `load` reaches, without and with a snapshot: medians of rounds that take turns.
+    fn half_load(&self, load: &Load) -> Result<(f64, f64), String> {
+        let full = load.run().map_err(text)?.requests_per_second;
+        let half = Load { rate: Some(full / 2.0), ..load.clone() };
+        let (mut calm, mut busy) = (Vec::new(), Vec::new());
+        for _ in 0..self.options.rounds {
+            let report = half.run().map_err(text)?;
+            no_errors(&report)?;
+            calm.push(report.latency_us(0.999));
+            let stop = AtomicBool::new(false);
+            let report = thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut saved = Ok(0.0);
+                    while !stop.load(Ordering::Relaxed) && saved.is_ok() {
+                        saved = save(&load.target, || {});
+                    }
+                });
+                let report = half.run().map_err(text);
+                stop.store(true, Ordering::Relaxed);
+                report
+            })?;
+            no_errors(&report)?;
+            busy.push(report.latency_us(0.999));
+        }
+        Ok((median(calm).unwrap_or(f64::NAN), median(busy).unwrap_or(f64::NAN)))
     }
 
     fn saving_and_loading(&self) -> Result<Vec<Figure>, String> {

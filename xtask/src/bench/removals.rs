@@ -1,7 +1,7 @@
 //! How long a bystander waits while something very large is removed: collections of ten million elements, in every way in which
 //! a value goes. The server has one core and one thread, so whatever frees the elements shares both with it.
 
-use super::{Bench, Bound, Figure, SERVER_CORE, Server, no_errors, text};
+use super::{Bench, Bound, Figure, SERVER_CORE, Server, no_errors, punctual, text};
 use respire_bench::{KeyDistribution, Load, Prober, Workload, median};
 use std::path::Path;
 use std::thread;
@@ -95,7 +95,8 @@ impl Bench {
         server: &Server,
         work: impl FnOnce() -> Result<(), String>,
     ) -> Result<f64, String> {
-        let prober = Prober::start(&server.target(), "nothing", PROBE_EVERY).map_err(text)?;
+        let probe = || Prober::start(&server.target(), "nothing", PROBE_EVERY);
+        let prober = punctual(probe).map_err(text)?;
         thread::sleep(CALM / 10);
         let done = work();
         thread::sleep(CALM);
