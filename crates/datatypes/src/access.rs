@@ -1,4 +1,7 @@
-//! When and how often a value was used, in the 24 bits that an entry has for it.
+//! When and how often a value was used, in the 32 bits that an entry has for it.
+//!
+//! 24 of them are what Redis has, and what files and clients are told of. The upper 8 divide its coarse clocks, so that of keys
+//! that were used in the same second, or minute, the right one is evicted; they are 0 where nobody asks for that.
 //!
 //! Under an LRU policy the 24 bits are a clock in seconds; under an LFU policy they are 16 bits of minutes and
 //! an 8-bit logarithmic counter. Both clocks wrap, and every difference here is taken modulo the wrap, so a value
@@ -25,6 +28,38 @@ pub fn lru_idle_seconds(then: u32, now: u32) -> u32 {
 pub fn lru_clock_before(now: u32, idle_seconds: u64) -> u32 {
     let idle = idle_seconds.min(u64::from(LRU_MASK)) as u32;
     now.wrapping_sub(idle) & LRU_MASK
+}
+
+/// What is added to access data for the part of a second, or of a minute, that has passed: `part` of `whole`.
+pub fn fraction(part: u64, whole: u64) -> u32 {
+    ((part.min(whole - 1) * 256 / whole) as u32) << LRU_BITS
+}
+
+/// Access data as Redis has it.
+pub fn without_fraction(access: u32) -> u32 {
+    access & LRU_MASK
+}
+
+/// The time between two that are clock readings with their fractions, in 256ths. One that is a little later than `now`, by
+/// another thread's clock, was just now.
+fn since(then: u32, now: u32, modulus: u32) -> u32 {
+    // The fraction comes behind the clock that it divides.
+    let passed = now.wrapping_sub(then) & modulus;
+    if passed > modulus - LATER { 0 } else { passed }
+}
+
+/// 256ths that another thread's clock may be ahead: some seconds.
+const LATER: u32 = 1024;
+
+/// 256ths of a second from `then` to `now`, both LRU clocks with fractions.
+pub fn lru_idle_fine(then: u32, now: u32) -> u32 {
+    since(then.rotate_left(8), now.rotate_left(8), u32::MAX)
+}
+
+/// 256ths of a minute from the last use that access data tells of to `now`, which is that of a use now.
+pub fn lfu_idle_fine(then: u32, now: u32) -> u32 {
+    let fine = |access: u32| u32::from(lfu_unpack(access).0) << 8 | access >> LRU_BITS;
+    since(fine(then), fine(now), LRU_MASK)
 }
 
 /// The 16-bit LFU clock, in minutes, at a Unix time in seconds.
@@ -78,6 +113,23 @@ pub fn lfu_touched(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fractions_order_what_was_used_in_the_same_second_and_change_nothing_else() {
+        let at = |seconds, part| lru_clock(seconds) | fraction(part, 1000);
+        assert_eq!(lru_idle_fine(at(7, 250), at(7, 500)), 64);
+        assert_eq!(lru_idle_fine(at(7, 500), at(9, 250)), 2 * 256 - 64);
+        assert_eq!(lru_idle_fine(at((1 << 24) - 1, 999), at(1 << 24, 0)), 1, "over the wrap");
+        assert_eq!(lru_idle_fine(at(7, 500), at(7, 250)), 0, "another thread's clock is ahead");
+        assert_eq!(lru_idle_seconds(at(7, 999), at(9, 0)), 2);
+        assert_eq!(fraction(1000, 1000), fraction(999, 1000));
+        let used = |minutes, counter, part| lfu_pack(minutes, counter) | fraction(part, 60);
+        assert_eq!(lfu_idle_fine(used(5, 9, 15), used(5, 0, 30)), 64);
+        assert_eq!(lfu_idle_fine(used(u16::MAX, 9, 30), used(0, 0, 0)), 128, "over the wrap");
+        assert_eq!(lfu_idle_fine(used(5, 9, 30), used(5, 0, 15)), 0);
+        assert_eq!(lfu_unpack(used(5, 9, 30)), (5, 9));
+        assert_eq!(lfu_decayed(used(5, 9, 30), 7, 1), 7);
+    }
 
     #[test]
     fn idle_time_survives_the_wrap() {

@@ -22,19 +22,26 @@ use crate::session::Session;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Access {
     Lru { clock: u32 },
-    Lfu { minutes: u16, decay: u32, log_factor: u32 },
+    Lfu { minutes: u16, fraction: u32, decay: u32, log_factor: u32 },
 }
 
 impl Access {
-    pub(crate) fn new(settings: &Settings, unix_seconds: i64) -> Self {
+    pub(crate) fn new(settings: &Settings, unix_us: i64) -> Self {
+        let (unix_us, unix_seconds) = (unix_us as u64, unix_us / 1_000_000);
+        // Only evictions ask for more than whole seconds or minutes; else what is read again soon is not written to.
+        let fraction = |whole: u64| match settings.maxmemory {
+            0 => 0,
+            _ => access::fraction(unix_us % whole, whole),
+        };
         if settings.maxmemory_policy.is_lfu() {
             Self::Lfu {
                 minutes: access::lfu_minutes(unix_seconds as u64),
+                fraction: fraction(60_000_000),
                 decay: settings.lfu_decay_time,
                 log_factor: settings.lfu_log_factor,
             }
         } else {
-            Self::Lru { clock: access::lru_clock(unix_seconds as u64) }
+            Self::Lru { clock: access::lru_clock(unix_seconds as u64) | fraction(1_000_000) }
         }
     }
 
@@ -43,7 +50,9 @@ impl Access {
     pub(crate) fn of_new(self) -> u32 {
         match self {
             Self::Lru { clock } => clock,
-            Self::Lfu { minutes, .. } => access::lfu_pack(minutes, access::LFU_INITIAL),
+            Self::Lfu { minutes, fraction, .. } => {
+                access::lfu_pack(minutes, access::LFU_INITIAL) | fraction
+            }
         }
     }
 }
@@ -260,9 +269,10 @@ pub(crate) fn text_of(entry: EntryRef<'_>) -> Result<StrRef<'_>, Error> {
 fn note_use(entry: EntryRef<'_>, access: Access, rng: &mut fastrand::Rng) {
     match access {
         Access::Lru { clock } => entry.set_access(clock),
-        Access::Lfu { minutes, decay, log_factor } => {
+        Access::Lfu { minutes, fraction, decay, log_factor } => {
             let old = entry.access();
-            entry.set_access(access::lfu_touched(old, minutes, decay, log_factor, rng.u32(..)));
+            let touched = access::lfu_touched(old, minutes, decay, log_factor, rng.u32(..));
+            entry.set_access(touched | fraction);
         }
     }
 }

@@ -15,14 +15,10 @@ use crate::ctx::{Access, Ctx, CtxWorker, Data};
 use crate::engine::Engine;
 use crate::error::{self, Error, Outcome};
 use crate::journaling::note_effects;
-use crate::notify::Classes;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
 use crate::slowlog::{SlowEntry, shorten};
 use crate::worker::{Delivery, Message, Worker};
-
-/// Fields that are deleted at once when a reader came upon one whose time has passed.
-const EXPIRED_FIELDS: usize = 64;
 
 /// What the caller does next with the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -467,6 +463,37 @@ impl Engine {
         )))
     }
 
+    /// Locks what a command needs; `None` while a script keeps some of it for too long.
+    #[inline]
+    fn hold_for(
+        &self,
+        worker: &mut Worker,
+        command: &'static Command,
+        (lock, mode): (Lock, Mode),
+        args: &Args<'_>,
+        keys: KeyHashes<'_>,
+    ) -> Option<Held<'_>> {
+        let row = command.row;
+        match (lock, row.keys, keys.hashes) {
+            (Lock::Keys, [_], [only]) => self.keyspace.hold_one_unless_busy(only.shard, mode),
+            (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
+                Some(self.keyspace.hold_nothing())
+            }
+            (Lock::All, ..) => self.keyspace.hold_all_unless_busy(Mode::Write),
+            (Lock::Script, ..) => self.hold_for_script(worker, command, args, keys),
+            (Lock::AllShared, ..) => self.keyspace.hold_all_unless_busy(Mode::Read),
+            (_, specs, hashes) => {
+                let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
+                shards.extend(hashes.iter().map(|key| key.shard));
+                for spec in &specs[usize::from(hashed_spec(row).is_some())..] {
+                    let positions = spec.positions(args);
+                    shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
+                }
+                self.keyspace.hold_unless_busy(shards, mode)
+            }
+        }
+    }
+
     #[inline]
     fn admitted(
         &self,
@@ -486,24 +513,7 @@ impl Engine {
         }
         let lock = row.lock_for(&args);
         let mode = mode_of(row, lock);
-        let held = match (lock, row.keys, keys.hashes) {
-            (Lock::Keys, [_], [only]) => self.keyspace.hold_one_unless_busy(only.shard, mode),
-            (Lock::Keys | Lock::KeysExclusive, [], _) | (Lock::Walk | Lock::Exec, ..) => {
-                Some(self.keyspace.hold_nothing())
-            }
-            (Lock::All, ..) => self.keyspace.hold_all_unless_busy(Mode::Write),
-            (Lock::Script, ..) => self.hold_for_script(worker, command, &args, keys),
-            (Lock::AllShared, ..) => self.keyspace.hold_all_unless_busy(Mode::Read),
-            (_, specs, hashes) => {
-                let mut shards: SmallVec<[u32; 16]> = SmallVec::new();
-                shards.extend(hashes.iter().map(|key| key.shard));
-                for spec in &specs[usize::from(hashed_spec(row).is_some())..] {
-                    let positions = spec.positions(&args);
-                    shards.extend(positions.map(|i| self.keyspace.shard_of(args.get(i))));
-                }
-                self.keyspace.hold_unless_busy(shards, mode)
-            }
-        };
+        let held = self.hold_for(worker, command, (lock, mode), &args, keys);
         let Some(mut held) = held.and_then(closed) else {
             // A script holds what it needs, for too long.
             self.reject_command(worker, session, command, &self.busy_error(), out);
@@ -544,53 +554,6 @@ impl Engine {
             self.delete_met(worker);
         }
         flow
-    }
-
-    /// Deletes those keys of a read-only command that it found to be past their time.
-    #[cold]
-    pub(crate) fn delete_expired(
-        &self,
-        worker: &mut Worker,
-        db: usize,
-        row: &Row,
-        args: &Args<'_>,
-    ) {
-        for spec in row.keys {
-            for i in spec.positions(args) {
-                self.delete_if_expired(worker, db, args.get(i));
-            }
-        }
-    }
-
-    /// Deletes the keys past their time that a walk has come upon.
-    #[cold]
-    fn delete_met(&self, worker: &mut Worker) {
-        let met = std::mem::take(&mut worker.met_expired);
-        if self.pause.current(worker.now_ms).is_none() {
-            met.iter().for_each(|(db, key)| self.delete_if_expired(worker, *db, key));
-        }
-    }
-
-    /// Deletes a key, or those of its fields, whose time has passed. No shard may be held.
-    pub(crate) fn delete_if_expired(&self, worker: &mut Worker, db: usize, key: &[u8]) {
-        let key = self.keyspace.key(key);
-        let Some(mut held) = self.keyspace.hold_one_unless_busy(key.shard, Mode::Write) else {
-            return;
-        };
-        let shard = held.shard_mut(key.shard);
-        if shard.expire_if_due(db, &key, worker.now_ms) {
-            self.notify(Classes::EXPIRED, "expired", db, key.bytes);
-        } else if let Some(thinned) =
-            shard.expire_elements_of(db, &key, worker.now_ms, EXPIRED_FIELDS)
-        {
-            self.notify_thinned(&thinned);
-        }
-        self.seal(worker, &mut held);
-        let leftovers = held.has_leftovers();
-        drop(held);
-        if leftovers {
-            self.clear_up_shard(worker, key.shard);
-        }
     }
 
     /// Runs a command under the locks that it needs, and accounts for it. Returns whether it came upon a key past its
@@ -686,7 +649,7 @@ impl Engine {
         }
         worker.record(command.id, nanos, 1);
         if worker.renew_settings(self) {
-            worker.access = Access::new(&worker.settings, worker.now_ms / 1000);
+            worker.access = Access::new(&worker.settings, worker.now_us);
         }
         let (micros, row) = (nanos / 1000, command.row);
         let settings = &worker.settings;

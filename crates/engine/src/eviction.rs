@@ -136,12 +136,13 @@ fn score(entry: EntryRef<'_>, policy: MaxmemoryPolicy, access: Access) -> u64 {
         return u64::MAX - entry.expire().unwrap_or(i64::MAX).max(0) as u64;
     }
     match access {
-        Access::Lru { clock } => access::lru_idle_seconds(entry.access(), clock).into(),
-        Access::Lfu { minutes, decay, .. } => {
+        Access::Lru { clock } => access::lru_idle_fine(entry.access(), clock).into(),
+        Access::Lfu { minutes, fraction, decay, .. } => {
             let counter = access::lfu_decayed(entry.access(), minutes, decay);
             // Of two that are used as rarely, the one that was used longer ago.
-            let (then, _) = access::lfu_unpack(entry.access());
-            u64::from(u8::MAX - counter) << 16 | u64::from(minutes.wrapping_sub(then))
+            let now = access::lfu_pack(minutes, 0) | fraction;
+            let idle = access::lfu_idle_fine(entry.access(), now);
+            u64::from(u8::MAX - counter) << 24 | u64::from(idle)
         }
     }
 }

@@ -15,6 +15,7 @@ mod editing;
 mod engine;
 mod error;
 mod eviction;
+mod expired;
 mod expiry;
 #[cfg(test)]
 pub(crate) mod harness;

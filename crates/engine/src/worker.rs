@@ -130,7 +130,7 @@ impl Worker {
     pub fn begin_batch(&mut self, engine: &Engine) {
         self.renew_settings(engine);
         self.set_time(engine.clock.unix_us());
-        self.access = crate::ctx::Access::new(&self.settings, self.now_us / 1_000_000);
+        self.access = crate::ctx::Access::new(&self.settings, self.now_us);
         self.begin_timing(engine);
     }
 

@@ -126,7 +126,7 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
     // An entry is looked at even if its time has passed: as long as it is there, this says so.
     let entry = db.find(&key, i64::MIN).live().ok_or(Error::NO_SUCH_KEY)?;
     let now = access::lru_clock((ctx.data.now_ms / 1000) as u64);
-    let lru = entry.access();
+    let lru = access::without_fraction(entry.access());
     let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{}",
         entry.key().as_ptr(),

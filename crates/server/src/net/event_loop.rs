@@ -166,7 +166,8 @@ impl EventLoop {
             told: Vec::new(),
             held: VecDeque::new(),
             safe_to: 0,
-            buffer: vec![0; READ_BUFFER],
+            // It grows with what comes in a turn: of few clients that is little.
+            buffer: vec![0; 2 * READ_CHUNK],
             filled: 0,
             spans: Vec::new(),
             requests: Vec::new(),
@@ -531,7 +532,7 @@ impl EventLoop {
                     got.map(|got| (got, rest))
                 }
                 None => {
-                    let room = &mut self.buffer[self.filled..self.filled + READ_CHUNK];
+                    let room = room(&mut self.buffer, self.filled);
                     let got = connection.stream.read(room);
                     got.map(|got| (got, room[..got].to_vec()))
                 }
@@ -742,6 +743,14 @@ impl EventLoop {
             self.send_unsent();
         }
     }
+}
+
+/// Room for what is read next, from a place in the buffer on.
+fn room(buffer: &mut Vec<u8>, from: usize) -> &mut [u8] {
+    if buffer.len() < from + READ_CHUNK {
+        buffer.resize(from + READ_CHUNK, 0);
+    }
+    &mut buffer[from..from + READ_CHUNK]
 }
 
 /// Remembers that something was queued for connection number `i`.
