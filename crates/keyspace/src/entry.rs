@@ -734,7 +734,11 @@ impl<'a> EntryRef<'a> {
     /// Bytes of memory that the entry holds, its slot in the table not counted.
     pub fn memory(self) -> usize {
         let own = self.entry.shape().layout().size();
-        let shared = self.share().map_or(0, |heap| heap.capacity() + size_of::<Vec<u8>>() + 16);
+        let shared = self.share().map_or(0, |heap| {
+            let text = heap.capacity();
+            // In the allocator's classes for what is long: four for each doubling.
+            text.next_multiple_of((text.next_power_of_two() / 8).max(8)) + size_of::<Vec<u8>>() + 16
+        });
         let made = self.collection().map_or(0, |made| made.memory() + size_of::<Collection>());
         own + shared + made
     }

@@ -244,7 +244,8 @@ mod tests {
         let small = bytes(h.line("MEMORY USAGE small"));
         let large = bytes(h.line("MEMORY USAGE large SAMPLES 0"));
         assert!((10..2000).contains(&small), "{small}");
-        assert!((100_000..110_000).contains(&large), "{large}");
+        // What the allocator hands out for 100,000 bytes, key and head.
+        assert!((114_688..115_000).contains(&large), "{large}");
         for (line, error) in [
             ("MEMORY USAGE none SAMPLES -1", "syntax error"),
             ("MEMORY USAGE none SAMPLES", "syntax error"),
