@@ -168,7 +168,7 @@ fn a_snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
 /// Collections that take a while to save, each of which a transaction gives the same number as all others, again and again.
 #[test]
 fn large_collections_are_of_the_same_moment_too() {
-    const ELEMENTS: usize = 60_000;
+    const ELEMENTS: usize = 20_000;
     let directory = Directory::new("large");
     let server = Server::start_in(Kind::Respire, &directory, &["--io-threads", "2"]);
     let mut client = server.client();
@@ -219,7 +219,7 @@ fn large_collections_are_of_the_same_moment_too() {
                 ask(&mut client, &format!("SREM set e{i}"));
             }
         });
-        for _ in 0..4 {
+        for _ in 0..3 {
             let saves: u64 = field(&server, "rdb_saves").parse().unwrap();
             assert_eq!(text(&mut client, "BGSAVE"), "Background saving started");
             wait_until("the snapshot", PATIENCE, || {
