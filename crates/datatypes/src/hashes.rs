@@ -108,10 +108,11 @@ impl Hash {
     }
 
     /// A hash of the fields and values that come in turn in a listpack.
-    pub fn from_listpack(pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
+    pub fn from_listpack(mut pack: Listpack, limits: &HashLimits<'_>) -> Result<Self, Corrupt> {
         if !pack.len().is_multiple_of(2) || pack.has_twice(1) {
             return Err(Corrupt);
         }
+        pack.tag_pairs();
         let mut hash = Self(Repr::Pack(pack));
         hash.settle(limits);
         Ok(hash)
@@ -235,7 +236,8 @@ impl Hash {
     #[inline]
     pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
         match (&self.0, step) {
-            (Repr::Pack(pack) | Repr::Timed(pack), step) => pack.prefetch(step),
+            (Repr::Pack(pack), step) => pack.prefetch_pairs(step),
+            (Repr::Timed(pack), step) => pack.prefetch(step),
             (Repr::Table(fields), step) => fields.elements.prefetch(step, hash),
         }
     }
@@ -262,7 +264,7 @@ impl Hash {
     pub fn field(&self, field: &[u8], now: i64) -> Option<Field<'_>> {
         let found = match &self.0 {
             Repr::Pack(pack) => {
-                let pos = pack.next(pack.find(field, 1)?)?;
+                let pos = pack.next(pack.find_pair(field)?)?;
                 Field { value: pack.get(pos), expiry: None }
             }
             Repr::Timed(pack) => triple(pack, pack.find(field, 2)?).as_field(),
@@ -416,15 +418,14 @@ impl Hash {
             self.become_timed();
         }
         let new = match &mut self.0 {
-            Repr::Pack(pack) => match pack.find(field, 1) {
+            Repr::Pack(pack) => match pack.find_pair(field) {
                 Some(pos) => {
                     let pos = pack.next(pos).expect("a value follows each field");
-                    pack.replace(pos, value);
+                    pack.replace_second(pos, value);
                     false
                 }
                 None => {
-                    pack.push_back(field);
-                    pack.push_back(value);
+                    pack.push_pair(field, value);
                     true
                 }
             },
@@ -445,7 +446,7 @@ impl Hash {
     /// Removes a field. Returns whether it was there, and its time had not passed.
     pub fn remove(&mut self, field: &[u8], now: i64) -> bool {
         let had = match &mut self.0 {
-            Repr::Pack(pack) => pack.find(field, 1).map(|pos| {
+            Repr::Pack(pack) => pack.find_pair(field).map(|pos| {
                 pack.remove_range(pos, 2);
                 None
             }),

@@ -11,6 +11,10 @@
 //! of bytes. Invariant: the bytes are a valid listpack of at most [`Listpack::MAX_BYTES`] bytes in that form;
 //! [`Listpack::from_bytes`] checks what comes from outside, and rewrites what is valid but not in the shortest form.
 
+mod tags;
+
+use tags::Note;
+
 use crate::buffer::{reallocate, size_class};
 use crate::collection::Ahead;
 use crate::integer::{self, MAX_LEN};
@@ -460,10 +464,12 @@ impl Listpack {
     /// As [`Self::find`], beginning with the element at `pos`.
     pub fn find_from(&self, pos: Pos, text: &[u8], skip: usize) -> Option<Pos> {
         let used = &self.buffer[..self.bytes()];
+        let wanted = Encoded::new(Item::of(text));
+        let probe = Probe::new(&wanted);
         match skip {
-            0 => find::<1>(used, pos.offset(), text),
-            1 => find::<2>(used, pos.offset(), text),
-            2 => find::<3>(used, pos.offset(), text),
+            0 => find::<1>(used, pos.offset(), &wanted, &probe),
+            1 => find::<2>(used, pos.offset(), &wanted, &probe),
+            2 => find::<3>(used, pos.offset(), &wanted, &probe),
             _ => unreachable!("elements come alone, in pairs or in threes"),
         }
     }
@@ -555,13 +561,34 @@ impl Listpack {
     /// Puts an element in the place of the `old` bytes at `offset`, which are one element or nothing.
     fn put(&mut self, offset: usize, old: usize, item: Item<'_>) -> Pos {
         let new = Encoded::new(item);
+        self.untag(offset);
         self.gap(offset, old, new.total());
         new.write(&mut self.buffer[offset..offset + new.total()]);
-        if old == 0 && self.count() != MANY {
-            let count = self.count() + 1;
-            self.buffer[4..HEADER].copy_from_slice(&count.to_le_bytes());
+        if old == 0 {
+            self.counted(1);
         }
         Pos::at(offset)
+    }
+
+    /// Counts elements that were added.
+    fn counted(&mut self, more: u16) {
+        if self.count() != MANY {
+            let count = self.count().saturating_add(more);
+            self.buffer[4..HEADER].copy_from_slice(&count.to_le_bytes());
+        }
+    }
+
+    /// Which pairs have tags.
+    fn note(&self) -> Note {
+        Note::read(&self.buffer, self.bytes())
+    }
+
+    /// Forgets the tags of pairs from that at `offset` on.
+    fn untag(&mut self, offset: usize) {
+        let (used, note) = (self.bytes(), self.note());
+        if offset < note.end {
+            note.before(&self.buffer, offset).write(&mut self.buffer, used);
+        }
     }
 
     /// Removes the element at `pos`. Returns the position of the one behind it.
@@ -578,6 +605,7 @@ impl Listpack {
             end = self.end_of(end);
             removed += 1;
         }
+        self.untag(pos.offset());
         self.gap(pos.offset(), end - pos.offset(), 0);
         if self.count() != MANY {
             let count = self.count() - removed as u16;
@@ -592,12 +620,20 @@ impl Listpack {
         let used = self.bytes();
         let total = used - old + new;
         assert!(total <= Self::FORMAT_MAX, "a listpack of {total} bytes");
-        if total > self.buffer.len() {
-            reallocate(&mut self.buffer, size_class(total));
+        let mut note = self.note();
+        let len = self.buffer.len();
+        if total > len {
+            let longer = size_class(total);
+            note = note.within(&self.buffer, longer - total);
+            reallocate(&mut self.buffer, longer);
+            self.buffer.copy_within(len - note.bytes()..len, longer - note.bytes());
+        } else {
+            note = note.within(&self.buffer, len - total);
         }
         if old != new {
             self.buffer.copy_within(offset + old..used, offset + new);
             self.buffer[..4].copy_from_slice(&(total as u32).to_le_bytes());
+            note.write(&mut self.buffer, total);
         }
     }
 
@@ -605,21 +641,28 @@ impl Listpack {
     fn shrink(&mut self) {
         let used = self.bytes();
         if size_class(used + used / 8) < self.buffer.len() {
-            reallocate(&mut self.buffer, size_class(used));
+            let (len, shorter) = (self.buffer.len(), size_class(used));
+            let note = self.note().within(&self.buffer, shorter - used);
+            self.buffer.copy_within(len - note.bytes()..len, shorter - note.bytes());
+            note.write(&mut self.buffer, used);
+            reallocate(&mut self.buffer, shorter);
         }
     }
 }
 
-/// Finds the first element that equals `text` among those at `at` and every `N` elements behind it. `used` ends with END.
+/// Finds the first element that equals `wanted` among those at `at` and every `N` elements behind it. `used` ends with END.
 ///
 /// Elements that have a run of equal sizes are compared without waiting for what says how large they are: the processor
 /// looks at several at once, and a walk through a listpack that is not in the cache costs about one wait for memory
 /// and not one for each line.
-fn find<const N: usize>(used: &[u8], mut at: usize, text: &[u8]) -> Option<Pos> {
+fn find<const N: usize>(
+    used: &[u8],
+    mut at: usize,
+    wanted: &Encoded<'_>,
+    probe: &Probe,
+) -> Option<Pos> {
     /// What is loaded ahead of the walk, bytes.
     const AHEAD: usize = 1024;
-    let wanted = Encoded::new(Item::of(text));
-    let probe = Probe::new(&wanted);
     while let Some(group) = Group::<N>::read(used, at) {
         loop {
             prefetch(used.as_ptr().wrapping_add(at + AHEAD));
