@@ -48,6 +48,10 @@ struct InProcess {
     session: Session,
     out: Out,
     mailboxes: Mailboxes,
+    /// How often it waits for others to have had a turn before it gives up.
+    patience: u32,
+    /// Replies that came from other clients while it was waiting.
+    served: u64,
 }
 
 fn engine(shards: u16) -> Arc<Engine> {
@@ -73,6 +77,8 @@ impl InProcess {
             out: Out::default(),
             engine: Arc::clone(engine),
             mailboxes: Arc::clone(mailboxes),
+            patience: 5,
+            served: 0,
         }
     }
 
@@ -89,12 +95,13 @@ impl InProcess {
 
     /// Waits until other threads have had a few turns, and gives up.
     fn wait(&mut self) {
-        let mut turns_left = 5_u32;
+        let mut turns_left = self.patience;
         loop {
             let mailbox = self.mailboxes[self.worker.thread].lock();
             let reply = mailbox.expect("no thread panicked").take();
             if let Some(reply) = reply {
                 self.session.unblocked();
+                self.served += 1;
                 self.out.raw(&reply);
                 return;
             }
@@ -270,4 +277,81 @@ fn a_move_in_two_steps_is_found_out() {
     let run = Run { seed: seed(), histories: 4000, operations: 8 };
     let why = linear::run_some(run, &mut clients, sets_alone).expect_err("it is not linearizable");
     assert!(why.starts_with("Broken"), "{why}");
+}
+
+/// Pushes, and moves that wait for them.
+fn pushes_and_waiting_moves(op: &linear::Op) -> bool {
+    let linear::Op::Collection(op) = op else { return false };
+    matches!(
+        op,
+        Collection::Push(..) | Collection::BLMove(..) | Collection::LRange(_) | Collection::LLen(_)
+    )
+}
+
+fn patient_clients(shards: u16) -> Vec<InProcess> {
+    let mut clients = in_process_clients(shards, 8);
+    clients.iter_mut().for_each(|client| client.patience = 50);
+    clients
+}
+
+/// Moves that really wait are in the histories: other clients bring them their element.
+#[test]
+fn moves_that_wait_are_served_by_others() {
+    let _turn = turn();
+    for shards in [1, 16] {
+        let mut clients = patient_clients(shards);
+        let run = Run { seed: seed(), histories: 1000, operations: 12 };
+        if let Err(why) = linear::run_some(run, &mut clients, pushes_and_waiting_moves) {
+            panic!("{shards} shards: {why}");
+        }
+        let served: u64 = clients.iter().map(|client| client.served).sum();
+        println!("{shards} shards: {served} moves waited and were served");
+        assert!(served > 100, "only {served} moves waited and were served");
+    }
+}
+
+/// What goes wrong when a waiting client is served.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The client is told that it has waited in vain.
+    Lost,
+    /// The element is put down once more.
+    Doubled,
+}
+
+struct Faulty(InProcess, Fault);
+
+impl Subject for Faulty {
+    fn call(&mut self, request: &[String]) -> Result<Value, String> {
+        let before = self.0.served;
+        let reply = self.0.call(request)?;
+        if self.0.served == before {
+            return Ok(reply);
+        }
+        let ([_, _, to, _, end, _], Value::Bulk(element)) = (request, &reply) else {
+            return Err(format!("{reply:?} to {request:?}, which had to wait"));
+        };
+        match self.1 {
+            Fault::Lost => Ok(Value::NullArray),
+            Fault::Doubled => {
+                let push = if end == "LEFT" { "LPUSH" } else { "RPUSH" };
+                let element = String::from_utf8_lossy(element).into_owned();
+                self.0.call(&[push.into(), to.clone(), element])?;
+                Ok(reply)
+            }
+        }
+    }
+}
+
+#[test]
+fn a_waiting_move_that_loses_or_doubles_its_element_is_found_out() {
+    let _turn = turn();
+    for fault in [Fault::Lost, Fault::Doubled] {
+        let clients = patient_clients(16).into_iter();
+        let mut clients: Vec<Faulty> = clients.map(|client| Faulty(client, fault)).collect();
+        let run = Run { seed: seed(), histories: 4000, operations: 12 };
+        let why = linear::run_some(run, &mut clients, pushes_and_waiting_moves)
+            .expect_err("it is not linearizable");
+        assert!(why.starts_with("Broken"), "{fault:?}: {why}");
+    }
 }

@@ -124,7 +124,7 @@ fn list(rng: &mut fastrand::Rng, keys: usize) -> Collection {
         0..4 => Collection::Push(k, a, rng.i64(1..1_000_000)),
         4..6 => Collection::LRange(k),
         6 => Collection::LLen(k),
-        7..11 => Collection::LMove(k, other, a, b),
+        7..10 => Collection::LMove(k, other, a, b),
         _ => Collection::BLMove(k, other, a, b),
     }
 }
