@@ -6,6 +6,12 @@ pub(crate) fn size_class(n: usize) -> usize {
     n.next_multiple_of((n.next_power_of_two() / 8).max(8))
 }
 
+/// The greatest size that the allocator hands out of at most `n` bytes.
+pub(crate) fn size_class_below(n: usize) -> usize {
+    let step = (n.next_power_of_two() / 8).max(8);
+    n - n % step
+}
+
 /// Cuts the buffer to `capacity` bytes or extends it with zeros.
 pub(crate) fn reallocate(buffer: &mut Box<[u8]>, capacity: usize) {
     let mut bytes = std::mem::take(buffer).into_vec();
@@ -38,6 +44,12 @@ mod tests {
             (4097, 5120),
         ] {
             assert_eq!(size_class(n), class, "{n}");
+        }
+        for n in 0..20_000 {
+            let below = size_class_below(n);
+            assert!(below <= n && size_class(below) == below, "{n}");
+            assert_eq!(below == n, size_class(n) == n, "{n}");
+            assert!((below + 1..=n).all(|m| size_class(m) != m), "{n}");
         }
     }
 }

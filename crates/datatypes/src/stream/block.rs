@@ -1,4 +1,4 @@
-//! A block of a stream: some entries one behind the other in one allocation.
+//! A block of a stream: some entries one behind the other in one allocation, or two once it is full.
 //!
 //! ```text
 //! names of the fields of the first entry: count, text*
@@ -8,11 +8,12 @@
 //!
 //! An entry of the same millisecond as the one before stores how far its sequence is from the next one; any other
 //! stores its sequence. Numbers and texts are those of `codec`. Deleted entries stay, flagged, until no entry of
-//! the block is left. Invariant: the ids of the entries are in ascending order, between `first` and `last`.
+//! the block is left. The sizes that an allocator hands out lie up to a quarter apart; a full block is cut, between two
+//! entries, into a part that fills one of them and a small rest, where that saves memory. Invariant: the ids of the entries are in ascending order, between `first` and `last`.
 
 use super::StreamId;
 use super::codec::{item, put_item, put_varint, skip, varint};
-use crate::buffer::size_class;
+use crate::buffer::{size_class, size_class_below};
 use crate::listpack::{Encoded, Item};
 use crate::sequence::Counted;
 use crate::table::prefetch;
@@ -25,6 +26,7 @@ const HAS_SEQ: u8 = 8;
 #[derive(Clone)]
 pub(super) struct Block {
     bytes: Vec<u8>,
+    rest: Rest,
     /// The id of the first entry that was ever in it.
     pub(super) first: StreamId,
     /// The id of the last one, deleted or not.
@@ -36,6 +38,16 @@ pub(super) struct Block {
     model: u32,
     /// Where the first entry starts.
     entries: u32,
+}
+
+/// What comes behind `bytes`.
+#[derive(Clone)]
+enum Rest {
+    /// Nothing yet. The number is where the last entry starts that reaches beyond what the allocator has a size for: where
+    /// a full block is cut; 0 for nowhere.
+    Open(u32),
+    /// Whole entries.
+    Cut(Box<[u8]>),
 }
 
 impl Counted for Block {
@@ -129,7 +141,8 @@ impl Block {
         put_varint(&mut bytes, count);
         bytes.extend_from_slice(&names);
         let entries = clip(bytes.len());
-        Self { bytes, first, last: first, live: 0, deleted: 0, model: clip(model), entries }
+        let (model, rest) = (clip(model), Rest::Open(0));
+        Self { bytes, rest, first, last: first, live: 0, deleted: 0, model, entries }
     }
 
     /// Begins to load the names, and the place of the next entry, into the cache.
@@ -172,6 +185,7 @@ impl Block {
         fields: impl Iterator<Item = &'a [u8]> + Clone,
     ) {
         let names = self.has_names(fields.clone());
+        self.open();
         self.make_room(fields.clone());
         let start = self.bytes.len();
         let mut flags = if names { SAME_NAMES } else { 0 };
@@ -206,6 +220,9 @@ impl Block {
             model += model_of_int(count) + model_of_int(2 * count + 4);
         }
         self.model = self.model.saturating_add(clip(model));
+        if size_class_below(self.bytes.len()) >= start {
+            self.rest = Rest::Open(clip(start));
+        }
         self.last = id;
         self.live += 1;
     }
@@ -234,6 +251,7 @@ impl Block {
         fields: impl Iterator<Item = &'a [u8]> + Clone,
         deleted: bool,
     ) {
+        self.open();
         let at = self.bytes.len();
         self.append(id, fields);
         if deleted {
@@ -255,11 +273,42 @@ impl Block {
 
     /// Gives back the room for more entries.
     pub(super) fn seal(&mut self) {
+        /// Saving less is not worth another allocation.
+        const WORTHWHILE: usize = 48;
+        if let Rest::Open(cut @ 1..) = self.rest {
+            let (len, cut) = (self.bytes.len(), cut as usize);
+            if size_class(cut) + size_class(len - cut) + WORTHWHILE <= size_class(len) {
+                self.rest = Rest::Cut(self.bytes[cut..].into());
+                self.bytes.truncate(cut);
+            }
+        }
         self.bytes.shrink_to_fit();
     }
 
+    /// Joins the parts of a block that was full, for more entries.
+    fn open(&mut self) {
+        if let Rest::Cut(rest) = &self.rest {
+            self.bytes.extend_from_slice(rest);
+            self.rest = Rest::Open(0);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.rest, Rest::Cut(_))
+    }
+
+    /// The bytes behind `bytes`.
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        match &self.rest {
+            Rest::Open(_) => &[],
+            Rest::Cut(rest) => rest,
+        }
+    }
+
     pub(super) fn memory(&self) -> usize {
-        size_class(self.bytes.capacity())
+        size_class(self.bytes.capacity()) + size_class(self.rest().len())
     }
 
     /// The entries that are not deleted, in order.
@@ -296,7 +345,11 @@ impl Block {
     }
 
     fn flag_deleted(&mut self, at: usize) {
-        self.bytes[at] |= DELETED;
+        let flags = match (at.checked_sub(self.bytes.len()), &mut self.rest) {
+            (Some(at), Rest::Cut(rest)) => &mut rest[at],
+            _ => &mut self.bytes[at],
+        };
+        *flags |= DELETED;
         self.live -= 1;
         self.deleted += 1;
     }
@@ -315,12 +368,14 @@ impl<'a> Entries<'a> {
     /// The next entry, and whether it is deleted.
     #[inline]
     pub(super) fn any(&mut self) -> Option<(Entry<'a>, bool)> {
-        let bytes = &self.block.bytes[..];
-        if self.at == bytes.len() {
-            return None;
-        }
+        let whole = &self.block.bytes[..];
+        let (bytes, before) = match self.at.checked_sub(whole.len()) {
+            None => (whole, 0),
+            Some(at) if at == self.block.rest().len() => return None,
+            Some(_) => (self.block.rest(), whole.len()),
+        };
         self.flags_at = self.at;
-        let mut at = self.at;
+        let mut at = self.at - before;
         let flags = bytes[at];
         at += 1;
         let id = match self.id {
@@ -338,8 +393,8 @@ impl<'a> Entries<'a> {
         self.id = Some(id);
         let (names, len) = if flags & SAME_NAMES != 0 {
             let mut names = 0;
-            let len = varint(bytes, &mut names) as usize;
-            (Some(&bytes[names..self.block.entries as usize]), len)
+            let len = varint(whole, &mut names) as usize;
+            (Some(&whole[names..self.block.entries as usize]), len)
         } else {
             (None, varint(bytes, &mut at) as usize)
         };
@@ -347,7 +402,7 @@ impl<'a> Entries<'a> {
         for _ in 0..if names.is_some() { len } else { 2 * len } {
             skip(bytes, &mut at);
         }
-        self.at = at;
+        self.at = before + at;
         Some((Entry { id, names, values: &bytes[start..at], len }, flags & DELETED != 0))
     }
 }

@@ -78,7 +78,15 @@ fn trim(rng: &mut fastrand::Rng, stream: &mut Stream, model: &mut Model, some_id
     assert!(approximate || kept(model), "trimmed too little");
 }
 
-fn history(seed: u64, steps: usize) {
+/// Blocks that were cut in two when they were full.
+fn cut_blocks(stream: &Stream) -> usize {
+    let mut cut = 0;
+    stream.state.blocks.for_each(|block| cut += usize::from(block.is_cut()));
+    cut
+}
+
+/// Returns how many blocks were cut in two at the end.
+fn history(seed: u64, steps: usize) -> usize {
     let mut rng = fastrand::Rng::with_seed(seed);
     let limits = StreamLimits {
         node_bytes: [0, 1, 200, 4096][rng.usize(0..4)],
@@ -136,15 +144,61 @@ fn history(seed: u64, steps: usize) {
             model_read(&model, StreamId::MIN, StreamId::MAX, back, usize::MAX)
         );
     }
+    cut_blocks(&stream)
 }
 
 #[test]
 fn random_histories_match_a_map() {
+    let mut cut = 0;
     for _ in 0..20 {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
-        history(seed, 3_000);
+        cut += history(seed, 3_000);
     }
+    assert!(cut > 0, "no block was cut in two");
+}
+
+/// A full block takes entries again when those behind it are gone and the limits have been raised.
+#[test]
+fn a_block_that_was_cut_goes_on() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut reopened = 0;
+    for _ in 0..50 {
+        let (mut stream, mut model) = (Stream::new(), Model::new());
+        let full = rng.u64(20..100);
+        let mut add = |stream: &mut Stream, model: &mut Model, ms: u64, node_entries: u64| {
+            let value = vec![b'v'; rng.usize(0..60)];
+            let id = StreamId::new(1000 + ms, 0);
+            let limits = StreamLimits { node_bytes: 0, node_entries };
+            stream.append(id, [&b"field"[..], &value].into_iter(), limits).unwrap();
+            model.insert(id, vec![b"field".to_vec(), value]);
+        };
+        for ms in 0..full + 3 {
+            add(&mut stream, &mut model, ms, full);
+        }
+        for ms in full..full + 3 {
+            assert!(stream.delete(StreamId::new(1000 + ms, 0)));
+            model.pop_last();
+        }
+        reopened += cut_blocks(&stream);
+        for ms in full + 3..full + 200 {
+            add(&mut stream, &mut model, ms, full + 100);
+        }
+        let near_cut: Vec<StreamId> = model.keys().copied().filter(|id| id.ms % 3 == 0).collect();
+        for id in near_cut {
+            assert!(stream.delete(id));
+            model.remove(&id);
+        }
+        for back in [false, true] {
+            assert_eq!(
+                read(&stream, StreamId::MIN, StreamId::MAX, back, usize::MAX),
+                model_read(&model, StreamId::MIN, StreamId::MAX, back, usize::MAX)
+            );
+        }
+    }
+    assert!(reopened > 10, "{reopened} blocks were cut");
 }
 
 #[test]
@@ -158,8 +212,13 @@ fn a_million_entries_are_small() {
     }
     let each = stream.memory() as f64 / 1e6;
     println!("{each:.1} bytes an entry, of which 15 are the value");
-    assert!(each < 20.0);
+    assert!(each < 19.0);
     assert_eq!(stream.lag(&Group::new(StreamId::MIN, Some(0))), Some(1_000_000));
+}
+
+#[test]
+fn the_head_of_a_block_is_eleven_words() {
+    assert_eq!(size_of::<Block>(), 88);
 }
 
 #[test]
