@@ -236,8 +236,9 @@ impl Hash {
     #[inline]
     pub(crate) fn prefetch(&self, step: Ahead, hash: Option<u64>) {
         match (&self.0, step) {
-            (Repr::Pack(pack), step) => pack.prefetch_pairs(step),
-            (Repr::Timed(pack), step) => pack.prefetch(step),
+            // What reads all fields has no use for their tags.
+            (Repr::Pack(pack), step) if hash.is_some() => pack.prefetch_pairs(step),
+            (Repr::Pack(pack) | Repr::Timed(pack), step) => pack.prefetch(step),
             (Repr::Table(fields), step) => fields.elements.prefetch(step, hash),
         }
     }
