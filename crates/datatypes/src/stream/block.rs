@@ -33,22 +33,25 @@ pub(super) struct Block {
     pub(super) last: StreamId,
     live: u32,
     deleted: u32,
-    /// Bytes that Redis's encoding of the block has, the two counts in its head aside: `stream-node-max-bytes` is
-    /// about them, and where a block ends shows in approximate trimming.
-    model: u32,
-    /// Where the first entry starts.
-    entries: u32,
 }
 
-/// What comes behind `bytes`.
+/// What comes behind `bytes`, and how large Redis's encoding of the block is, the two counts in its head aside:
+/// `stream-node-max-bytes` is about that, and where a block ends shows in approximate trimming.
 #[derive(Clone)]
 enum Rest {
-    /// Nothing yet. The number is where the last entry starts that reaches beyond what the allocator has a size for: where
-    /// a full block is cut; 0 for nowhere.
-    Open(u32),
-    /// Whole entries.
+    /// Nothing yet.
+    Open {
+        /// Where the last entry starts that reaches beyond what the allocator has a size for: where a full block is
+        /// cut; 0 for nowhere.
+        cut: u32,
+        model: u32,
+    },
+    /// Whole entries, and then the bytes of Redis's encoding, a little-endian `u32`.
     Cut(Box<[u8]>),
 }
+
+/// Bytes behind the entries of a rest.
+const MODEL: usize = size_of::<u32>();
 
 impl Counted for Block {
     fn count(&self) -> usize {
@@ -140,9 +143,8 @@ impl Block {
         let mut bytes = Vec::with_capacity(size_class(names.len() + 16));
         put_varint(&mut bytes, count);
         bytes.extend_from_slice(&names);
-        let entries = clip(bytes.len());
-        let (model, rest) = (clip(model), Rest::Open(0));
-        Self { bytes, rest, first, last: first, live: 0, deleted: 0, model, entries }
+        let rest = Rest::Open { cut: 0, model: clip(model) };
+        Self { bytes, rest, first, last: first, live: 0, deleted: 0 }
     }
 
     /// Begins to load the names, and the place of the next entry, into the cache.
@@ -160,7 +162,8 @@ impl Block {
 
     /// Bytes in Redis's encoding.
     pub(super) fn model_bytes(&self) -> usize {
-        self.model as usize + model_of_int(self.live.into()) + model_of_int(self.deleted.into())
+        let counts = model_of_int(self.live.into()) + model_of_int(self.deleted.into());
+        self.model() as usize + counts
     }
 
     /// Whether the fields have the names that the block keeps.
@@ -185,7 +188,7 @@ impl Block {
         fields: impl Iterator<Item = &'a [u8]> + Clone,
     ) {
         let names = self.has_names(fields.clone());
-        self.open();
+        let (cut, before) = self.open();
         self.make_room(fields.clone());
         let start = self.bytes.len();
         let mut flags = if names { SAME_NAMES } else { 0 };
@@ -219,10 +222,8 @@ impl Block {
             }
             model += model_of_int(count) + model_of_int(2 * count + 4);
         }
-        self.model = self.model.saturating_add(clip(model));
-        if size_class_below(self.bytes.len()) >= start {
-            self.rest = Rest::Open(clip(start));
-        }
+        let cut = if size_class_below(self.bytes.len()) >= start { clip(start) } else { cut };
+        self.rest = Rest::Open { cut, model: before.saturating_add(clip(model)) };
         self.last = id;
         self.live += 1;
     }
@@ -275,21 +276,40 @@ impl Block {
     pub(super) fn seal(&mut self) {
         /// Saving less is not worth another allocation.
         const WORTHWHILE: usize = 48;
-        if let Rest::Open(cut @ 1..) = self.rest {
+        if let Rest::Open { cut: cut @ 1.., model } = self.rest {
             let (len, cut) = (self.bytes.len(), cut as usize);
-            if size_class(cut) + size_class(len - cut) + WORTHWHILE <= size_class(len) {
-                self.rest = Rest::Cut(self.bytes[cut..].into());
+            let rest = len - cut + MODEL;
+            if size_class(cut) + size_class(rest) + WORTHWHILE <= size_class(len) {
+                let rest = [&self.bytes[cut..], &model.to_le_bytes()].concat();
+                self.rest = Rest::Cut(rest.into());
                 self.bytes.truncate(cut);
             }
         }
         self.bytes.shrink_to_fit();
     }
 
-    /// Joins the parts of a block that was full, for more entries.
-    fn open(&mut self) {
-        if let Rest::Cut(rest) = &self.rest {
-            self.bytes.extend_from_slice(rest);
-            self.rest = Rest::Open(0);
+    /// Joins the parts of a block that was full, for more entries. Returns what [`Rest::Open`] tells.
+    fn open(&mut self) -> (u32, u32) {
+        match &self.rest {
+            Rest::Open { cut, model } => (*cut, *model),
+            Rest::Cut(_) => {
+                let model = self.model();
+                let rest = std::mem::replace(&mut self.rest, Rest::Open { cut: 0, model });
+                if let Rest::Cut(rest) = rest {
+                    self.bytes.extend_from_slice(&rest[..rest.len() - MODEL]);
+                }
+                (0, model)
+            }
+        }
+    }
+
+    fn model(&self) -> u32 {
+        match &self.rest {
+            Rest::Open { model, .. } => *model,
+            Rest::Cut(rest) => {
+                let model = rest.last_chunk().expect("it ends with it");
+                u32::from_le_bytes(*model)
+            }
         }
     }
 
@@ -302,18 +322,26 @@ impl Block {
     #[inline]
     fn rest(&self) -> &[u8] {
         match &self.rest {
-            Rest::Open(_) => &[],
-            Rest::Cut(rest) => rest,
+            Rest::Open { .. } => &[],
+            Rest::Cut(rest) => &rest[..rest.len() - MODEL],
         }
     }
 
     pub(super) fn memory(&self) -> usize {
-        size_class(self.bytes.capacity()) + size_class(self.rest().len())
+        let rest = match &self.rest {
+            Rest::Open { .. } => 0,
+            Rest::Cut(rest) => rest.len(),
+        };
+        size_class(self.bytes.capacity()) + size_class(rest)
     }
 
     /// The entries that are not deleted, in order.
     pub(super) fn iter(&self) -> Entries<'_> {
-        Entries { block: self, at: self.entries as usize, id: None, flags_at: 0 }
+        let (bytes, mut at) = (&self.bytes[..], 0);
+        let len = varint(bytes, &mut at) as usize;
+        let start = at;
+        (0..len).for_each(|_| skip(bytes, &mut at));
+        Entries { block: self, names: &bytes[start..at], len, at, id: None, flags_at: 0 }
     }
 
     /// Deletes the entries from the front on, as long as `gone` says so of an id and the number of entries that were
@@ -357,6 +385,9 @@ impl Block {
 
 pub(super) struct Entries<'a> {
     block: &'a Block,
+    /// The names of the first entry's fields, and how many they are.
+    names: &'a [u8],
+    len: usize,
     at: usize,
     /// The id of the entry before.
     id: Option<StreamId>,
@@ -392,9 +423,7 @@ impl<'a> Entries<'a> {
         };
         self.id = Some(id);
         let (names, len) = if flags & SAME_NAMES != 0 {
-            let mut names = 0;
-            let len = varint(whole, &mut names) as usize;
-            (Some(&whole[names..self.block.entries as usize]), len)
+            (Some(self.names), self.len)
         } else {
             (None, varint(bytes, &mut at) as usize)
         };

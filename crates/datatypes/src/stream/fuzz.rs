@@ -216,9 +216,28 @@ fn a_million_entries_are_small() {
     assert_eq!(stream.lag(&Group::new(StreamId::MIN, Some(0))), Some(1_000_000));
 }
 
+/// What `stream-node-max-bytes` is compared with survives that a block is cut and goes on.
 #[test]
-fn the_head_of_a_block_is_eleven_words() {
-    assert_eq!(size_of::<Block>(), 88);
+fn a_cut_block_knows_the_bytes_of_redis() {
+    let fields = [&b"field"[..], b"a value of some bytes"];
+    let new = || Block::new(StreamId::new(1, 0), fields.into_iter());
+    let (mut cut, mut whole) = (new(), new());
+    let mut cuts = 0;
+    for seq in 0..200 {
+        for block in [&mut cut, &mut whole] {
+            block.append(StreamId::new(1, seq), fields.into_iter());
+        }
+        cut.seal();
+        cuts += u32::from(cut.is_cut());
+        assert_eq!(cut.model_bytes(), whole.model_bytes());
+        assert_eq!(cut.iter().count(), whole.iter().count());
+    }
+    assert!(cuts > 10, "{cuts}");
+}
+
+#[test]
+fn the_head_of_a_block_is_ten_words() {
+    assert_eq!(size_of::<Block>(), 80);
 }
 
 #[test]
