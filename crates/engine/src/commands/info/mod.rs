@@ -181,6 +181,48 @@ mod tests {
     }
 
     #[test]
+    fn hashes_whose_fields_expire_are_counted() {
+        let mut h = Harness::new();
+        let subexpiry = |h: &mut Harness| {
+            let info = h.line("INFO keyspace");
+            info.split_once("subexpiry=").expect("a number").1.trim_end().to_owned()
+        };
+        h.line("HSET a f 1 g 2 h 3");
+        h.line("HSET b f 1");
+        assert_eq!(subexpiry(&mut h), "0");
+        h.line("HEXPIRE a 100 FIELDS 2 f g");
+        h.line("HEXPIRE b 100 FIELDS 1 f");
+        assert_eq!(subexpiry(&mut h), "2");
+        h.line("HPERSIST a FIELDS 1 f");
+        h.line("HDEL b f");
+        assert_eq!(subexpiry(&mut h), "1");
+        h.line("HPERSIST a FIELDS 1 g");
+        assert_eq!(subexpiry(&mut h), "0");
+    }
+
+    #[test]
+    fn turns_and_what_they_took_are_told() {
+        let mut h = Harness::new();
+        let figure = |h: &mut Harness, name: &str| -> u64 {
+            let info = h.line("INFO stats");
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.expect("the field").parse().expect("a number")
+        };
+        // Time stands still in this engine: all that a turn took is what is said here.
+        h.worker.begin_batch(&h.engine);
+        let now = h.worker.turn_began_ns.expect("a turn has begun");
+        h.worker.settle_timing_at(now + 3_000_000);
+        h.worker.end_turn(now + 5_000_000);
+        h.worker.end_upkeep(2_000_000);
+        h.worker.end_turn(now + 9_000_000);
+        assert_eq!(figure(&mut h, "eventloop_cycles"), 2);
+        assert_eq!(figure(&mut h, "eventloop_duration_sum"), 7000);
+        assert_eq!(figure(&mut h, "eventloop_duration_cmd_sum"), 3000);
+        h.line("CONFIG RESETSTAT");
+        assert_eq!(figure(&mut h, "eventloop_cycles"), 0);
+    }
+
+    #[test]
     fn sizes_as_people_read_them() {
         for (bytes, text) in [
             (0, "0B"),
