@@ -39,15 +39,18 @@ pub struct Delivery {
 impl Delivery {
     /// About the bytes of memory that it takes until it is sent.
     pub(crate) fn size(&self) -> u64 {
-        /// Of the allocation of a shared text.
-        const AROUND: usize = 32;
+        /// The counters of a shared text.
+        const COUNTERS: usize = 2 * size_of::<usize>();
         let text = match &self.message {
             Message::Push(text) | Message::Monitor(text) | Message::Unblocked(text) => {
-                text.len() + AROUND
+                // Allocations come in eight sizes for each power of two.
+                let bytes = text.len() + COUNTERS;
+                bytes.next_multiple_of((bytes.next_power_of_two() / 8).max(16))
             }
             Message::Recheck | Message::Kill => 0,
         };
-        (size_of::<Self>() + text) as u64
+        // The list grows by doubling.
+        (2 * size_of::<Self>() + text) as u64
     }
 }
 

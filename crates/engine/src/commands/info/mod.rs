@@ -31,6 +31,8 @@ pub(crate) const ROWS: &[Row] = &[Row::new("info", -1, info)
 struct Report<'c, 'a, 'e> {
     ctx: &'c Ctx<'a, 'e>,
     host: HostInfo,
+    /// Bytes that were in use before the report was begun, if it tells of memory.
+    used: u64,
     text: String,
 }
 
@@ -102,7 +104,9 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let asks_for = |name: &str| wanted.iter().any(|wanted| wanted == name);
     let all = asks_for("all") || asks_for("everything");
     let default = wanted.is_empty() || all || asks_for("default");
-    let mut report = Report { ctx, host: ctx.engine.host.info(), text: String::new() };
+    let tells_memory = default || asks_for("memory");
+    let used = if tells_memory { ctx.engine.used_memory() } else { 0 };
+    let mut report = Report { ctx, host: ctx.engine.host.info(), used, text: String::new() };
     for section in SECTIONS {
         let included = all || (default && section.included == Included::Always);
         let by_other_name = section.name == "modules" && asks_for("module_list");
