@@ -115,7 +115,8 @@ impl Runner {
         // The runner ends with a failure when any test does. What counts is in its results.
         Command::new(&program)
             .args(how)
-            .args([TAGS, "--baseline"])
+            // A test that waits in vain is left out when the unit is run again, as often as that takes.
+            .args([TAGS, "--retries", "12", "--baseline"])
             .arg(&reference)
             .arg("--out")
             .arg(&out)
