@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use respire_tests::{Client, Server, Value, server};
+use respire_tests::{Client, Kind, Server, Value, server};
 
 /// INFO fields of Redis 7.0 that aren't asked for, with the reason.
 const INFO_LEFT_OUT: &[(&str, &str)] = &[
