@@ -264,6 +264,65 @@ fn the_greediest_client_is_closed() {
     }
 }
 
+#[test]
+fn telling_of_evictions_is_no_reason_for_more() {
+    const KEYS: i64 = 300;
+    const EXCESS: u64 = 40_000;
+    let server = Server::start(Kind::Respire, &["--maxmemory-policy", "allkeys-lru"]);
+    let mut admin = server.client();
+    ok(&mut admin, &["CONFIG", "SET", "maxmemory-eviction-tenacity", "100"]);
+    // Each key that goes makes ten messages of its size, which nobody reads.
+    let mut trackers: Vec<Client> = (0..10).map(|_| server.client()).collect();
+    for tracker in &mut trackers {
+        tracker.roundtrip(&["HELLO", "3"]).expect("a reply");
+        ok(tracker, &["CLIENT", "TRACKING", "ON"]);
+    }
+    for i in 0..KEYS {
+        let key = format!("{i:1000}");
+        ok(&mut admin, &["SET", &key, "x"]);
+        for tracker in &mut trackers {
+            tracker.roundtrip(&["GET", &key]).expect("a reply");
+        }
+    }
+    let limit = info(&mut admin, "memory", "used_memory") - EXCESS;
+    ok(&mut admin, &["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+    let left = number(&mut admin, &["DBSIZE"]);
+    assert!((KEYS / 2..KEYS).contains(&left), "{left} keys are left");
+}
+
+#[test]
+fn what_a_client_may_not_hold_is_not_executed() {
+    const LIMIT: usize = 3_000_000;
+    let server = Server::start(Kind::Respire, &["--maxmemory-clients", &LIMIT.to_string()]);
+    let mut admin = server.client();
+    let mut client = server.client();
+    ok(&mut client, &["CLIENT", "SETNAME", "large"]);
+    // Of a request that is gathered, what has come is shown.
+    let arg = 1_000_000;
+    client.send_raw(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${arg}\r\n").as_bytes()).expect("sent");
+    client.send_raw(&vec![b'x'; arg - 1]).expect("sent");
+    let start = Instant::now();
+    let shown = |admin: &mut Client| {
+        let reply = admin.roundtrip(&["CLIENT", "LIST"]).expect("a reply");
+        let list = String::from_utf8_lossy(reply.text().expect("a text")).into_owned();
+        let line = list.lines().find(|line| line.contains(" name=large ")).expect("it is there");
+        let query = line.split_once(" qbuf=").expect("the field").1;
+        query.split(' ').next().expect("a number").parse::<usize>().expect("a number")
+    };
+    // The small arguments count as well.
+    while shown(&mut admin) != arg - 1 + "SETk".len() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{} bytes", shown(&mut admin));
+        thread::sleep(Duration::from_millis(5));
+    }
+    client.send_raw(b"x\r\n").expect("sent");
+    assert_eq!(client.read().expect("a reply"), Value::Simple(b"OK".to_vec()));
+    // All that came is too much, though it need never be held at once with anything else.
+    let _ = client.send(&["SET", "k2", &"v".repeat(LIMIT)]);
+    assert!(client.read().is_err(), "it is closed without a reply");
+    assert_eq!(number(&mut admin, &["EXISTS", "k", "k2"]), 1);
+    assert_eq!(info(&mut admin, "stats", "evicted_clients"), 1);
+}
+
 /// A shape of values: its name, the bytes of each part, the number of parts, and the request that makes one.
 type Shape = (&'static str, fn(&str, usize) -> Vec<String>, &'static [usize]);
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use respire_tests::{Client, Server, Value, server};
+use respire_tests::{Client, Kind, Server, Value, server};
 
 /// INFO fields of Redis 7.0 that aren't asked for, with the reason.
 const INFO_LEFT_OUT: &[(&str, &str)] = &[
@@ -218,5 +218,34 @@ fn latency_is_monitored() {
         let histogram = ask(&["LATENCY", "HISTOGRAM", "set", "nosuch"]);
         let expected = "{\"set\": {\"calls\": integer, \"histogram_usec\": {";
         assert!(histogram.starts_with(expected), "{kind:?}: {histogram}");
+    }
+}
+
+#[test]
+fn monitor_shows_who_waits_before_those_who_see_that() {
+    let server = Server::start(Kind::Respire, &["--io-threads", "2"]);
+    for round in 0..40 {
+        // They are spread over the threads, each round in another way.
+        let mut clients: Vec<Client> = (0..3 + round % 2).map(|_| server.client()).collect();
+        let [monitor, waiting, asking, ..] = &mut clients[..] else { unreachable!() };
+        monitor.roundtrip(&["MONITOR"]).expect("a reply");
+        let key = format!("list{round}");
+        waiting.send(&["BLPOP", &key, "0"]).expect("it is sent");
+        let blocked = |client: &mut Client| {
+            let reply = client.roundtrip(&["INFO", "clients"]).expect("a reply");
+            let text = String::from_utf8_lossy(reply.text().expect("a text")).into_owned();
+            text.contains("blocked_clients:1")
+        };
+        while !blocked(asking) {}
+        asking.roundtrip(&["LPUSH", &key, "1"]).expect("a reply");
+        waiting.read().expect("what it waited for");
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|line: &String| line.contains("\"LPUSH\"")) {
+            let line = monitor.read().expect("a line");
+            seen.push(String::from_utf8_lossy(line.text().expect("a text")).into_owned());
+        }
+        let at =
+            |what: &str| seen.iter().rposition(|line| line.contains(what)).expect("it is shown");
+        assert!(at("\"BLPOP\"") < at("\"INFO\""), "round {round}: {seen:#?}");
     }
 }

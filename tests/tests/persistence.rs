@@ -114,6 +114,94 @@ fn a_snapshot_brings_everything_back() {
 }
 
 #[test]
+fn a_snapshot_is_loaded_beside_what_is_there() {
+    let directory = Directory::new("merge");
+    let server = Server::start_in(Kind::Respire, &directory, &[]);
+    let mut client = server.client();
+    let library = |name: &str| {
+        format!(
+            "#!lua name={name}\nredis.register_function('{name}', function() return '{name}' end)"
+        )
+    };
+    let load = |client: &mut Client, name: &str| {
+        let loaded = client.roundtrip(&["FUNCTION", "LOAD", &library(name)]).unwrap();
+        assert!(!loaded.is_error(), "{loaded:?}");
+    };
+    ask(&mut client, "SET saved 1");
+    ask(&mut client, "RPUSH list a b");
+    load(&mut client, "saved");
+    ask(&mut client, "SAVE");
+    // What came after the snapshot stays, what it has too is as it was.
+    ask(&mut client, "SET saved 2 EX 100");
+    ask(&mut client, "SET list text");
+    ask(&mut client, "SET later 1");
+    load(&mut client, "later");
+    assert_eq!(text(&mut client, "DEBUG RELOAD NOSAVE NOFLUSH MERGE"), "OK");
+    assert_eq!(text(&mut client, "GET saved"), "1");
+    assert_eq!(text(&mut client, "TTL saved"), "-1");
+    assert_eq!(text(&mut client, "LLEN list"), "2");
+    assert_eq!(text(&mut client, "GET later"), "1");
+    assert_eq!(text(&mut client, "DBSIZE"), "3");
+    assert_eq!(text(&mut client, "FCALL later 0"), "later");
+    assert_eq!(text(&mut client, "FCALL saved 0"), "saved");
+    // Without MERGE, a key or a library that is there already is an error.
+    let refused = |client: &mut Client| {
+        let reply = ask(client, "DEBUG RELOAD NOSAVE NOFLUSH");
+        assert!(reply.is_error(), "{reply:?}");
+    };
+    refused(&mut client);
+    ask(&mut client, "FLUSHALL");
+    refused(&mut client);
+    // And what is emptied before has no libraries left either.
+    assert_eq!(text(&mut client, "DEBUG RELOAD NOSAVE"), "OK");
+    assert_eq!(text(&mut client, "DBSIZE"), "2");
+    assert!(ask(&mut client, "FCALL later 0").is_error());
+    assert_eq!(text(&mut client, "FCALL saved 0"), "saved");
+}
+
+/// A request as it stands in a log.
+fn logged(parts: &[&str]) -> String {
+    let parts: String = parts.iter().map(|part| format!("${}\r\n{part}\r\n", part.len())).collect();
+    format!("*{}\r\n{parts}", parts.matches("\r\n").count() / 2)
+}
+
+#[test]
+fn a_log_of_old_may_have_scripts_in_it() {
+    // Redis before 7 could write scripts instead of what they did, and those before 5 always did.
+    let directory = Directory::new("scripts-in-log");
+    let sum = "for i = 1, tonumber(ARGV[1]) do redis.call('INCR', KEYS[1]) end return redis.call('GET', KEYS[1])";
+    let log = [
+        logged(&["SELECT", "3"]),
+        logged(&["EVAL", "redis.call('SELECT', 5) redis.call('SET', KEYS[1], 'five')", "1", "x"]),
+        logged(&["SET", "y", "three"]),
+        logged(&["MULTI"]),
+        logged(&["EVAL", sum, "1", "n", "1000"]),
+        // What fails did so the first time.
+        logged(&[
+            "EVAL",
+            "redis.call('SET', KEYS[1], 1) return redis.call('LPUSH', KEYS[1], 1)",
+            "1",
+            "z",
+        ]),
+        logged(&["EXEC"]),
+    ];
+    fs::write(directory.path().join("appendonly.aof"), log.concat()).unwrap();
+    let server = Server::start_in(Kind::Respire, &directory, APPEND);
+    let mut client = server.client();
+    for reload in [false, true] {
+        if reload {
+            assert_eq!(text(&mut client, "DEBUG LOADAOF"), "OK");
+        }
+        for (db, key, value) in
+            [("5", "x", "five"), ("3", "y", "three"), ("3", "n", "1000"), ("3", "z", "1")]
+        {
+            ask(&mut client, &format!("SELECT {db}"));
+            assert_eq!(text(&mut client, &format!("GET {key}")), value);
+        }
+    }
+}
+
+#[test]
 fn a_snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
     let directory = Directory::new("moment");
     let server = Server::start_in(Kind::Respire, &directory, &["--io-threads", "2"]);

@@ -273,6 +273,12 @@ fn the_score_for_the_end_of_memory_is_told() {
         assert!(!reply.is_error(), "{line}: {reply:?}");
         assert_eq!(score(&server), wanted, "{line}");
     }
+    // With something that can't be had, nothing changes.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let both = ["CONFIG", "SET", "oom-score-adj", "absolute", "port", &port];
+    assert!(client.roundtrip(&both).unwrap().is_error());
+    assert_eq!(score(&server), base);
     drop(server);
     let options = ["--oom-score-adj", "absolute", "--oom-score-adj-values", "500", "500", "500"];
     assert_eq!(score(&Server::start(Kind::Respire, &options)), 500);

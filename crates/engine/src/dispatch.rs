@@ -18,7 +18,7 @@ use crate::journaling::note_effects;
 use crate::pause::PauseKind;
 use crate::session::{ReplyMode, Session};
 use crate::slowlog::{SlowEntry, shorten};
-use crate::worker::{Delivery, Message, Worker};
+use crate::worker::{Message, Worker};
 
 /// What the caller does next with the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -682,9 +682,7 @@ impl Engine {
         args: Args<'_>,
     ) -> Result<(), Error> {
         let command = match self.resolve(&args) {
-            Lookup::Known(command) if !matches!(command.row.lock, Lock::Exec | Lock::Script) => {
-                command
-            }
+            Lookup::Known(command) if command.row.lock != Lock::Exec => command,
             Lookup::UnknownSubcommand(parent) => {
                 return Err(Error::unknown_subcommand(parent.row.name, args.get(1)));
             }
@@ -698,7 +696,12 @@ impl Engine {
         }
         let mut out = Out::default();
         // An error is the reply that the command had when it was executed first.
-        let _ = run(self, worker, session, held, command, args, KeyHashes::NONE, &mut out);
+        if command.row.lock == Lock::Script {
+            // Redis before 7 could write scripts themselves rather than what they did.
+            let _ = self.script(worker, session, held, command, &args, KeyHashes::NONE, &mut out);
+        } else {
+            let _ = run(self, worker, session, held, command, args, KeyHashes::NONE, &mut out);
+        }
         session.wait = None;
         if held.has_leftovers() {
             self.clear_up(worker, held, 0);
@@ -780,8 +783,10 @@ impl Engine {
                 out.raw(&line);
                 continue;
             }
+            // At once, under the locks of the command, and not with what the thread sends at the end of its turn: so commands
+            // on one key are shown in their order, and one that waits before what is done because it does.
             let message = Message::Monitor(Arc::clone(&line));
-            worker.outbox.push(Delivery { thread: client.thread, client: client.id, message });
+            self.host.deliver(client.thread, client.id, message);
         }
     }
 }

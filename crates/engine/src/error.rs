@@ -11,6 +11,7 @@ pub struct Error(Cow<'static, [u8]>);
 pub type Outcome = Result<(), Error>;
 
 impl Error {
+    pub const LOADING: Self = Self::fixed("LOADING Redis is loading the dataset in memory");
     pub const SYNTAX: Self = Self::fixed("ERR syntax error");
     pub const NOT_INTEGER: Self = Self::fixed("ERR value is not an integer or out of range");
     pub const NOT_INT32: Self =

@@ -243,8 +243,13 @@ impl Engine {
     fn evict_within(&self, worker: &mut Worker, settings: &Settings, start: u64) -> Room {
         let limit = settings.maxmemory;
         let patience = patience_ns(settings.maxmemory_eviction_tenacity);
+        // What clients are told of the evictions takes memory, too, until it is sent. It must not be what evictions are for: with
+        // many clients that track, each would call for the next, until nothing is left.
+        let (mut seen, mut told) = (worker.outbox.len(), 0);
         for done in 1.. {
-            let excess = self.excess(limit);
+            told += worker.outbox[seen..].iter().map(Delivery::size).sum::<u64>();
+            seen = worker.outbox.len();
+            let excess = self.excess(limit).saturating_sub(told);
             // During a pause the data must stand still; what is loaded is there in full first.
             if excess == 0 || self.is_loading() || self.pause.current(worker.now_ms).is_some() {
                 return Room::Enough;

@@ -144,18 +144,20 @@ impl Harness {
 
     /// What other clients are to be told since the last call: the number of each and the bytes, or None for a Kill.
     pub(crate) fn deliveries(&mut self) -> Vec<(u64, Option<String>)> {
-        let deliveries = self.worker.outbox.drain(..).map(|delivery| match delivery.message {
+        let left = self.worker.outbox.drain(..).map(|delivery| (delivery.client, delivery.message));
+        let all: Vec<(u64, Message)> = self.host.take_delivered().into_iter().chain(left).collect();
+        let deliveries = all.into_iter().map(|(client, message)| match message {
             Message::Push(bytes) | Message::Monitor(bytes) => {
-                (delivery.client, Some(String::from_utf8_lossy(&bytes).into_owned()))
+                (client, Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
             Message::Unblocked(bytes) => {
                 let mut sessions = self.sessions.iter_mut();
-                let session = sessions.find(|session| session.info.id == delivery.client);
+                let session = sessions.find(|session| session.info.id == client);
                 session.expect("it waits").unblocked();
-                (delivery.client, Some(String::from_utf8_lossy(&bytes).into_owned()))
+                (client, Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
-            Message::Recheck => (delivery.client, Some("recheck".into())),
-            Message::Kill => (delivery.client, None),
+            Message::Recheck => (client, Some("recheck".into())),
+            Message::Kill => (client, None),
         });
         deliveries.collect()
     }

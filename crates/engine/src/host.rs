@@ -82,6 +82,15 @@ pub enum RewriteError {
     Failed(String),
 }
 
+/// How DEBUG RELOAD loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reload {
+    /// A snapshot is saved first.
+    pub save: bool,
+    /// Keys and libraries that are there already are replaced by those of the file; otherwise they are an error.
+    pub merge: bool,
+}
+
 /// The program around the engine.
 pub trait Host: Send + Sync {
     /// Begins to end the program; returns at once.
@@ -102,7 +111,8 @@ pub trait Host: Send + Sync {
     fn write_users(&self, path: &str, text: &[u8]) -> Result<(), String>;
     /// Fills `bytes` with what nobody can guess.
     fn random(&self, bytes: &mut [u8]) -> Result<(), String>;
-    /// Hands a message to a client of another thread. One to a client that is gone is dropped.
+    /// Hands a message to a client of any thread, which gets it in the next turn of its thread. One to a client that is gone is
+    /// dropped. May be called with shards held.
     fn deliver(&self, thread: usize, client: u64, message: Message);
     /// Hands a message to those clients of a thread that listen to its channel: see [`Worker::receivers`].
     ///
@@ -128,12 +138,12 @@ pub trait Host: Send + Sync {
     fn rewrite_log(&self) -> Result<&'static str, &'static str>;
     /// Makes safe what was appended to the log so far; `None` if there is no log. Called with nothing locked.
     fn sync_log(&self) -> Option<Result<(), String>>;
-    /// DEBUG RELOAD, with all shards held for writing: saves, if `save` says so, calls `flush`, and loads.
+    /// DEBUG RELOAD, with all shards held for writing: saves, if it is to, calls `flush`, and loads.
     fn reload<'e>(
         &self,
         engine: &'e Engine,
         held: &mut Held<'e>,
-        save: bool,
+        how: Reload,
         flush: &mut dyn FnMut(&mut Held<'e>),
     ) -> Result<(), String>;
     /// DEBUG LOADAOF, with all shards held for writing: calls `flush`, and loads the log.
@@ -179,6 +189,8 @@ type Letter = (usize, Arc<Published>);
 #[derive(Debug, Default, Clone)]
 pub struct NoHost {
     published: Arc<Mutex<Vec<Letter>>>,
+    /// What was handed over for single clients.
+    delivered: Arc<Mutex<Vec<(u64, Message)>>>,
     /// What [`Host::allocated`] answers next, and by how much less it answers each time.
     allocated: Arc<Mutex<(u64, u64)>>,
 }
@@ -192,6 +204,11 @@ impl NoHost {
     /// The messages that were published since the last call, each with the thread whose listeners it is for.
     pub fn take_published(&self) -> Vec<Letter> {
         std::mem::take(&mut self.published.lock())
+    }
+
+    /// What was handed over for single clients since the last call, with the clients' numbers.
+    pub fn take_delivered(&self) -> Vec<(u64, Message)> {
+        std::mem::take(&mut self.delivered.lock())
     }
 }
 
@@ -220,7 +237,9 @@ impl Host for NoHost {
         Err("the program has no source of randomness that can't be guessed".into())
     }
 
-    fn deliver(&self, _: usize, _: u64, _: Message) {}
+    fn deliver(&self, _: usize, client: u64, message: Message) {
+        self.delivered.lock().push((client, message));
+    }
 
     fn publish(&self, thread: usize, message: Arc<Published>) {
         self.published.lock().push((thread, message));
@@ -268,7 +287,7 @@ impl Host for NoHost {
         &self,
         _: &'e Engine,
         _: &mut Held<'e>,
-        _: bool,
+        _: Reload,
         _: &mut dyn FnMut(&mut Held<'e>),
     ) -> Result<(), String> {
         Err(NO_FILES.into())

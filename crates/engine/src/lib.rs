@@ -49,7 +49,9 @@ pub use compaction::Compacting;
 pub use dispatch::{Batch, Flow, Prepared};
 pub use engine::Engine;
 pub use error::Error;
-pub use host::{Clock, Garbage, Host, HostInfo, Memory, NoHost, RewriteError, ShutdownRequest};
+pub use host::{
+    Clock, Garbage, Host, HostInfo, Memory, NoHost, Reload, RewriteError, ShutdownRequest,
+};
 pub use pause::{Pause, PauseKind};
 pub use pubsub::Published;
 pub use replies::ReplyBuffers;

@@ -38,9 +38,14 @@ pub(crate) struct Transaction {
     queue: Vec<Queued>,
     queued_bytes: usize,
     watched: Vec<Watched>,
+    /// Bytes that are held because of them, here and with their shards.
+    watched_bytes: usize,
     /// Made with the first watched key: sessions without any, such as those of scripts, come and go often.
     flag: Option<WatchFlag>,
 }
+
+/// About the bytes that a shard needs to know of a watched key, beside its name.
+const WITH_SHARD: usize = 96;
 
 impl Transaction {
     #[inline]
@@ -58,7 +63,7 @@ impl Transaction {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.queued_bytes
+        self.queued_bytes + self.watched_bytes
     }
 
     pub(crate) fn queue(&mut self, command: &'static Command, args: Args<'_>) {
@@ -91,6 +96,7 @@ impl Transaction {
             return None;
         }
         self.watched.push(Watched { db, key: key.to_vec(), existed });
+        self.watched_bytes += size_of::<Watched>() + WITH_SHARD + 2 * key.len();
         Some(self.flag.get_or_insert_default().clone())
     }
 
@@ -113,6 +119,7 @@ impl Session {
     /// Watches nothing any more. Locks one shard after the other: the caller must hold none.
     pub(crate) fn unwatch(&mut self, engine: &Engine) {
         let Some(flag) = self.transaction.flag.take() else { return };
+        self.transaction.watched_bytes = 0;
         for Watched { db, key, .. } in std::mem::take(&mut self.transaction.watched) {
             let shard = engine.keyspace.shard_of(&key);
             match engine.keyspace.hold_one_unless_busy(shard, Mode::Write) {
@@ -164,6 +171,7 @@ impl Engine {
             session.postponed = true;
             return Ok(());
         }
+        session.transaction.watched_bytes = 0;
         let Transaction { watched, flag, .. } = &mut session.transaction;
         if let Some(flag) = flag.take() {
             for Watched { db, key, .. } in watched.drain(..) {

@@ -15,6 +15,10 @@ pub(crate) struct Rates {
     /// Bytes.
     pub net_in: u64,
     pub net_out: u64,
+    /// Turns of the event loops.
+    pub turns: u64,
+    /// Nanoseconds that they took, waiting left out.
+    pub turn_ns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +46,8 @@ impl Samples {
             commands: mean(|sample| sample.commands),
             net_in: mean(|sample| sample.net_in),
             net_out: mean(|sample| sample.net_out),
+            turns: mean(|sample| sample.turns),
+            turn_ns: mean(|sample| sample.turn_ns),
         }
     }
 
@@ -68,6 +74,8 @@ impl Samples {
                 commands: rate(totals.commands, before.commands),
                 net_in: rate(totals.net_in, before.net_in),
                 net_out: rate(totals.net_out, before.net_out),
+                turns: rate(totals.turns, before.turns),
+                turn_ns: rate(totals.turn_ns, before.turn_ns),
             };
             state.next = (next + 1) % SAMPLES;
         }
@@ -97,10 +105,13 @@ mod tests {
     fn rates_are_averages_and_survive_a_reset_of_the_counters() {
         let samples = Samples::default();
         for i in 0..=SAMPLES as u64 {
-            let totals = Totals { commands: i * 50, net_in: i * 10, ..Totals::default() };
+            let (turns, turn_ns) = (i, i * 4_000);
+            let totals =
+                Totals { commands: i * 50, net_in: i * 10, turns, turn_ns, ..Totals::default() };
             samples.add(i * 100_000_000, totals);
         }
         assert_eq!((samples.rates().commands, samples.rates().net_in), (500, 100));
+        assert_eq!((samples.rates().turns, samples.rates().turn_ns), (10, 40_000));
         samples.add(5_000_000_000, Totals::default());
         assert!(samples.rates().commands < 500);
         samples.reset();

@@ -124,7 +124,7 @@ impl Engine {
     #[cold]
     fn refused(&self, session: &Session, command: &Command, condition: u8) -> Result<(), Error> {
         if condition & LOADING != 0 && !command.row.has(Flags::LOADING) {
-            return Err(Error::fixed("LOADING Redis is loading the dataset in memory"));
+            return Err(Error::LOADING);
         }
         let busy = condition & (BUSY_SCRIPT | BUSY_FUNCTION) != 0;
         if busy && !session.in_script && !command.row.has(Flags::ALLOW_BUSY) {

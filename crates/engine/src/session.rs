@@ -164,7 +164,9 @@ impl Session {
 
     /// Bytes of memory held beside the session itself.
     pub fn memory(&self) -> usize {
-        self.transaction.memory() + self.subscriptions.as_ref().map_or(0, |own| own.memory())
+        let subscriptions = self.subscriptions.as_ref().map_or(0, |own| own.memory());
+        let tracking = self.tracking.as_ref().map_or(0, |mode| mode.memory());
+        self.transaction.memory() + subscriptions + tracking
     }
 
     /// Whether the client may only change its subscriptions: in the old protocol, messages could not be told from

@@ -82,6 +82,12 @@ counters! {
     expire_cycle_capped,
     evicted_keys,
     evicted_clients,
+    /// Turns of the thread's event loop.
+    turns,
+    /// Nanoseconds of its turns, waiting left out.
+    turn_ns,
+    /// Nanoseconds of which commands were executed.
+    command_ns,
     query_buffer_disconnections,
     output_buffer_disconnections,
 }
@@ -192,7 +198,7 @@ impl Stats {
             totals.failed += command.failed.get();
             if let Some(histogram) = &*command.latency.lock() {
                 match &mut totals.latency {
-                    Some(sum) => sum.add(&**histogram).expect("all have the same range"),
+                    Some(sum) => sum.add(&**histogram).expect("it grows"),
                     None => totals.latency = Some((**histogram).clone()),
                 }
             }
@@ -238,6 +244,8 @@ const LATENCY_MAX: u64 = 100_000_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct BatchTiming {
     since: u64,
+    /// Up to when time is counted as that of commands.
+    counted_to: u64,
     /// Nothing but the end of a command that was timed by itself has happened since then.
     just_measured: bool,
     /// Command numbers with how many of them came in a row.
@@ -250,6 +258,7 @@ pub(crate) struct BatchTiming {
 impl BatchTiming {
     pub(crate) fn begin(&mut self, now: u64) {
         self.since = now;
+        self.counted_to = now;
         self.just_measured = false;
     }
 
@@ -310,8 +319,29 @@ impl Worker {
     /// A script ends; the commands that it has called had its time.
     pub(crate) fn end_script(&mut self, now: u64) {
         self.timing.share(now);
+        self.count_time_to(now);
         self.timing.since = now;
         self.timing.just_measured = true;
+    }
+
+    /// Counts the time up to now as that of commands. What a command spends on others that it calls is counted once.
+    #[inline]
+    fn count_time_to(&mut self, now: u64) {
+        let before = std::mem::replace(&mut self.timing.counted_to, now);
+        self.stats.counters.command_ns.add(now.saturating_sub(before));
+    }
+
+    /// A turn of the event loop ends, but for the upkeep.
+    pub fn end_turn(&mut self, now: u64) {
+        self.stats.counters.turns.add(1);
+        let began = self.turn_began_ns.take().unwrap_or(now);
+        self.stats.counters.turn_ns.add(now.saturating_sub(began));
+    }
+
+    /// The turn that has just ended did upkeep for so many nanoseconds.
+    pub fn end_upkeep(&mut self, nanos: u64) {
+        self.turn_began_ns = None;
+        self.stats.counters.turn_ns.add(nanos);
     }
 
     /// Work is done between commands that is no part of either.
@@ -339,6 +369,7 @@ impl Worker {
 
     /// As [`Self::settle_timing`], at a moment that the caller has just read from the clock.
     pub(crate) fn settle_timing_at(&mut self, now: u64) {
+        self.count_time_to(now);
         if !self.timing.shared.is_empty() {
             self.timing.share(now);
             self.settle_shared();
@@ -371,11 +402,11 @@ impl Worker {
         self.stats.counters.commands.add(count);
         if self.settings.latency_tracking {
             let mut latency = command.latency.lock();
-            let histogram = latency.get_or_insert_with(|| {
-                let made = Histogram::new_with_bounds(1, LATENCY_MAX, 2);
-                Box::new(made.expect("the bounds are valid"))
-            });
-            histogram.saturating_record_n(nanos.max(1), count);
+            // It grows with what is recorded: each thread has one for each command, and most commands are fast.
+            let histogram = latency
+                .get_or_insert_with(|| Box::new(Histogram::new(2).expect("two digits are valid")));
+            let recorded = histogram.record_n(nanos.clamp(1, LATENCY_MAX), count);
+            recorded.expect("a histogram that grows takes any value");
         }
     }
 }

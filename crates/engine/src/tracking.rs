@@ -41,6 +41,16 @@ pub(crate) struct TrackingMode {
     pub(crate) caching: bool,
 }
 
+impl TrackingMode {
+    /// Bytes of memory that the prefixes take, here and in the table of all.
+    pub(crate) fn memory(&self) -> usize {
+        /// About what the table needs for each beside the name.
+        const IN_TABLE: usize = 64;
+        let names = self.prefixes.iter().map(|prefix| 2 * prefix.len());
+        names.sum::<usize>() + self.prefixes.len() * (size_of::<Box<[u8]>>() + IN_TABLE)
+    }
+}
+
 /// What others have to know of a client that tracks.
 #[derive(Debug)]
 struct Follower {

@@ -36,6 +36,24 @@ pub struct Delivery {
     pub message: Message,
 }
 
+impl Delivery {
+    /// About the bytes of memory that it takes until it is sent.
+    pub(crate) fn size(&self) -> u64 {
+        /// The counters of a shared text.
+        const COUNTERS: usize = 2 * size_of::<usize>();
+        let text = match &self.message {
+            Message::Push(text) | Message::Monitor(text) | Message::Unblocked(text) => {
+                // Allocations come in eight sizes for each power of two.
+                let bytes = text.len() + COUNTERS;
+                bytes.next_multiple_of((bytes.next_power_of_two() / 8).max(16))
+            }
+            Message::Recheck | Message::Kill => 0,
+        };
+        // The list grows by doubling.
+        (2 * size_of::<Self>() + text) as u64
+    }
+}
+
 /// One executing thread.
 pub struct Worker {
     pub thread: usize,
@@ -60,6 +78,8 @@ pub struct Worker {
     /// Clients of this thread that listen to channels.
     pub(crate) listeners: Listeners,
     pub(crate) timing: crate::stats::BatchTiming,
+    /// When the turn of the event loop began that is not over, as far as it has done anything; monotonic.
+    pub(crate) turn_began_ns: Option<u64>,
     /// What the commands at hand have changed, for the journal.
     pub(crate) effects: Effects,
     /// Keys to evict next.
@@ -95,6 +115,7 @@ impl Worker {
             met_expired: Vec::new(),
             listeners: Listeners::default(),
             timing: Default::default(),
+            turn_began_ns: None,
             effects: Effects::default(),
             candidates: Candidates::default(),
             interpreters: Interpreters::NONE,
@@ -139,6 +160,7 @@ impl Worker {
     pub fn begin_timing(&mut self, engine: &Engine) -> u64 {
         self.settle_timing(engine);
         let now = engine.clock.monotonic_ns();
+        self.turn_began_ns.get_or_insert(now);
         self.timing.begin(now);
         now
     }

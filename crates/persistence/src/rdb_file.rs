@@ -253,6 +253,8 @@ pub(crate) struct Loading<'a> {
     pub(crate) path: &'a Path,
     /// Keys whose time had passed are left out: not where a log that follows says when they went.
     pub(crate) drop_expired: bool,
+    /// Keys that are there already are replaced; otherwise the keyspace has to be empty.
+    pub(crate) merge: bool,
     pub(crate) threads: usize,
     /// Bytes of the file.
     pub(crate) size: u64,
@@ -264,7 +266,7 @@ pub(crate) struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Loads a file into the empty keyspace. Returns what follows it, too, with what is left to read of `source`.
+    /// Loads a file into the keyspace. Returns what follows it, too, with what is left to read of `source`.
     pub(crate) fn load<R: Read>(
         &self,
         source: R,
@@ -462,7 +464,10 @@ impl Loading<'_> {
             }
             let key = Key { bytes: &key, hash, shard: number };
             if !matches!(shard.db(db).find(&key, NEVER), Found::Missing) {
-                return Err(RdbError::Corrupt("Duplicate key: it is in the file twice"));
+                if !self.merge {
+                    return Err(RdbError::Corrupt("Duplicate key: it is there already"));
+                }
+                shard.remove(db, &key, NEVER);
             }
             let ttl = expire.map_or(Ttl::Clear, Ttl::At);
             with_new_value(value, |value| {

@@ -190,6 +190,11 @@ impl OwnedArgs {
         Args::with_large(&self.buf, &self.spans, &self.large)
     }
 
+    /// Bytes of all arguments together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buf.len() + self.large.iter().map(|arg| arg.len()).sum::<usize>()
+    }
+
     /// Bytes of memory held.
     pub fn memory(&self) -> usize {
         let large: usize = self.large.iter().map(|a| a.capacity()).sum();

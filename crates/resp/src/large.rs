@@ -53,6 +53,11 @@ impl LargeRequest {
         self.args.memory() + self.line.capacity()
     }
 
+    /// Bytes of arguments that have arrived.
+    pub fn arrived(&self) -> usize {
+        self.args.bytes() + self.line.len()
+    }
+
     /// The gathered arguments, once whole.
     pub fn args(&self) -> Args<'_> {
         self.args.as_args()

@@ -12,8 +12,8 @@ use nix::sys::resource::UsageWho;
 use parking_lot::Mutex;
 use respire_engine::config::{Settings, directives};
 use respire_engine::{
-    Engine, Garbage, Host, HostInfo, Memory, Message, PersistenceInfo, Published, RewriteError,
-    ShutdownRequest,
+    Engine, Garbage, Host, HostInfo, Memory, Message, PersistenceInfo, Published, Reload,
+    RewriteError, ShutdownRequest,
 };
 use respire_keyspace::Held;
 use respire_persistence::Persistence;
@@ -184,10 +184,10 @@ impl Host for ServerHost {
         &self,
         engine: &'e Engine,
         held: &mut Held<'e>,
-        save: bool,
+        how: Reload,
         flush: &mut dyn FnMut(&mut Held<'e>),
     ) -> Result<(), String> {
-        self.files.reload(engine, held, save, flush)
+        self.files.reload(engine, held, how, flush)
     }
 
     fn reload_log<'e>(
@@ -210,11 +210,8 @@ impl Host for ServerHost {
         let acceptor = new_acceptor(old, new)?;
         self.apply_oom_score(old, new)?;
         // What can't fail any more comes after what can, so that nothing is left half done.
-        let left = if new.dir == old.dir { None } else { Some(change_directory(new)?) };
-        if let Err(error) = self.listen_as(old, new, acceptor) {
-            if let Some(left) = left {
-                let _ = std::env::set_current_dir(left);
-            }
+        if let Err(error) = self.move_to(old, new, acceptor) {
+            let _ = self.apply_oom_score(new, old);
             return Err(error);
         }
         if new.loglevel != old.loglevel {
@@ -319,6 +316,21 @@ impl Host for ServerHost {
 }
 
 impl ServerHost {
+    /// Goes to another directory and listens elsewhere, or, if either fails, stays as it was.
+    fn move_to(
+        &self,
+        old: &Settings,
+        new: &mut Settings,
+        acceptor: Option<Acceptor>,
+    ) -> Result<(), (String, String)> {
+        let left = if new.dir == old.dir { None } else { Some(change_directory(new)?) };
+        self.listen_as(old, new, acceptor).inspect_err(|_| {
+            if let Some(left) = left {
+                let _ = std::env::set_current_dir(left);
+            }
+        })
+    }
+
     fn apply_oom_score(&self, old: &Settings, new: &Settings) -> Result<(), (String, String)> {
         let names = ["oom-score-adj", "oom-score-adj-values"];
         let Some(name) = names.into_iter().find(|name| old.text(name) != new.text(name)) else {

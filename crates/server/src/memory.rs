@@ -91,7 +91,7 @@ pub(crate) fn read() -> Memory {
     // The allocator's figures are a snapshot, taken when its epoch advances.
     let _ = epoch::advance();
     let allocated = stats::allocated::read().unwrap_or(0) as u64;
-    put_right(allocated);
+    put_right(allocated.saturating_sub(cached()));
     Memory {
         allocated,
         active: stats::active::read().unwrap_or(0) as u64,
@@ -99,6 +99,24 @@ pub(crate) fn read() -> Memory {
         rss: resident_set(),
         system_total: system_total(),
     }
+}
+
+/// Bytes that threads have freed and keep, to allocate them again: the allocator counts them as allocated. As of when its
+/// epoch last advanced.
+fn cached() -> u64 {
+    // MALLCTL_ARENAS_ALL: the pseudo-arena that stands for all of them.
+    const CACHED: [&std::ffi::CStr; 2] =
+        [c"stats.arenas.4096.tcache_bytes", c"stats.arenas.4096.tcache_stashed_bytes"];
+    let read = |name: &std::ffi::CStr| {
+        let (mut bytes, mut size) = (0usize, size_of::<usize>());
+        // SAFETY: the control writes a number of that size, and is given nothing.
+        let failed = unsafe {
+            let value = (&raw mut bytes).cast();
+            tikv_jemalloc_sys::mallctl(name.as_ptr(), value, &raw mut size, std::ptr::null_mut(), 0)
+        };
+        if failed == 0 { bytes as u64 } else { 0 }
+    };
+    CACHED.into_iter().map(read).sum()
 }
 
 /// Resident set size, bytes.

@@ -84,6 +84,9 @@ fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// What can't be changed while data are loaded. Redis 7.0 refuses `appendonly` as well, newer versions don't.
+const NOT_WHILE_LOADING: &[&str] = &["dir", "repl-diskless-load"];
+
 fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let words: Vec<&[u8]> = ctx.args.iter_from(2).collect();
     let (pairs, rest) = words.as_chunks::<2>();
@@ -93,6 +96,13 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let host = &ctx.engine.host;
     let local = is_local(&ctx.session.info);
+    let waits = |name: &&[u8]| {
+        NOT_WHILE_LOADING.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    if ctx.engine.is_loading() && pairs.iter().any(|(name, _)| waits(name)) {
+        let may = ctx.engine.config.may_set(&pairs, local);
+        return Err(may.map_or_else(|error| Error::text(error.to_string()), |()| Error::LOADING));
+    }
     let set = ctx.engine.config.set(&pairs, local, &mut |old, new| host.apply(old, new));
     let changed = set.map_err(|error| Error::text(error.to_string()))?;
     ctx.engine.note_condition();
@@ -182,7 +192,27 @@ fn show_help(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Permission;
     use crate::harness::Harness;
+
+    #[test]
+    fn some_settings_wait_until_data_are_loaded() {
+        let allow = |settings: &mut crate::config::Settings| {
+            settings.enable_protected_configs = Permission::Yes;
+        };
+        let mut h = Harness::with_settings(allow);
+        h.engine.set_loading(true);
+        let loading = "-LOADING Redis is loading the dataset in memory\r\n";
+        for line in ["dir /", "DIR .", "hz 20 repl-diskless-load disabled"] {
+            assert_eq!(h.line(&format!("CONFIG SET {line}")), loading, "{line}");
+        }
+        assert_eq!(h.line("CONFIG SET loglevel notice appendonly no"), "+OK\r\n");
+        // What may not be set at all is told first.
+        assert!(h.line("CONFIG SET dir / nosuch 1").starts_with("-ERR Unknown option"));
+        let mut h = Harness::new();
+        h.engine.set_loading(true);
+        assert!(h.line("CONFIG SET dir /").ends_with("can't set protected config\r\n"));
+    }
 
     #[test]
     fn sets_all_or_nothing_and_tells_what_it_has() {

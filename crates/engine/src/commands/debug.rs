@@ -18,7 +18,7 @@ use crate::config::parse_memory;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
 use crate::error::{Error, Outcome};
-use crate::host::Garbage;
+use crate::host::{Garbage, Reload};
 
 pub(crate) const ROWS: &[Row] = &[Row::new("debug", -2, debug)
     .flags(
@@ -220,14 +220,12 @@ fn set_active_expire(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 /// Saves, and loads what was saved.
 fn reload(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (mut save, mut flush) = (true, true);
+    let (mut how, mut flush) = (Reload { save: true, merge: false }, true);
     for option in ctx.args.iter_from(2) {
         match option.to_ascii_uppercase().as_slice() {
-            b"NOSAVE" => save = false,
+            b"NOSAVE" => how.save = false,
             b"NOFLUSH" => flush = false,
-            b"MERGE" => {
-                return Err(Error::fixed("ERR DEBUG RELOAD MERGE is not supported by Respire"));
-            }
+            b"MERGE" => how.merge = true,
             _ => {
                 return Err(Error::fixed(
                     "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
@@ -239,9 +237,10 @@ fn reload(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let mut empty = |held: &mut Held<'_>| {
         if flush {
             empty_all(engine, held, now_ms);
+            engine.scripting.libraries.flush();
         }
     };
-    let loaded = engine.host.reload(engine, ctx.data.held, save, &mut empty);
+    let loaded = engine.host.reload(engine, ctx.data.held, how, &mut empty);
     loaded.map_err(|why| Error::text(format!("ERR {why}")))?;
     ctx.out.ok();
     Ok(())
@@ -452,6 +451,9 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "PROTOCOL <type>",
             "    Answer a value of a type: string, integer, double, bignum, null, array, set,",
             "    map, attrib, push, verbatim, true, false.",
+            "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+            "    Save a snapshot (not with NOSAVE), empty the databases (not with NOFLUSH) and load",
+            "    it. What is there already is replaced with MERGE, and an error without.",
             "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
             "    For how long the largest replies count in CLIENT LIST's rbp.",
             "REPLYBUFFER RESIZING <0|1>",
@@ -598,7 +600,10 @@ mod tests {
             ("DEBUG HTSTATS 16", "ERR Out of range database"),
             ("DEBUG HTSTATS-KEY none", "ERR no such key"),
             ("DEBUG RELOAD", "ERR this program keeps nothing in files"),
-            ("DEBUG RELOAD MERGE", "ERR DEBUG RELOAD MERGE is not supported by Respire"),
+            (
+                "DEBUG RELOAD merge nosuch",
+                "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+            ),
             ("DEBUG RESTART", "ERR DEBUG RESTART is not supported yet by this version of Respire"),
             ("DEBUG ERROR CODE", "CODE"),
             (

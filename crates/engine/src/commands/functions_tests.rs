@@ -53,6 +53,29 @@ fn libraries_are_listed_dumped_and_restored() {
 }
 
 #[test]
+fn a_library_that_cannot_take_the_place_of_another_leaves_it_as_it_was() {
+    let mut h = Harness::new();
+    let library = |name: &str, functions: &[&str]| {
+        let one =
+            |f: &&str| format!("redis.register_function('{f}', function() return '{name}' end)");
+        format!("#!lua name={name}\n{}", functions.iter().map(one).collect::<Vec<_>>().join("\n"))
+    };
+    let mut load = |name: &str, functions: &[&str]| {
+        h.run(&["FUNCTION", "LOAD", "REPLACE", &library(name, functions)])
+    };
+    assert_eq!(load("one", &["a", "b"]), "$3\r\none\r\n");
+    assert_eq!(load("two", &["c"]), "$3\r\ntwo\r\n");
+    assert_eq!(load("one", &["a", "C"]), "-ERR Function C already exists\r\n");
+    for (function, library) in [("a", "one"), ("b", "one"), ("c", "two")] {
+        assert_eq!(h.line(&format!("FCALL {function} 0")), format!("$3\r\n{library}\r\n"));
+    }
+    // What only the old one has goes with it.
+    assert_eq!(h.run(&["FUNCTION", "LOAD", "REPLACE", &library("one", &["b"])]), "$3\r\none\r\n");
+    assert_eq!(h.line("FCALL a 0"), "-ERR Function not found\r\n");
+    assert_eq!(h.line("FCALL b 0"), "$3\r\none\r\n");
+}
+
+#[test]
 fn loading_a_library_finds_little_and_ends() {
     let mut h = with_library();
     let mut load = |body: &str| {

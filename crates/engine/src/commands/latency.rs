@@ -277,6 +277,25 @@ mod tests {
     use crate::harness::{Harness, START_MS};
 
     #[test]
+    fn histograms_take_what_is_short_and_what_is_long() {
+        let mut h = Harness::new();
+        let id = crate::command::lookup(b"set").expect("it is there").id;
+        h.worker.record(id, 0, 1);
+        let small = h.engine.stats.command(id).latency.expect("it was recorded");
+        h.worker.record(id, 5_000_000_000, 2);
+        h.worker.record(id, 200_000_000_000, 1);
+        let all = h.engine.stats.command(id).latency.expect("it was recorded");
+        assert_eq!((small.len(), all.len()), (1, 4));
+        assert!(all.distinct_values() > small.distinct_values(), "it has grown");
+        let near = |at: f64, wanted: f64| {
+            let seconds = all.value_at_quantile(at) as f64 / 1e9;
+            assert!((seconds / wanted - 1.0).abs() < 0.01, "{seconds} at {at}");
+        };
+        near(0.5, 5.0);
+        near(1.0, 100.0);
+    }
+
+    #[test]
     fn bounds_are_the_histograms_powers_of_two() {
         let mut latency = Histogram::<u64>::new_with_bounds(1, 100_000_000_000, 2).unwrap();
         for nanos in [1, 1031, 1032, 32_768, 33_023, 33_024] {

@@ -93,7 +93,7 @@ fn usage(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (engine, held) = (ctx.engine, &*ctx.data.held);
-    let figures = MemoryFigures::of(engine, held);
+    let figures = MemoryFigures::of(engine, held, engine.used_memory());
     let MemoryFigures { used, startup, peak, overhead, clients, keys, process, .. } = figures;
     let sum = |db: usize, expires: bool| {
         engine.sum_shards(held, |shard| {
@@ -159,7 +159,7 @@ fn stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
 const DOCTOR_FROM: u64 = 5 * 1024 * 1024;
 
 fn doctor(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let figures = MemoryFigures::of(ctx.engine, ctx.data.held);
+    let figures = MemoryFigures::of(ctx.engine, ctx.data.held, ctx.engine.used_memory());
     let MemoryFigures { used, peak, clients, process, .. } = figures;
     let connected = ctx.engine.clients.len().max(1) as u64;
     let mut text = String::new();

@@ -36,7 +36,7 @@ pub(crate) const ROWS: &[Row] = &[
         "Writes a snapshot of all databases, and replies when it is on disk.",
         "",
     ),
-    Row::new("waitaof", 4, waitaof).flags(Flags::NOSCRIPT).lock(Lock::Walk).docs(
+    Row::new("waitaof", 4, waitaof).lock(Lock::Walk).docs(
         Group::Generic,
         "7.2.0",
         "O(1)",
@@ -91,7 +91,9 @@ fn waitaof(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if timeout < 0 {
         return Err(Error::TIMEOUT_NEGATIVE);
     }
-    if replicas > 0 {
+    // Who may not wait is told how far things are.
+    let waits = !ctx.session.in_exec && !ctx.session.in_script;
+    if replicas > 0 && waits {
         return Err(Error::fixed(
             "ERR WAITAOF for replicas is not supported yet by this version of Respire: it has none",
         ));
@@ -112,4 +114,22 @@ fn waitaof(ctx: &mut Ctx<'_, '_>) -> Outcome {
     ctx.out.int(done);
     ctx.out.int(0);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::Harness;
+
+    #[test]
+    fn who_may_not_wait_for_replicas_is_told_how_far_things_are() {
+        let mut h = Harness::new();
+        let none = "*2\r\n:0\r\n:0\r\n";
+        assert_eq!(h.line("WAITAOF 0 0 0"), none);
+        assert!(h.line("WAITAOF 0 1 0").starts_with("-ERR WAITAOF for replicas"));
+        assert_eq!(h.run(&["EVAL", "return redis.call('WAITAOF', 0, 1, 0)", "0"]), none);
+        h.line("MULTI");
+        h.line("WAITAOF 0 1 0");
+        assert_eq!(h.line("EXEC"), format!("*1\r\n{none}"));
+        assert!(h.line("WAITAOF 1 0 0").contains("but appendonly is disabled."));
+    }
 }

@@ -155,6 +155,15 @@ impl Config {
         found
     }
 
+    /// Whether the client may set these directives, whatever the values.
+    pub(crate) fn may_set(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        client_is_local: bool,
+    ) -> Result<(), SetError> {
+        self.check_names(pairs, &self.load(), client_is_local).map(drop)
+    }
+
     /// CONFIG SET of names and values, all or nothing. `apply` is asked when anything changes; `client_is_local`
     /// matters where directives may be changed by local clients only. Returns the names of what changed.
     pub fn set(

@@ -210,6 +210,46 @@ fn the_clients_that_hold_most_are_closed() {
 }
 
 #[test]
+fn integers_that_tell_how_much_they_are_used_are_not_shared() {
+    let mut h = limited("allkeys-random");
+    h.line("SET n 5");
+    for (policy, count) in [("allkeys-lru", 1), ("volatile-lfu", 1), ("volatile-ttl", i32::MAX)] {
+        h.line(&format!("CONFIG SET maxmemory-policy {policy}"));
+        assert_eq!(h.line("OBJECT REFCOUNT n"), format!(":{count}\r\n"), "{policy}");
+    }
+    h.line("CONFIG SET maxmemory 0 maxmemory-policy allkeys-lru");
+    assert_eq!(h.line("OBJECT REFCOUNT n"), format!(":{}\r\n", i32::MAX));
+}
+
+#[test]
+fn watched_keys_and_prefixes_count_as_their_clients() {
+    let mut h = Harness::new();
+    let held = |h: &Harness| h.sessions[0].memory();
+    for end in ["UNWATCH", "DISCARD", "EXEC"] {
+        h.line("WATCH a b");
+        let few = held(&h);
+        assert!(few > 0);
+        h.line("WATCH a b");
+        assert_eq!(held(&h), few, "they are watched already");
+        h.line(&format!("WATCH {}", "x".repeat(1000)));
+        assert!(held(&h) > few + 1000);
+        if end != "UNWATCH" {
+            h.line("MULTI");
+        }
+        h.line(end);
+        assert_eq!(held(&h), 0, "{end}");
+    }
+    h.line("HELLO 3");
+    h.line("CLIENT TRACKING ON BCAST PREFIX a PREFIX b");
+    let few = held(&h);
+    assert!(few > 0);
+    h.line("CLIENT TRACKING ON BCAST PREFIX c");
+    assert!(held(&h) > few);
+    h.line("CLIENT TRACKING OFF");
+    assert_eq!(held(&h), 0);
+}
+
+#[test]
 fn who_tracks_a_key_hears_of_its_eviction_before_the_reply() {
     let mut h = limited("volatile-random");
     h.line("HELLO 3");

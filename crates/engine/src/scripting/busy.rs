@@ -48,6 +48,16 @@ impl Slow {
         Self { is_function, name, command, began_ns, state }
     }
 
+    /// Tells the operator.
+    pub(super) fn warn(&self, now_ns: u64) {
+        log::warn!(
+            "Slow script detected: still in execution after {} milliseconds. You can try killing the script using the \
+             {} KILL command.",
+            now_ns.saturating_sub(self.began_ns) / 1_000_000,
+            if self.is_function { "FUNCTION" } else { "SCRIPT" }
+        );
+    }
+
     /// It is about to change something. Returns whether it still may.
     pub(super) fn begin_writing(&self) -> bool {
         let before = self.state.compare_exchange(CLEAN, WROTE, Ordering::AcqRel, Ordering::Acquire);
@@ -140,13 +150,8 @@ impl Engine {
     }
 
     /// A script has run for too long.
-    pub(super) fn begin_busy(&self, slow: &Arc<Slow>) {
-        log::warn!(
-            "Slow script detected: still in execution after {} milliseconds. You can try killing the script using the \
-             {} KILL command.",
-            (self.clock.monotonic_ns() - slow.began_ns) / 1_000_000,
-            if slow.is_function { "FUNCTION" } else { "SCRIPT" }
-        );
+    pub(super) fn begin_busy(&self, slow: &Arc<Slow>, now_ns: u64) {
+        slow.warn(now_ns);
         let mut all = self.scripting.busy.slow.lock();
         all.push(Arc::clone(slow));
         self.set_condition(if slow.is_function { BUSY_FUNCTION } else { BUSY_SCRIPT }, true);

@@ -81,16 +81,19 @@ impl State {
         Some(library)
     }
 
+    /// Changes nothing if it fails.
     fn add(&mut self, library: Arc<Library>, replace: bool) -> Result<(), Error> {
         if !replace && self.libraries.contains_key(&library.name) {
             return Err(Error::quoting("ERR Library '", &library.name, "' already exists"));
         }
-        self.remove(&library.name);
         for function in &library.functions {
-            if self.functions.contains_key(&function.name.to_ascii_lowercase()) {
+            let there = self.functions.get(&function.name.to_ascii_lowercase());
+            // Its own functions go with the library that it replaces.
+            if there.is_some_and(|found| found.library.name != library.name) {
                 return Err(Error::quoting("ERR Function ", &function.name, " already exists"));
             }
         }
+        self.remove(&library.name);
         for function in &library.functions {
             let found = Found { library: Arc::clone(&library), function: Arc::clone(function) };
             self.functions.insert(function.name.to_ascii_lowercase(), found);
@@ -126,24 +129,17 @@ impl Libraries {
         Ok(())
     }
 
-    /// Makes a change, all of it or, if it fails, nothing.
-    fn change(&self, change: impl FnOnce(&mut State) -> Result<(), Error>) -> Result<(), Error> {
-        let mut state = self.state.write();
-        let mut next = state.clone();
-        change(&mut next)?;
-        *state = next;
+    pub(crate) fn add(&self, library: Library, replace: bool) -> Result<(), Error> {
+        self.state.write().add(Arc::new(library), replace)?;
         self.version.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
-    pub(crate) fn add(&self, library: Library, replace: bool) -> Result<(), Error> {
-        self.change(|state| state.add(Arc::new(library), replace))
-    }
-
     /// Returns whether it was there.
     pub(crate) fn delete(&self, name: &[u8]) -> bool {
-        let missing = Error::fixed("");
-        self.change(|state| state.remove(name).map(drop).ok_or(missing)).is_ok()
+        let was_there = self.state.write().remove(name).is_some();
+        self.version.fetch_add(1, Ordering::Release);
+        was_there
     }
 
     pub(crate) fn flush(&self) {
@@ -151,20 +147,19 @@ impl Libraries {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Adds libraries that were written by FUNCTION DUMP.
+    /// Adds libraries that were written by FUNCTION DUMP: all of them or, if one can't be added, none.
     pub(crate) fn restore(&self, libraries: Vec<Library>, policy: Policy) -> Result<(), Error> {
-        self.change(|state| {
-            if policy == Policy::Flush {
-                *state = State::default();
+        let mut state = self.state.write();
+        let mut next = if policy == Policy::Flush { State::default() } else { state.clone() };
+        for library in libraries {
+            if policy == Policy::Append && next.libraries.contains_key(&library.name) {
+                return Err(Error::quoting("ERR Library ", &library.name, " already exists"));
             }
-            for library in libraries {
-                if policy == Policy::Append && state.libraries.contains_key(&library.name) {
-                    return Err(Error::quoting("ERR Library ", &library.name, " already exists"));
-                }
-                state.add(Arc::new(library), policy == Policy::Replace)?;
-            }
-            Ok(())
-        })
+            next.add(Arc::new(library), policy == Policy::Replace)?;
+        }
+        *state = next;
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// All libraries, by name.
@@ -191,13 +186,14 @@ impl Engine {
     }
 
     /// Adds libraries of functions that a file holds, in place of those of the same names.
-    pub fn load_functions(&self, codes: &[Vec<u8>]) -> Result<(), Error> {
+    pub fn load_functions(&self, codes: &[Vec<u8>], replace: bool) -> Result<(), Error> {
         if codes.is_empty() {
             return Ok(());
         }
         let mut interpreters = Interpreters::NONE;
         let libraries: Result<Vec<_>, Error> =
             codes.iter().map(|code| interpreters.inspect_library(code, |_| Ok(()))).collect();
-        self.scripting.libraries.restore(libraries?, Policy::Replace)
+        let policy = if replace { Policy::Replace } else { Policy::Append };
+        self.scripting.libraries.restore(libraries?, policy)
     }
 }

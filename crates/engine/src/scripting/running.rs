@@ -175,7 +175,9 @@ impl Running<'_, '_> {
         if writes && self.rules.read_only {
             return Err(READ_ONLY);
         }
-        self.engine.check_condition(self.session, command)?;
+        if !self.worker.is_replaying() {
+            self.engine.check_condition(self.session, command)?;
+        }
         if row.has(Flags::DENYOOM) && self.rules.out_of_memory && !self.wrote {
             return Err(Error::OUT_OF_MEMORY);
         }
@@ -256,14 +258,20 @@ impl Running<'_, '_> {
         }
         if self.slow.is_none() {
             let Some(threshold_ms) = threshold_ms(&self.worker.settings) else { return };
-            if now - self.began_ns < threshold_ms * 1_000_000 {
+            if now.saturating_sub(self.began_ns) < threshold_ms * 1_000_000 {
                 return;
             }
             let name = if self.is_function { self.request.get(1).to_vec() } else { Vec::new() };
             let command = self.request.iter_from(0).map(<[u8]>::to_vec).collect();
             let slow =
                 Arc::new(Slow::new(self.is_function, name, command, self.began_ns, self.wrote));
-            self.engine.begin_busy(&slow);
+            if self.worker.is_replaying() {
+                // While a log is loaded, clients are told just that, and there is nothing to be stopped.
+                slow.warn(now);
+                self.began_ns = u64::MAX;
+                return;
+            }
+            self.engine.begin_busy(&slow, now);
             self.slow = Some(slow);
         }
         serve_others(self.worker);

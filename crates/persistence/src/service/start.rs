@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use respire_engine::Engine;
 use respire_engine::config::Settings;
+use respire_engine::{Engine, Reload};
 use respire_keyspace::{Held, Mode};
 
 use super::{Job, Persistence, unix_s};
@@ -51,14 +51,14 @@ impl Persistence {
                 Some(manifest) => self.load_log(engine, &settings, manifest, None)?,
                 None => {
                     // The log begins with what the last snapshot holds.
-                    if self.load_rdb_file(engine, &files.rdb_path(), None)? {
+                    if self.load_rdb_file(engine, &files.rdb_path(), None, false)? {
                         log::warn!("There is no append only file yet: it begins with the snapshot");
                     }
                 }
             }
             self.open_log(engine, &settings, manifest.unwrap_or_default())?;
         } else {
-            self.load_rdb_file(engine, &files.rdb_path(), None)?;
+            self.load_rdb_file(engine, &files.rdb_path(), None, false)?;
         }
         let keys = self.progress.keys.load(Ordering::Relaxed);
         log::info!(
@@ -68,26 +68,28 @@ impl Persistence {
         Ok(())
     }
 
-    /// Loads a file if it is there. Returns whether it was.
+    /// Loads a file if it is there. What is in memory already is replaced with `merge`, and an error without. Returns
+    /// whether the file was there.
     fn load_rdb_file(
         &self,
         engine: &Engine,
         path: &Path,
         held: Option<&mut Held<'_>>,
+        merge: bool,
     ) -> Result<bool, Failure> {
         let size = self.disk.size(path).map_err(|e| Failure::io("Can't find", path, &e))?;
         let Some(size) = size else { return Ok(false) };
         self.progress.total.store(size, Ordering::Relaxed);
         let file = self.disk.read(path).map_err(|e| Failure::io("Can't open", path, &e))?;
         let at_start = held.is_none();
-        let (loaded, _) =
-            self.loading(engine, path, size, true).load(file, held).inspect_err(|error| {
-                if at_start {
-                    log::error!("Internal error in RDB reading: {error}");
-                    log::error!("Terminating server after rdb file reading failure.");
-                }
-            })?;
-        self.take_over(engine, loaded)?;
+        let loading = Loading { merge, ..self.loading(engine, path, size, true) };
+        let (loaded, _) = loading.load(file, held).inspect_err(|error| {
+            if at_start {
+                log::error!("Internal error in RDB reading: {error}");
+                log::error!("Terminating server after rdb file reading failure.");
+            }
+        })?;
+        self.take_over(engine, loaded, merge)?;
         Ok(true)
     }
 
@@ -103,6 +105,7 @@ impl Persistence {
             path,
             size,
             drop_expired,
+            merge: false,
             threads: engine.config.load().io_threads.max(1) as usize,
             progress: &self.progress.bytes,
             loaded_keys: &self.progress.keys,
@@ -112,8 +115,13 @@ impl Persistence {
 
     /// Takes over what a file held besides keys; returns what of that which follows it was read already, and
     /// where that is.
-    fn take_over(&self, engine: &Engine, loaded: LoadedFile) -> Result<(Vec<u8>, u64), Failure> {
-        engine.load_functions(&loaded.functions).map_err(|error| {
+    fn take_over(
+        &self,
+        engine: &Engine,
+        loaded: LoadedFile,
+        merge: bool,
+    ) -> Result<(Vec<u8>, u64), Failure> {
+        engine.load_functions(&loaded.functions, merge).map_err(|error| {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             Failure::new(format!("A library of functions can't be loaded: {text}"))
         })?;
@@ -206,7 +214,7 @@ impl Persistence {
             let whole = Cursor::new(head).chain(source);
             let (loaded, whole) =
                 self.loading(engine, path, size, false).load(whole, replay.lent())?;
-            let (rest, end) = self.take_over(engine, loaded)?;
+            let (rest, end) = self.take_over(engine, loaded, true)?;
             (whole, rest, end)
         } else {
             (Cursor::new(Vec::new()).chain(source), head, 0)
@@ -333,16 +341,16 @@ impl Persistence {
         &self,
         engine: &'e Engine,
         held: &mut Held<'e>,
-        save: bool,
+        how: Reload,
         flush: &mut dyn FnMut(&mut Held<'e>),
     ) -> Result<(), String> {
-        if save {
+        if how.save {
             self.save(engine, Some(held))
                 .map_err(|_| "Error trying to save the DB, can't exit.")?;
         }
         let path = Files(&engine.config.load()).rdb_path();
         let loaded = self.load_again(engine, held, flush, |held| {
-            self.load_rdb_file(engine, &path, Some(held)).map(drop)
+            self.load_rdb_file(engine, &path, Some(held), how.merge).map(drop)
         });
         loaded.map_err(|error| {
             log::error!("{error}");

@@ -121,8 +121,9 @@ impl Connection {
         let (query, output) = (self.query_bytes() as u64, self.output.len() as u64);
         let transaction = self.session.memory() as u64;
         info.active_ms.store(now_ms, Ordering::Relaxed);
-        usage.query.store(self.pending.len() as u64, Ordering::Relaxed);
-        usage.query_free.store(query - self.pending.len() as u64, Ordering::Relaxed);
+        let arrived = self.large.as_ref().map_or(0, |large| large.arrived()) + self.pending.len();
+        usage.query.store(arrived as u64, Ordering::Relaxed);
+        usage.query_free.store(query.saturating_sub(arrived as u64), Ordering::Relaxed);
         usage.output.store(output, Ordering::Relaxed);
         usage.output_list.store(self.output.piece_count() as u64, Ordering::Relaxed);
         usage.multi.store(transaction, Ordering::Relaxed);

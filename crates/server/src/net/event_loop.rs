@@ -512,7 +512,7 @@ impl EventLoop {
             let connection = self.connections[i].as_mut().expect("the caller has it");
             let large = connection.large.as_mut().expect("the caller has checked");
             if large.is_whole() {
-                return self.execute_large(i);
+                return self.may_hold(i) && self.execute_large(i);
             }
             if taken >= LARGE_TURN {
                 if !connection.listed {

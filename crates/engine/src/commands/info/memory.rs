@@ -53,9 +53,9 @@ pub(crate) struct MemoryFigures {
 }
 
 impl MemoryFigures {
-    pub(crate) fn of(engine: &Engine, held: &Held<'_>) -> Self {
+    /// With so many bytes in use.
+    pub(crate) fn of(engine: &Engine, held: &Held<'_>, used: u64) -> Self {
         let process = engine.host.memory();
-        let used = engine.used_memory();
         let (startup, peak) = engine.samples.note_memory(used);
         let clients = engine.clients.list();
         let clients = clients.iter().map(|c| c.usage.total.load(Ordering::Relaxed)).sum();
@@ -86,7 +86,7 @@ fn difference(a: u64, b: u64) -> i64 {
 }
 
 pub(super) fn memory(report: &mut Report<'_, '_, '_>) {
-    let figures = MemoryFigures::of(report.ctx.engine, report.ctx.data.held);
+    let figures = MemoryFigures::of(report.ctx.engine, report.ctx.data.held, report.used);
     let MemoryFigures { used, startup, peak, overhead, clients, process, .. } = figures;
     let Memory { allocated, active, resident, rss, system_total } = process;
     let settings = report.ctx.settings;

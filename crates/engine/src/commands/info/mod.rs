@@ -31,6 +31,8 @@ pub(crate) const ROWS: &[Row] = &[Row::new("info", -1, info)
 struct Report<'c, 'a, 'e> {
     ctx: &'c Ctx<'a, 'e>,
     host: HostInfo,
+    /// Bytes that were in use before the report was begun, if it tells of memory.
+    used: u64,
     text: String,
 }
 
@@ -102,7 +104,9 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let asks_for = |name: &str| wanted.iter().any(|wanted| wanted == name);
     let all = asks_for("all") || asks_for("everything");
     let default = wanted.is_empty() || all || asks_for("default");
-    let mut report = Report { ctx, host: ctx.engine.host.info(), text: String::new() };
+    let tells_memory = default || asks_for("memory");
+    let used = if tells_memory { ctx.engine.used_memory() } else { 0 };
+    let mut report = Report { ctx, host: ctx.engine.host.info(), used, text: String::new() };
     for section in SECTIONS {
         let included = all || (default && section.included == Included::Always);
         let by_other_name = section.name == "modules" && asks_for("module_list");
@@ -178,6 +182,48 @@ mod tests {
             let (name, _) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
             assert!(!name.contains(' '), "{line}");
         }
+    }
+
+    #[test]
+    fn hashes_whose_fields_expire_are_counted() {
+        let mut h = Harness::new();
+        let subexpiry = |h: &mut Harness| {
+            let info = h.line("INFO keyspace");
+            info.split_once("subexpiry=").expect("a number").1.trim_end().to_owned()
+        };
+        h.line("HSET a f 1 g 2 h 3");
+        h.line("HSET b f 1");
+        assert_eq!(subexpiry(&mut h), "0");
+        h.line("HEXPIRE a 100 FIELDS 2 f g");
+        h.line("HEXPIRE b 100 FIELDS 1 f");
+        assert_eq!(subexpiry(&mut h), "2");
+        h.line("HPERSIST a FIELDS 1 f");
+        h.line("HDEL b f");
+        assert_eq!(subexpiry(&mut h), "1");
+        h.line("HPERSIST a FIELDS 1 g");
+        assert_eq!(subexpiry(&mut h), "0");
+    }
+
+    #[test]
+    fn turns_and_what_they_took_are_told() {
+        let mut h = Harness::new();
+        let figure = |h: &mut Harness, name: &str| -> u64 {
+            let info = h.line("INFO stats");
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.expect("the field").parse().expect("a number")
+        };
+        // Time stands still in this engine: all that a turn took is what is said here.
+        h.worker.begin_batch(&h.engine);
+        let now = h.worker.turn_began_ns.expect("a turn has begun");
+        h.worker.settle_timing_at(now + 3_000_000);
+        h.worker.end_turn(now + 5_000_000);
+        h.worker.end_upkeep(2_000_000);
+        h.worker.end_turn(now + 9_000_000);
+        assert_eq!(figure(&mut h, "eventloop_cycles"), 2);
+        assert_eq!(figure(&mut h, "eventloop_duration_sum"), 7000);
+        assert_eq!(figure(&mut h, "eventloop_duration_cmd_sum"), 3000);
+        h.line("CONFIG RESETSTAT");
+        assert_eq!(figure(&mut h, "eventloop_cycles"), 0);
     }
 
     #[test]

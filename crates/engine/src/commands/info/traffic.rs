@@ -63,6 +63,12 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.field("client_query_buffer_limit_disconnections", totals.query_buffer_disconnections);
     report.field("client_output_buffer_limit_disconnections", totals.output_buffer_disconnections);
     report.fields(&["reply_buffer_shrinks", "reply_buffer_expands"], 0);
+    report.field("eventloop_cycles", totals.turns);
+    report.field("eventloop_duration_sum", totals.turn_ns / 1000);
+    report.field("eventloop_duration_cmd_sum", totals.command_ns / 1000);
+    report.field("instantaneous_eventloop_cycles_per_sec", rates.turns);
+    let mean_ns = rates.turn_ns / rates.turns.max(1);
+    report.field("instantaneous_eventloop_duration_usec", mean_ns / 1000);
     report.field("acl_access_denied_auth", totals.acl_denied_auth);
     report.field("acl_access_denied_cmd", totals.acl_denied_cmd);
     report.field("acl_access_denied_key", totals.acl_denied_key);
@@ -76,6 +82,8 @@ const TTL_BUCKETS: usize = 16;
 struct DbFigures {
     keys: usize,
     expires: usize,
+    /// Hashes with fields that expire.
+    with_timed: usize,
     ttl_sum: i128,
     ttl_count: i128,
 }
@@ -90,6 +98,7 @@ pub(super) fn keyspace(report: &mut Report<'_, '_, '_>) {
                 let db = shard.db(db);
                 figures.keys += db.len();
                 figures.expires += db.expiring();
+                figures.with_timed += db.timed();
                 let mut position = (db.expiring() > 0).then_some(0);
                 for _ in 0..TTL_BUCKETS {
                     let Some(at) = position else { break };
@@ -102,11 +111,13 @@ pub(super) fn keyspace(report: &mut Report<'_, '_, '_>) {
             });
         }
         if figures.keys > 0 {
-            let DbFigures { keys, expires, ttl_sum, ttl_count } = figures;
+            let DbFigures { keys, expires, with_timed, ttl_sum, ttl_count } = figures;
             let average = ttl_sum / ttl_count.max(1);
             report.field(
                 &format!("db{db}"),
-                format_args!("keys={keys},expires={expires},avg_ttl={average},subexpiry=0"),
+                format_args!(
+                    "keys={keys},expires={expires},avg_ttl={average},subexpiry={with_timed}"
+                ),
             );
         }
     }

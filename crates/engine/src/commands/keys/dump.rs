@@ -150,9 +150,14 @@ pub(super) fn restore(ctx: &mut Ctx<'_, '_>) -> Outcome {
         entry.set_access(access);
     }
     if let Some(at) = at {
+        // As it was said, but for the time.
         let at = at.to_string();
-        let payload = ctx.args.get(3);
-        ctx.effect(&[b"RESTORE", key.bytes, at.as_bytes(), payload, b"REPLACE", b"ABSTTL"]);
+        let mut parts: Vec<&[u8]> = ctx.args.iter_from(0).collect();
+        parts[2] = at.as_bytes();
+        if !options.absolute {
+            parts.push(b"ABSTTL");
+        }
+        ctx.effect(&parts);
     }
     ctx.notify(Classes::GENERIC, "restore", &key);
     ctx.out.ok();

@@ -22,8 +22,13 @@ pub(super) fn encoding(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 pub(super) fn refcount(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let key = ctx.key(2);
+    // What tells how much it is used can't be shared, as far as that matters.
+    let policy = ctx.settings.maxmemory_policy;
+    let shares = ctx.settings.maxmemory == 0 || !(policy.is_lru() || policy.is_lfu());
     let count = ctx.data.inspect(&key).map(|entry| match entry.string() {
-        Some(StrRef::Int(value)) if (0..SHARED_BELOW).contains(&value) => SHARED_REFERENCES,
+        Some(StrRef::Int(value)) if shares && (0..SHARED_BELOW).contains(&value) => {
+            SHARED_REFERENCES
+        }
         _ => 1,
     });
     reply_or_null(ctx, count)

@@ -26,6 +26,7 @@ impl EventLoop {
     /// anything.
     pub(super) fn upkeep(&mut self, idle: bool) {
         let now = self.engine.clock.monotonic_ns();
+        self.worker.end_turn(now);
         if now < self.next_upkeep_ns && !(idle && self.upkeep_left_at.is_some()) {
             return;
         }
@@ -52,7 +53,9 @@ impl EventLoop {
             Some(_) => UPKEEP_REST_NS,
             None => 1_000_000_000 / u64::from(self.worker.settings.hz),
         };
-        self.next_upkeep_ns = self.engine.clock.monotonic_ns() + rest;
+        let end = self.engine.clock.monotonic_ns();
+        self.worker.end_upkeep(end - now);
+        self.next_upkeep_ns = end + rest;
         if self.worker.now_ms >= self.next_check_ms
             || self.next_check_ms > self.worker.now_ms + 2000
         {
@@ -84,6 +87,17 @@ impl EventLoop {
                 self.close_for_excess(i, excess);
             }
         }
+    }
+
+    /// Whether a connection is still there after a large request of its, which is whole, was counted as its client's: what all
+    /// clients may hold is looked at before it is executed, for then it is gone.
+    pub(super) fn may_hold(&mut self, i: usize) -> bool {
+        if self.worker.settings.client_memory_limit().is_some() {
+            self.publish(i);
+            self.engine.limit_clients(&mut self.worker);
+            self.deliver();
+        }
+        self.connections[i].is_some()
     }
 
     #[cold]
