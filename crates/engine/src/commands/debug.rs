@@ -46,7 +46,6 @@ const NOT_YET: &[&str] = &[
     "quicklist",
     "replicate",
     "restart",
-    "set-disable-deny-scripts",
     "ziplist",
 ];
 
@@ -434,23 +433,33 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "    Let handing the append-only file to the system take longer.",
             "CONFIG-REWRITE-FORCE-ALL",
             "    As CONFIG REWRITE, with every setting.",
+            "DIGEST",
+            "    A number for all data, the same as that of Redis with the same data.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    The same for each of the keys' values.",
             "ERROR <string>",
             "    Answer this error.",
             "HTSTATS <dbid> [full]",
             "    Show figures of a database's tables, also shard by shard.",
             "HTSTATS-KEY <key> [full]",
             "    The same for the table that is the value of a key.",
+            "LOADAOF",
+            "    Empty the databases and load the append-only file.",
             "LOG <message>",
             "    Write a message to the log.",
             "OBJECT <key>",
             "    Show how a value is stored.",
             "PANIC",
             "    Crash the server by a panic.",
+            "PAUSE-CRON <0|1>",
+            "    Stop (1) or resume (0) what is done in the background.",
             "POPULATE <count> [<prefix>] [<size>]",
             "    Create keys <prefix>:<number>, with values of <size> bytes, where there are none.",
             "PROTOCOL <type>",
             "    Answer a value of a type: string, integer, double, bignum, null, array, set,",
             "    map, attrib, push, verbatim, true, false.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    From which size on, such as 1mb, an element of a list is kept by itself.",
             "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
             "    Save a snapshot (not with NOSAVE), empty the databases (not with NOFLUSH) and load",
             "    it. What is there already is replaced with MERGE, and an error without.",
@@ -483,6 +492,22 @@ mod tests {
 
     fn harness() -> Harness {
         Harness::with_settings(|settings| settings.enable_debug_command = Permission::Yes)
+    }
+
+    #[test]
+    fn help_tells_of_all_that_there_is() {
+        let help = harness().line("DEBUG HELP");
+        let known = "aof-flush-sleep config-rewrite-force-all digest digest-value error htstats htstats-key loadaof \
+                     log object panic pause-cron populate protocol quicklist-packed-threshold reload replybuffer \
+                     segfault set-active-expire set-disable-deny-scripts set-skip-checksum-validation sleep \
+                     stringmatch-len help";
+        for name in known.split_whitespace() {
+            let name = name.to_ascii_uppercase();
+            assert!(
+                help.lines().any(|line| line.split(' ').next() == Some(&format!("+{name}"))),
+                "{name}"
+            );
+        }
     }
 
     #[test]
