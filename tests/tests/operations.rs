@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use respire_tests::server::{Directory, free_port};
-use respire_tests::{Kind, Server, server};
+use respire_tests::{Kind, Server, Value, server};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -186,4 +186,46 @@ fn the_configuration_file_that_comes_with_it_starts_a_server() {
     let server = Server::start_configured(Kind::Respire, Some(&file), &[]);
     let log = server.log();
     assert!(log.contains("Configuration loaded from") && !log.contains("WARNING"), "{log}");
+}
+
+/// The arguments of a process, as `ps` shows them.
+fn arguments(server: &Server) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{}/cmdline", server.pid())).expect("it runs");
+    bytes.split(|b| *b == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+}
+
+/// Its title, if it has one: what is behind is room.
+fn title(server: &Server) -> String {
+    arguments(server).swap_remove(0)
+}
+
+#[test]
+fn the_process_has_the_title_that_is_asked_for() {
+    for kind in server::kinds("what title the process has") {
+        let template = "{title} = {port} {tls-port}{{x {listen-addr}{unixsocket} {server-mode}";
+        let server = Server::start(kind, &["--proc-title-template", template]);
+        let (mut client, port) = (server.client(), server.port());
+        let shown = title(&server);
+        let (program, rest) = shown.split_once(" = ").expect("both parts");
+        assert!(program.ends_with("respire") || program.ends_with("redis-server"), "{shown}");
+        assert_eq!(rest, format!("{port} 0{{x 127.0.0.1:{port}"), "{kind:?}");
+        let mut set = |template: &str| {
+            let request = ["CONFIG", "SET", "proc-title-template", template];
+            client.roundtrip(&request).expect("a reply")
+        };
+        // Longer than all arguments, and shorter again.
+        let long = "as long as it gets, ".repeat(20);
+        for (template, wanted) in
+            [(long.as_str(), long.trim_end()), ("x {port}", &format!("x {port}"))]
+        {
+            assert_eq!(set(template), Value::Simple(b"OK".to_vec()));
+            let shown = title(&server);
+            assert!(!shown.is_empty() && wanted.starts_with(&shown), "{kind:?}: {shown:?}");
+        }
+        assert_eq!(title(&server), format!("x {port}"));
+        assert!(matches!(set("{nosuch}"), Value::Error(_)));
+        drop(server);
+        let plain = Server::start(kind, &["--set-proc-title", "no"]);
+        assert!(arguments(&plain).ends_with(&["--set-proc-title".into(), "no".into(), "".into()]));
+    }
 }

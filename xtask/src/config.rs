@@ -81,7 +81,7 @@ fn directive(row: &str) -> Option<String> {
         ("io-threads", _) => "4".to_owned(),
         ("dir", _) => "./".to_owned(),
         // One argument with blanks.
-        ("metrics-bind", _) => "\"127.0.0.1 -::1\"".to_owned(),
+        ("metrics-bind" | "proc-title-template", default) => default.replace('`', "\""),
         (_, "empty") => "\"\"".to_owned(),
         (_, default) => default.strip_prefix('`')?.strip_suffix('`')?.to_owned(),
     };

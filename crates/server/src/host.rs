@@ -21,6 +21,7 @@ use respire_persistence::Persistence;
 use crate::net::{Acceptor, Listeners, Mail, Mailbox, acceptor};
 use crate::process::OomScore;
 use crate::startup::reason;
+use crate::title::Title;
 use crate::{crash, logging, memory, process};
 
 /// The server's side of the engine's [`Host`].
@@ -36,6 +37,7 @@ pub(crate) struct ServerHost {
     pub(crate) stop: Arc<Stop>,
     pub(crate) files: Arc<Persistence>,
     pub(crate) oom_score: OomScore,
+    pub(crate) title: Option<Title>,
 }
 
 /// The listeners, accepted from by the main thread, and the means to replace them while it waits for them.
@@ -219,6 +221,9 @@ impl Host for ServerHost {
         }
         crash::set_enabled(new.text("crash-log-enabled") == "yes");
         self.files.settings_changed(new);
+        if new.process_title("", "") != old.process_title("", "") {
+            self.show_title(new);
+        }
         Ok(())
     }
 
@@ -316,6 +321,21 @@ impl Host for ServerHost {
 }
 
 impl ServerHost {
+    /// Has the system treat and show the process as the settings ask for. The server runs without it if need be.
+    pub(crate) fn introduce(&self, settings: &Settings) {
+        self.show_title(settings);
+        if let Err(error) = self.oom_score.apply(settings) {
+            log::warn!("Unable to write oom_score_adj: {error}");
+        }
+    }
+
+    /// Shows what the process is to be called.
+    fn show_title(&self, settings: &Settings) {
+        if let Some(title) = &self.title {
+            title.show(settings, self.config_file.as_deref());
+        }
+    }
+
     /// Goes to another directory and listens elsewhere, or, if either fails, stays as it was.
     fn move_to(
         &self,

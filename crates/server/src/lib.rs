@@ -16,8 +16,10 @@ mod slice;
 mod startup;
 mod supervise;
 mod syslog;
+mod title;
 
 pub use crash::report_crashes;
 pub use server::{Options, Server};
 pub use startup::{Action, read_command_line};
 pub use supervise::go_into_background;
+pub use title::Title;

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use respire::{Action, Options, Server, read_command_line};
+use respire::{Action, Options, Server, Title, read_command_line};
 use respire_bench::Embedded;
 
 #[global_allocator]
@@ -46,8 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(mut options: Options) -> ExitCode {
-    let started =
-        respire::go_into_background(&mut options.settings).and_then(|()| Server::start(options));
+    let started = respire::go_into_background(&mut options.settings).and_then(|()| {
+        options.title = Title::prepare(&options.settings);
+        Server::start(options)
+    });
     match started {
         Ok(server) => server.run_until_signal(),
         Err(error) => fail(&error),

@@ -25,6 +25,7 @@ use crate::clock::SystemClock;
 use crate::host::{Listening, ServerHost, Stop};
 use crate::net::{BELL, EventLoop, Listeners, Loop, Mail, Mailbox};
 use crate::supervise::Supervisor;
+use crate::title::Title;
 use crate::{banner, crash, logging, memory, metrics, process, slice};
 
 /// What a server is started with.
@@ -35,6 +36,8 @@ pub struct Options {
     pub settings: Settings,
     /// The file that CONFIG REWRITE writes.
     pub config_file: Option<PathBuf>,
+    /// Where the title of the process goes, if it has one.
+    pub title: Option<Title>,
     purpose: Purpose,
 }
 
@@ -58,7 +61,7 @@ impl Purpose {
 impl Options {
     /// A server as its configuration says.
     pub fn new(defaults: Settings, settings: Settings, config_file: Option<PathBuf>) -> Self {
-        Self { defaults, settings, config_file, purpose: Purpose::Service }
+        Self { defaults, settings, config_file, title: None, purpose: Purpose::Service }
     }
 
     /// A server inside another program, with the defaults; its address is in [`Server::addresses`].
@@ -67,7 +70,13 @@ impl Options {
         let mut settings = Settings::new(threads, ".");
         // A guest leaves no files behind.
         settings.set_unsaved();
-        Self { defaults: settings.clone(), settings, config_file: None, purpose: Purpose::Embedded }
+        Self {
+            defaults: settings.clone(),
+            settings,
+            config_file: None,
+            title: None,
+            purpose: Purpose::Embedded,
+        }
     }
 }
 
@@ -84,7 +93,7 @@ pub struct Server {
 impl Server {
     /// Opens the sockets and starts all threads. On return, connections are being accepted.
     pub fn start(options: Options) -> Result<Self, String> {
-        let Options { defaults, mut settings, config_file, purpose } = options;
+        let Options { defaults, mut settings, config_file, title, purpose } = options;
         if purpose == Purpose::Service {
             process::enter_directory(&mut settings)?;
             logging::start(&settings)?;
@@ -114,10 +123,9 @@ impl Server {
             stop: Arc::clone(&stop),
             files: Arc::clone(&files),
             oom_score: process::OomScore::default(),
+            title,
         };
-        if let Err(error) = host.oom_score.apply(&settings) {
-            log::warn!("Unable to write oom_score_adj: {error}");
-        }
+        host.introduce(&settings);
         let secret = [random()?, random()?, random()?, random()?];
         if purpose == Purpose::Service {
             announce(&settings, &supervisor);

@@ -47,6 +47,10 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "handles the signals of faults, on stacks of its own, and writes to the log's descriptor",
     ),
     (
+        "crates/server/src/title.rs",
+        "copies the environment away from where the title of the process goes, before there are threads",
+    ),
+    (
         "crates/server/src/slice.rs",
         "asks the scheduler for short slices, which no crate has a call for",
     ),

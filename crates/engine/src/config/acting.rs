@@ -2,7 +2,7 @@
 
 use super::directive::{
     Directive,
-    Effect::{self, Acting, Meaningless, Remembered},
+    Effect::{self, Acting, Meaningless},
     Store,
 };
 use super::kind::{INT_MAX, Kind, Value};
@@ -155,10 +155,9 @@ pub(super) static ROWS: &[Directive] = &[
     row("enable-debug-command", choice!(enable_debug_command: Permission)).immutable(),
     row("enable-protected-configs", choice!(enable_protected_configs: Permission)).immutable(),
     row("always-show-logo", flag!(always_show_logo)).immutable(),
-    idle("set-proc-title", Remembered, flag!(set_proc_title)).immutable(),
-    idle(
+    row("set-proc-title", flag!(set_proc_title)).immutable(),
+    row(
         "proc-title-template",
-        Remembered,
         Store::Special {
             read: |settings| settings.proc_title_template.clone(),
             write: special::write_title_template,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::special::fill_title;
 use crate::client::ClientKind;
 use crate::notify::Classes;
 
@@ -257,6 +258,30 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What the process is to be called, after `proc-title-template`: `program` is what it was called with.
+    pub fn process_title(&self, program: &str, config_file: &str) -> String {
+        let port = if self.port == 0 { self.tls_port } else { self.port };
+        let address = match self.bind.first() {
+            _ if port == 0 => self.unixsocket.clone(),
+            Some(first) => format!("{first}:{port}"),
+            None => format!("*:{port}"),
+        };
+        let title = fill_title(&self.proc_title_template, |name| {
+            Some(match name {
+                "title" => program.to_owned(),
+                "listen-addr" => address.clone(),
+                // It is told of sentinels and of members of a cluster.
+                "server-mode" => String::new(),
+                "port" => self.port.to_string(),
+                "tls-port" => self.tls_port.to_string(),
+                "unixsocket" => self.unixsocket.clone(),
+                "config-file" => config_file.to_owned(),
+                _ => return None,
+            })
+        });
+        title.expect("the template was judged when it was set")
+    }
+
     /// What the clients may hold together, bytes; `None` is no limit. A small limit is raised, so that the server can
     /// still be told of a better one.
     pub fn client_memory_limit(&self) -> Option<u64> {

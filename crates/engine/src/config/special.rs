@@ -110,8 +110,14 @@ pub(super) fn write_title_template(
     let [template] = args else {
         return Err(WRONG_NUMBER.into());
     };
-    // `None` is bad syntax; an empty title is refused as well.
-    match sample_title(template, &settings.unixsocket) {
+    // `None` is bad syntax; an empty title is refused as well. Little is known of the server yet.
+    let sample = fill_title(template, |name| match name {
+        "title" | "server-mode" => Some(""),
+        "unixsocket" => Some(&settings.unixsocket),
+        "listen-addr" | "port" | "tls-port" | "config-file" => Some("1"),
+        _ => None,
+    });
+    match sample {
         Some(title) if !title.trim().is_empty() => {
             settings.proc_title_template = (*template).to_owned();
             Ok(())
@@ -120,8 +126,11 @@ pub(super) fn write_title_template(
     }
 }
 
-/// What the template comes to on a server of which little is known. `{{` stands for a brace.
-fn sample_title(template: &str, unixsocket: &str) -> Option<String> {
+/// What a template comes to with values for its variables; `{{` stands for a brace. `None` if it is none.
+pub(super) fn fill_title<V: AsRef<str>>(
+    template: &str,
+    value: impl Fn(&str) -> Option<V>,
+) -> Option<String> {
     let mut title = String::new();
     let mut rest = template;
     while let Some((literal, after)) = rest.split_once('{') {
@@ -132,12 +141,7 @@ fn sample_title(template: &str, unixsocket: &str) -> Option<String> {
             continue;
         }
         let (name, after) = after.split_once('}')?;
-        title.push_str(match name {
-            "title" | "server-mode" => "",
-            "unixsocket" => unixsocket,
-            "listen-addr" | "port" | "tls-port" | "config-file" => "1",
-            _ => return None,
-        });
+        title.push_str(value(name)?.as_ref());
         rest = after;
     }
     title.push_str(rest);
