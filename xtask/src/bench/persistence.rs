@@ -1,7 +1,7 @@
 //! The figures of snapshots and of the append-only file. Every server writes into a directory of its own, on the disk that
 //! the system keeps temporary files on.
 
-use super::{Bench, Bound, Figure, SERVER_CORE, Server, no_errors, punctual, text};
+use super::{Bench, Bound, Figure, SERVER_CORE, Server, no_errors, text};
 use respire_bench::{Load, Report, Target, Workload, median};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -178,7 +178,7 @@ impl Bench {
                 keyspace: self.scaled(KEYS),
                 ..Load::new(server.target(), Workload::Mixed { reads: 1, writes: 1 })
             };
-            punctual(|| self.half_load(&load))
+            self.half_load(&load)
         };
         let (redis, respire) = (measure(false)?, measure(true)?);
         let shown = |(calm, busy): (f64, f64)| format!("{calm:.0} µs, during {busy:.0} µs");
