@@ -582,6 +582,14 @@ pub struct EntryRef<'a> {
     borrow: PhantomData<&'a u8>,
 }
 
+/// What the allocator hands out for a text of so many bytes that has an allocation of its own: it has four sizes for each
+/// doubling, and beyond 16 KiB whole pages.
+fn handed_out(bytes: usize) -> usize {
+    const PAGE: usize = 4096;
+    let step = if bytes > 4 * PAGE { PAGE } else { (bytes.next_power_of_two() / 8).max(8) };
+    bytes.next_multiple_of(step)
+}
+
 impl<'a> EntryRef<'a> {
     /// Calls `each` with the addresses of the blocks that the value has besides the entry.
     pub(crate) fn blocks(self, mut each: impl FnMut(usize)) {
@@ -734,11 +742,8 @@ impl<'a> EntryRef<'a> {
     /// Bytes of memory that the entry holds, its slot in the table not counted.
     pub fn memory(self) -> usize {
         let own = self.entry.shape().layout().size();
-        let shared = self.share().map_or(0, |heap| {
-            let text = heap.capacity();
-            // In the allocator's classes for what is long: four for each doubling.
-            text.next_multiple_of((text.next_power_of_two() / 8).max(8)) + size_of::<Vec<u8>>() + 16
-        });
+        let shared =
+            self.share().map_or(0, |heap| handed_out(heap.capacity()) + size_of::<Vec<u8>>() + 16);
         let made = self.collection().map_or(0, |made| made.memory() + size_of::<Collection>());
         own + shared + made
     }
