@@ -201,6 +201,17 @@ fn a_log_of_old_may_have_scripts_in_it() {
     }
 }
 
+/// Saves a snapshot, and starts another server from a copy of it.
+fn loaded_snapshot(server: &Server, directory: &Directory) -> (Directory, Server) {
+    let saves: u64 = field(server, "rdb_saves").parse().unwrap();
+    assert_eq!(text(&mut server.client(), "BGSAVE"), "Background saving started");
+    wait_until("the snapshot", PATIENCE, || field(server, "rdb_saves") == (saves + 1).to_string());
+    let copy = Directory::new("copy");
+    fs::copy(directory.path().join("dump.rdb"), copy.path().join("dump.rdb")).unwrap();
+    let loaded = Server::start_in(Kind::Respire, &copy, &[]);
+    (copy, loaded)
+}
+
 #[test]
 fn a_snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
     let directory = Directory::new("moment");
@@ -235,14 +246,7 @@ fn a_snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
             });
         }
         for _ in 0..3 {
-            let saves: u64 = field(&server, "rdb_saves").parse().unwrap();
-            assert_eq!(text(&mut client, "BGSAVE"), "Background saving started");
-            wait_until("the snapshot", PATIENCE, || {
-                field(&server, "rdb_saves") == (saves + 1).to_string()
-            });
-            let copy = Directory::new("copy");
-            fs::copy(directory.path().join("dump.rdb"), copy.path().join("dump.rdb")).unwrap();
-            let loaded = Server::start_in(Kind::Respire, &copy, &[]);
+            let (_copy, loaded) = loaded_snapshot(&server, &directory);
             let mut reader = loaded.client();
             let sum: i64 = (0..ACCOUNTS)
                 .map(|i| text(&mut reader, &format!("GET account:{i}")).parse::<i64>().unwrap())
@@ -308,14 +312,7 @@ fn large_collections_are_of_the_same_moment_too() {
             }
         });
         for _ in 0..3 {
-            let saves: u64 = field(&server, "rdb_saves").parse().unwrap();
-            assert_eq!(text(&mut client, "BGSAVE"), "Background saving started");
-            wait_until("the snapshot", PATIENCE, || {
-                field(&server, "rdb_saves") == (saves + 1).to_string()
-            });
-            let copy = Directory::new("copy");
-            fs::copy(directory.path().join("dump.rdb"), copy.path().join("dump.rdb")).unwrap();
-            let loaded = Server::start_in(Kind::Respire, &copy, &[]);
+            let (_copy, loaded) = loaded_snapshot(&server, &directory);
             let mut reader = loaded.client();
             let Some(now) = ask(&mut reader, "GET number").text().map(<[u8]>::to_vec) else {
                 assert!(ask(&mut reader, "HGET hash now").is_null());
