@@ -2,7 +2,7 @@
 //! nothing and the bytes counted are the bytes held.
 
 /// The bytes that the allocator hands out for a request of `n`: steps of 8 up to 64, then four for each doubling.
-pub(crate) fn size_class(n: usize) -> usize {
+pub fn size_class(n: usize) -> usize {
     n.next_multiple_of((n.next_power_of_two() / 8).max(8))
 }
 

@@ -14,11 +14,11 @@
 //! - `set`, `hashes`, `zset`: sets, hashes and sorted sets
 //! - `compaction`: moving what lies thinly in memory
 //! - `rest`: pauses while something large is freed
-//! - `access`: how recently and how often a value was used, in 24 bits
+//! - `access`: how recently and how often a value was used, in 32 bits
 
 pub mod access;
 pub mod bits;
-mod buffer;
+pub mod buffer;
 pub mod collection;
 pub mod compaction;
 pub mod elements;

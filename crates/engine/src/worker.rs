@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use respire_datatypes::buffer::size_class;
 use respire_journal::Effects;
 
 use crate::config::Settings;
@@ -43,9 +44,7 @@ impl Delivery {
         const COUNTERS: usize = 2 * size_of::<usize>();
         let text = match &self.message {
             Message::Push(text) | Message::Monitor(text) | Message::Unblocked(text) => {
-                // Allocations come in eight sizes for each power of two.
-                let bytes = text.len() + COUNTERS;
-                bytes.next_multiple_of((bytes.next_power_of_two() / 8).max(16))
+                size_class(text.len() + COUNTERS)
             }
             Message::Recheck | Message::Kill => 0,
         };

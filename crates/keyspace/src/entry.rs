@@ -22,6 +22,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use respire_datatypes::buffer;
 use respire_datatypes::collection::Collection;
 use respire_datatypes::table::{Word, prefetch};
 
@@ -582,12 +583,10 @@ pub struct EntryRef<'a> {
     borrow: PhantomData<&'a u8>,
 }
 
-/// What the allocator hands out for a text of so many bytes that has an allocation of its own: it has four sizes for each
-/// doubling, and beyond 16 KiB whole pages.
+/// What the allocator hands out for a text of so many bytes that has an allocation of its own: beyond 16 KiB, whole pages.
 fn handed_out(bytes: usize) -> usize {
     const PAGE: usize = 4096;
-    let step = if bytes > 4 * PAGE { PAGE } else { (bytes.next_power_of_two() / 8).max(8) };
-    bytes.next_multiple_of(step)
+    if bytes > 4 * PAGE { bytes.next_multiple_of(PAGE) } else { buffer::size_class(bytes) }
 }
 
 impl<'a> EntryRef<'a> {
