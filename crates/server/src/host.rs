@@ -69,15 +69,22 @@ impl Stop {
 
     pub(crate) fn request(&self) {
         self.requested.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             log::error!("Waking the main thread failed: {error}");
         }
     }
 
-    /// As [`Self::request`], by a signal.
+    /// As [`Self::request`], by a signal. The log tells of it once it is so: whoever reads that may take it back.
     pub(crate) fn request_by(&self, sigint: bool) {
         self.by_sigint.store(sigint, Ordering::Relaxed);
-        self.request();
+        self.requested.store(true, Ordering::Release);
+        let name = if sigint { "SIGINT" } else { "SIGTERM" };
+        log::warn!("Received {name} scheduling shutdown...");
+        self.wake();
     }
 
     /// The directive that says how the request is to be met.

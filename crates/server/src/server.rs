@@ -186,8 +186,6 @@ impl Server {
                         files.drop_unfinished();
                         std::process::exit(1);
                     }
-                    let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
-                    log::warn!("Received {name} scheduling shutdown...");
                     stop.request_by(signal == SIGINT);
                 }
             })
