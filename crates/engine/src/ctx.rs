@@ -140,9 +140,14 @@ impl<'e> Data<'_, 'e> {
     /// Tells that a key is gone because its time has passed, if that is to be published: before what comes next.
     #[inline]
     fn tell_expired(&mut self, db: usize, key: &Key<'_>) {
-        if self.classes.contains(Classes::EXPIRED)
-            && self.held.shard_mut(key.shard).expire_if_due(db, key, self.now_ms)
-        {
+        if self.classes.contains(Classes::EXPIRED) {
+            self.tell_if_expired(db, key);
+        }
+    }
+
+    #[cold]
+    fn tell_if_expired(&mut self, db: usize, key: &Key<'_>) {
+        if self.held.shard_mut(key.shard).expire_if_due(db, key, self.now_ms) {
             self.engine.notify(Classes::EXPIRED, "expired", db, key.bytes);
         }
     }
@@ -266,7 +271,7 @@ pub(crate) fn text_of(entry: EntryRef<'_>) -> Result<StrRef<'_>, Error> {
 }
 
 #[inline]
-fn note_use(entry: EntryRef<'_>, access: Access, rng: &mut fastrand::Rng) {
+pub(crate) fn note_use(entry: EntryRef<'_>, access: Access, rng: &mut fastrand::Rng) {
     match access {
         Access::Lru { clock } => entry.set_access(clock),
         Access::Lfu { minutes, fraction, decay, log_factor } => {

@@ -45,9 +45,9 @@ pub(crate) enum Lookup {
 /// A request whose command has been looked up and whose keys have been hashed.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared {
-    lookup: Lookup,
+    pub(crate) lookup: Lookup,
     /// Where the hashes of its keys are in the batch's list.
-    keys: (u32, u32),
+    pub(crate) keys: (u32, u32),
 }
 
 /// The hashes of the keys of a command's first key specification.

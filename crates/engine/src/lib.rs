@@ -17,6 +17,7 @@ mod error;
 mod eviction;
 mod expired;
 mod expiry;
+mod gets;
 #[cfg(test)]
 pub(crate) mod harness;
 mod host;

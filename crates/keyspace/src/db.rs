@@ -203,12 +203,21 @@ impl Db {
     }
 
     /// Replaces the value at `place`, in place if it fits. Gives back the old heap value.
+    #[inline]
     pub(crate) fn set_value(
         &mut self,
         place: Place,
         hash: u64,
         value: NewValue<'_>,
     ) -> Option<Heap> {
+        // SAFETY: `&mut self` gives the only access to the entry.
+        if unsafe { Entry::in_word(place.word()).rewrite(&value) } {
+            return None;
+        }
+        self.replace_value(place, hash, value)
+    }
+
+    fn replace_value(&mut self, place: Place, hash: u64, value: NewValue<'_>) -> Option<Heap> {
         let entry = Entry::in_word(place.word());
         // SAFETY: the entry is alive, and not looked at any more once it changes.
         let seen = unsafe { entry.as_ref() };
@@ -248,7 +257,16 @@ impl Db {
     }
 
     /// Sets or removes the expiry of the entry at `place`.
+    #[inline]
     pub(crate) fn set_expire(&mut self, place: Place, hash: u64, expire: Option<i64>, now: i64) {
+        // SAFETY: `&mut self` gives the only access to the entry.
+        let old = unsafe { Entry::in_word(place.word()).as_ref() }.expire();
+        if old.is_some() || expire.is_some() {
+            self.change_expire(place, hash, expire, now);
+        }
+    }
+
+    fn change_expire(&mut self, place: Place, hash: u64, expire: Option<i64>, now: i64) {
         let entry = Entry::in_word(place.word());
         // SAFETY: `&mut self` gives the only access to the entry.
         let old = unsafe { entry.as_ref() };

@@ -349,6 +349,34 @@ impl Entry {
         EntryRef { entry: self, borrow: PhantomData }
     }
 
+    /// Writes a string over one of the same form and length, which needs nothing else. Returns whether it was such.
+    ///
+    /// # Safety
+    /// The caller must have the only access to the entry.
+    #[inline]
+    pub(crate) unsafe fn rewrite(self, value: &NewValue<'_>) -> bool {
+        let old = self.shape();
+        match (old.store, value) {
+            // A counter, as often as not.
+            (Store::Int, NewValue::Int(value)) => {
+                // SAFETY: an integer lies there already, and the caller has the only access.
+                unsafe { self.0.add(old.value_at()).cast::<i64>().write_unaligned(*value) }
+                true
+            }
+            (Store::Inline, NewValue::Bytes(data))
+                if data.len() == old.value_len && !old.has(MODIFIED) =>
+            {
+                // SAFETY: as many bytes lie there already, and the caller has the only access.
+                unsafe {
+                    let at = self.0.add(old.value_at());
+                    at.copy_from_nonoverlapping(NonNull::from(*data).cast(), data.len());
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Replaces the value, without moving the entry, if the new one fits the allocation. Gives the value back if not.
     ///
     /// # Safety
@@ -358,23 +386,6 @@ impl Entry {
         value: NewValue<'v>,
     ) -> Result<Option<Heap>, NewValue<'v>> {
         let old = self.shape();
-        if let (Store::Int, NewValue::Int(value)) = (old.store, &value) {
-            // A counter, as often as not.
-            // SAFETY: an integer lies there already, and the caller has the only access.
-            unsafe { self.0.add(old.value_at()).cast::<i64>().write_unaligned(*value) }
-            return Ok(None);
-        }
-        if let (Store::Inline, NewValue::Bytes(data)) = (old.store, &value)
-            && data.len() == old.value_len
-            && !old.has(MODIFIED)
-        {
-            // SAFETY: as many bytes lie there already, and the caller has the only access.
-            unsafe {
-                let at = self.0.add(old.value_at());
-                at.copy_from_nonoverlapping(NonNull::from(*data).cast(), data.len());
-            }
-            return Ok(None);
-        }
         let mut new = Shape::new(old.key_len, &value, old.has(EXPIRES));
         new.flags |= old.flags & MARKED;
         if old.has(WIDE) != new.has(WIDE) || old.layout() != new.layout() {

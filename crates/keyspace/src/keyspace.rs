@@ -158,9 +158,15 @@ impl Keyspace {
         self.cells.set_busy(busy);
     }
 
+    /// Holds for reading what can be had without waiting, each shard when it is asked for.
+    #[inline]
+    pub fn hold_now(&self) -> HeldNow<'_> {
+        HeldNow::new(&self.cells)
+    }
+
     /// Begins to load a batch's keys into the cache.
     pub fn prefetch(&self) -> Prefetch<'_> {
-        Prefetch { held: HeldNow::new(&self.cells) }
+        Prefetch { held: self.hold_now() }
     }
 }
 

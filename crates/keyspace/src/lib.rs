@@ -26,7 +26,7 @@ pub use escalation::Escalation;
 pub use expire::{ExpireStep, Thinned};
 pub use hash::{Key, fnv1a};
 pub use keyspace::{Cursor, Hashed, Keyspace, Prefetch, Sought};
-pub use lock::{Held, Mode};
+pub use lock::{Held, HeldNow, Mode};
 pub use shard::{EntryMut, Flushed, Gone, Shard, Ttl};
 pub use snapshot::{Keeper, Pinned, SaveStep, Unsaved};
 pub use waiting::{ReadyKey, Ticket};

@@ -184,44 +184,57 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// How many shards there may be.
 pub const SHARDS_MAX: usize = 4096;
 
-/// The shards that could be locked for reading without waiting. Each is tried when it is first asked for, and kept.
-pub(crate) struct HeldNow<'k> {
+/// The shards that could be locked for reading without waiting. Each is tried when it is first asked for, and kept, so
+/// that a row of reads locks each shard once. Whoever has one must not wait for a lock: nobody could tell in what order.
+pub struct HeldNow<'k> {
     cells: &'k [Cell],
-    tried: SmallVec<[std::cell::Cell<Tried>; 64]>,
+    /// What has become of 64 shards in each.
+    tried: SmallVec<[std::cell::Cell<Tried>; 1]>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tried {
-    NotYet,
-    Held,
-    Refused,
+/// Shards of 64, a bit for each.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tried {
+    held: u64,
+    refused: u64,
 }
 
 impl<'k> HeldNow<'k> {
+    #[inline]
     pub(crate) fn new(cells: &'k [Cell]) -> Self {
-        Self { cells, tried: cells.iter().map(|_| std::cell::Cell::new(Tried::NotYet)).collect() }
+        let mut tried = SmallVec::new();
+        tried.push(std::cell::Cell::default());
+        if cells.len() > 64 {
+            tried.resize_with(cells.len().div_ceil(64), std::cell::Cell::default);
+        }
+        Self { cells, tried }
     }
 
+    /// The shard; `None` if somebody writes to it, or did when it was first asked for.
     #[inline]
-    pub(crate) fn shard(&self, shard: u32) -> Option<&Shard> {
-        let tried = &self.tried[shard as usize];
+    pub fn shard(&self, shard: u32) -> Option<&Shard> {
+        let (tried, bit) = (&self.tried[shard as usize / 64], 1 << (shard % 64));
         let cell = &self.cells[shard as usize];
-        if tried.get() == Tried::NotYet {
+        let mut known = tried.get();
+        if (known.held | known.refused) & bit == 0 {
             let held = cell.lock.try_lock_shared();
-            tried.set(if held { Tried::Held } else { Tried::Refused });
+            *(if held { &mut known.held } else { &mut known.refused }) |= bit;
+            tried.set(known);
         }
         // SAFETY: the lock is held for reading until drop.
-        (tried.get() == Tried::Held).then(|| unsafe { &*cell.shard.get() })
+        (known.held & bit != 0).then(|| unsafe { &*cell.shard.get() })
     }
 }
 
 impl Drop for HeldNow<'_> {
     #[inline]
     fn drop(&mut self) {
-        for (cell, tried) in self.cells.iter().zip(&self.tried) {
-            if tried.get() == Tried::Held {
+        for (cells, tried) in self.cells.chunks(64).zip(&self.tried) {
+            let mut held = tried.get().held;
+            while held != 0 {
                 // SAFETY: `shard` locked it.
-                unsafe { cell.lock.unlock_shared() }
+                unsafe { cells[held.trailing_zeros() as usize].lock.unlock_shared() }
+                held &= held - 1;
             }
         }
     }

@@ -153,6 +153,7 @@ impl Shard {
     }
 
     /// Takes over a value, or a part of one, that was removed.
+    #[inline]
     pub fn discard(&mut self, heap: Option<Heap>) {
         if let Some(heap) = heap
             && heap.is_large()

@@ -22,6 +22,8 @@ pub struct Command {
     pub quick: bool,
     /// The position of its only key, if it is a plain command: see `plain.rs`.
     pub plain: Option<u8>,
+    /// Answers with the string at its only key: see `gets.rs`.
+    pub shows_string: bool,
     /// The least and the greatest number of arguments, name included.
     least: u32,
     greatest: u32,
@@ -111,6 +113,7 @@ impl Registry {
             parent,
             quick,
             plain: plain_key(row).filter(|_| parent.is_none()),
+            shows_string: full_name == "get",
             least: row.arity.unsigned_abs(),
             greatest: u32::try_from(row.arity).unwrap_or(u32::MAX),
             mode: row.mode(),

@@ -34,6 +34,7 @@ mod transactions;
 mod zsets;
 
 pub(crate) use client::describe_client;
+pub(crate) use strings::reply_value;
 pub use keys::dump::{decode_options, value_of, with_new_value};
 
 use crate::command::Row;

@@ -666,13 +666,21 @@ impl EventLoop {
         behind: &[Portion],
     ) {
         self.out.clear();
-        for at in portion.requests.clone() {
+        let mut at = portion.requests.start;
+        while at < portion.requests.end {
             if at >= self.ahead.end() {
                 self.reply_in_time();
                 self.look_ahead(requests, at);
             }
+            at += self.execute_gets(&requests[at..self.ahead.end().min(portion.requests.end)]);
+            if at >= self.ahead.end() || at == portion.requests.end {
+                continue;
+            }
             let held = match self.execute_one(requests, at, behind) {
-                Next::Follows => continue,
+                Next::Follows => {
+                    at += 1;
+                    continue;
+                }
                 Next::Closes => None,
                 Next::Waits => Some((at, requests[at].start)),
                 Next::FollowsLater => Some((at + 1, requests[at].end)),
@@ -685,6 +693,26 @@ impl EventLoop {
             portion.error = None;
             return;
         }
+    }
+
+    /// Executes the first of the requests of a connection, as many as are GETs of which there is nothing to be minded.
+    /// Returns how many that are.
+    #[inline]
+    fn execute_gets(&mut self, requests: &[Request]) -> usize {
+        let Some(first) = requests.first() else { return 0 };
+        let prepared = |request: &Request| request.prepared.expect("its window has been prepared");
+        if !prepared(first).is_get() {
+            return 0;
+        }
+        let Some(connection) = self.connections[first.connection].as_mut() else { return 0 };
+        let requests = requests.iter().map(|request| {
+            let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
+            let prepared = request.prepared.as_ref().expect("its window has been prepared");
+            (Args::new(&self.buffer, spans), prepared)
+        });
+        let (worker, session) = (&mut self.worker, &mut connection.session);
+        let (hashes, out) = (self.ahead.hashes(), &mut self.out);
+        self.engine.execute_gets(worker, session, requests, hashes, out, REPLY_FLUSH)
     }
 
     /// Executes request number `at`.
