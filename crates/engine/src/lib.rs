@@ -17,7 +17,6 @@ mod error;
 mod eviction;
 mod expired;
 mod expiry;
-mod gets;
 #[cfg(test)]
 pub(crate) mod harness;
 mod host;
@@ -30,6 +29,7 @@ mod pause;
 mod plain;
 mod pubsub;
 mod replies;
+mod rows;
 mod samples;
 mod saving;
 mod scripting;

@@ -264,15 +264,10 @@ impl BatchTiming {
 
     #[inline]
     pub(crate) fn ran(&mut self, id: u16) {
-        self.ran_in_a_row(id, 1);
-    }
-
-    #[inline]
-    pub(crate) fn ran_in_a_row(&mut self, id: u16, times: u64) {
-        self.count += times;
+        self.count += 1;
         match self.runs.last_mut() {
-            Some((last, count)) if *last == id => *count += times,
-            _ => self.runs.push((id, times)),
+            Some((last, count)) if *last == id => *count += 1,
+            _ => self.runs.push((id, 1)),
         }
     }
 

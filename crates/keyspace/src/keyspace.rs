@@ -72,16 +72,16 @@ impl Keyspace {
     /// Fills in the shards of `hashes`; `key` gives the bytes of each.
     #[inline]
     pub fn fill_shards<'k>(&self, hashes: &mut [Hashed], key: impl Fn(usize) -> &'k [u8]) {
-        let mut i = 0;
-        while i + LANES <= hashes.len() {
-            let lanes = fnv1a_lanes(std::array::from_fn(|lane| key(i + lane)));
-            for hash in lanes {
-                hashes[i].shard = self.shard_of_hash(hash);
-                i += 1;
-            }
+        if let [only] = hashes {
+            return only.shard = self.shard_of(key(0));
         }
-        for (i, hashed) in hashes.iter_mut().enumerate().skip(i) {
-            hashed.shard = self.shard_of(key(i));
+        for (n, group) in hashes.chunks_mut(LANES).enumerate() {
+            // Where there are not so many, the last one is taken again.
+            let last = group.len() - 1;
+            let lanes = fnv1a_lanes(std::array::from_fn(|lane| key(n * LANES + lane.min(last))));
+            for (hashed, hash) in group.iter_mut().zip(lanes) {
+                hashed.shard = self.shard_of_hash(hash);
+            }
         }
     }
 
@@ -141,6 +141,17 @@ impl Keyspace {
         f: impl FnOnce(&mut Held<'k>) -> R,
     ) -> Option<R> {
         Held::with_one(&self.cells, shard, mode, f)
+    }
+
+    /// Calls `f` with one shard held; `None` if it is not to be had without waiting.
+    #[inline]
+    pub fn with_one_now<'k, R>(
+        &'k self,
+        shard: u32,
+        mode: Mode,
+        f: impl FnOnce(&mut Held<'k>) -> R,
+    ) -> Option<R> {
+        Held::with_one_now(&self.cells, shard, mode, f)
     }
 
     /// As [`Self::hold`]; `None` while others give up waiting.

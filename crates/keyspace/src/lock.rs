@@ -295,6 +295,18 @@ impl<'k> Held<'k> {
         Some(f(&mut held))
     }
 
+    /// As [`Self::with_one`], with nobody else held; `None` if the shard is not to be had without waiting.
+    #[inline]
+    pub(crate) fn with_one_now<R>(
+        cells: &'k Cells,
+        shard: u32,
+        mode: Mode,
+        f: impl FnOnce(&mut Self) -> R,
+    ) -> Option<R> {
+        let locked = cells[shard as usize].try_lock(mode);
+        locked.then(|| f(&mut Self::holding(cells, mode, Which::One(shard))))
+    }
+
     #[inline]
     fn holding(cells: &'k Cells, mode: Mode, which: Which) -> Self {
         Self { cells, mode, which, gave_up: std::cell::Cell::new(false) }

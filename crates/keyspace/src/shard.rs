@@ -270,6 +270,12 @@ impl Shard {
         self.waiting.has_ready() || !self.reported.is_empty()
     }
 
+    /// Whether nobody is told of changes of keys of the shard, and no snapshot asks for what was before.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        !self.observed && !self.saving
+    }
+
     /// Whether somebody waits whose command needs other shards, too.
     #[inline]
     pub fn reaches_out(&self) -> bool {

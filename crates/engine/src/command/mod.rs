@@ -15,6 +15,7 @@ use crate::ctx::Ctx;
 use crate::error::Outcome;
 
 pub(crate) use category::CATEGORIES;
+pub(crate) use registry::Simple;
 pub use registry::{Command, lookup, registry};
 pub use renames::Renames;
 

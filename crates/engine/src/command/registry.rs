@@ -22,8 +22,8 @@ pub struct Command {
     pub quick: bool,
     /// The position of its only key, if it is a plain command: see `plain.rs`.
     pub plain: Option<u8>,
-    /// Answers with the string at its only key: see `gets.rs`.
-    pub shows_string: bool,
+    /// May be executed in a row with others: see `rows.rs`.
+    pub(crate) simple: Option<Simple>,
     /// The least and the greatest number of arguments, name included.
     least: u32,
     greatest: u32,
@@ -38,6 +38,31 @@ impl Command {
     #[inline]
     pub fn takes(&self, count: usize) -> bool {
         (self.least as usize..=self.greatest as usize).contains(&count)
+    }
+}
+
+/// A command that is executed in rows, in its shortest form: see `rows.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Simple {
+    Get,
+    Set,
+    Incr,
+}
+
+impl Simple {
+    fn named(full_name: &str) -> Option<Self> {
+        match full_name {
+            "get" => Some(Self::Get),
+            "set" => Some(Self::Set),
+            "incr" => Some(Self::Incr),
+            _ => None,
+        }
+    }
+
+    /// Whether a request with `count` arguments, name included, has this form.
+    #[inline]
+    pub(crate) fn takes(self, count: usize) -> bool {
+        count == if self == Self::Set { 3 } else { 2 }
     }
 }
 
@@ -113,7 +138,7 @@ impl Registry {
             parent,
             quick,
             plain: plain_key(row).filter(|_| parent.is_none()),
-            shows_string: full_name == "get",
+            simple: Simple::named(full_name),
             least: row.arity.unsigned_abs(),
             greatest: u32::try_from(row.arity).unwrap_or(u32::MAX),
             mode: row.mode(),

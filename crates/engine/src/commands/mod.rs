@@ -29,12 +29,11 @@ mod sets;
 mod slowlog;
 mod sort;
 mod streams;
-mod strings;
+pub(crate) mod strings;
 mod transactions;
 mod zsets;
 
 pub(crate) use client::describe_client;
-pub(crate) use strings::reply_value;
 pub use keys::dump::{decode_options, value_of, with_new_value};
 
 use crate::command::Row;

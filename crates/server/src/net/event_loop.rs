@@ -672,7 +672,7 @@ impl EventLoop {
                 self.reply_in_time();
                 self.look_ahead(requests, at);
             }
-            at += self.execute_gets(&requests[at..self.ahead.end().min(portion.requests.end)]);
+            at += self.execute_row(&requests[at..self.ahead.end().min(portion.requests.end)]);
             if at >= self.ahead.end() || at == portion.requests.end {
                 continue;
             }
@@ -695,13 +695,12 @@ impl EventLoop {
         }
     }
 
-    /// Executes the first of the requests of a connection, as many as are GETs of which there is nothing to be minded.
-    /// Returns how many that are.
+    /// Executes the first of the requests of a connection, as many as make a row. Returns how many that are.
     #[inline]
-    fn execute_gets(&mut self, requests: &[Request]) -> usize {
+    fn execute_row(&mut self, requests: &[Request]) -> usize {
         let Some(first) = requests.first() else { return 0 };
         let prepared = |request: &Request| request.prepared.expect("its window has been prepared");
-        if !prepared(first).is_get() {
+        if !prepared(first).is_simple() {
             return 0;
         }
         let Some(connection) = self.connections[first.connection].as_mut() else { return 0 };
@@ -712,7 +711,7 @@ impl EventLoop {
         });
         let (worker, session) = (&mut self.worker, &mut connection.session);
         let (hashes, out) = (self.ahead.hashes(), &mut self.out);
-        self.engine.execute_gets(worker, session, requests, hashes, out, REPLY_FLUSH)
+        self.engine.execute_row(worker, session, requests, hashes, out, REPLY_FLUSH)
     }
 
     /// Executes request number `at`.

@@ -2,7 +2,7 @@
 
 use respire_datatypes::integer::parse_i64;
 use respire_datatypes::longdouble;
-use respire_keyspace::{NewValue, StrRef, Ttl};
+use respire_keyspace::{EntryRef, NewValue, StrRef, Ttl};
 
 use crate::ctx::{Ctx, text_of};
 use crate::error::{Error, Outcome};
@@ -30,11 +30,7 @@ fn add(ctx: &mut Ctx<'_, '_>, by: i64) -> Outcome {
     let key = ctx.key(1);
     let sum = match ctx.data.write(&key) {
         Some(mut entry) => {
-            let value = match text_of(entry.get())? {
-                StrRef::Int(value) => value,
-                StrRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_INTEGER)?,
-            };
-            let sum = value.checked_add(by).ok_or(Error::OVERFLOW)?;
+            let sum = sum_of(entry.get(), by)?;
             entry.set(NewValue::Int(sum), Ttl::Keep);
             sum
         }
@@ -46,6 +42,16 @@ fn add(ctx: &mut Ctx<'_, '_>, by: i64) -> Outcome {
     ctx.notify(Classes::STRING, "incrby", &key);
     ctx.out.int(sum);
     Ok(())
+}
+
+/// What the number at a key is, with `by` added.
+#[inline]
+pub(crate) fn sum_of(entry: EntryRef<'_>, by: i64) -> Result<i64, Error> {
+    let value = match text_of(entry)? {
+        StrRef::Int(value) => value,
+        StrRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_INTEGER)?,
+    };
+    value.checked_add(by).ok_or(Error::OVERFLOW)
 }
 
 pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -1,6 +1,6 @@
 //! Commands on strings: the rows, and what their handlers share.
 
-mod counters;
+pub(crate) mod counters;
 mod lcs;
 mod ranges;
 mod set;
