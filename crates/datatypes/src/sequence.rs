@@ -294,6 +294,12 @@ fn join_neighbours<T: Counted>(children: &mut Vec<Child<T>>, at: usize) {
     }
 }
 
+impl<T: Counted> Default for Sequence<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Counted> Sequence<T> {
     pub(crate) const fn new() -> Self {
         Self { root: Node::Leaf(Vec::new()), count: 0, blocks: 0 }

@@ -1,16 +1,25 @@
-//! What the blocks of a long list are: packed elements, or a single large one in an allocation of its own.
+//! What the blocks of a long list are: packed elements, the same compressed, or a single large one in an allocation of its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::block::Block;
-use super::{Element, ListLimits, NewElement};
+use super::squeezed::Squeezed;
+use super::{ListLimits, NewElement};
 use crate::listpack::{Encoded, Item};
 use crate::sequence::{Counted, End};
 
 #[derive(Clone)]
 pub(super) enum Chunk {
     Packed(Block),
+    Squeezed(Squeezed),
     Large(Arc<Vec<u8>>),
+}
+
+/// A chunk as those see it who read.
+pub(super) enum Shown<'a> {
+    Packed(Cow<'a, Block>),
+    Large(&'a Arc<Vec<u8>>),
 }
 
 impl Default for Chunk {
@@ -23,6 +32,7 @@ impl Counted for Chunk {
     fn count(&self) -> usize {
         match self {
             Self::Packed(block) => block.count(),
+            Self::Squeezed(block) => block.count(),
             Self::Large(_) => 1,
         }
     }
@@ -72,10 +82,38 @@ impl<'a> Incoming<'a> {
 }
 
 impl Chunk {
-    pub(super) fn get(&self, index: usize) -> Element<'_> {
+    pub(super) fn show(&self) -> Shown<'_> {
         match self {
-            Self::Packed(block) => block.get(index).into(),
-            Self::Large(text) => Element::Shared(text),
+            Self::Packed(block) => Shown::Packed(Cow::Borrowed(block)),
+            Self::Squeezed(block) => Shown::Packed(Cow::Owned(block.restore())),
+            Self::Large(text) => Shown::Large(text),
+        }
+    }
+
+    /// Compresses packed elements, if that pays. Returns whether it does.
+    pub(super) fn squeeze(&mut self) -> bool {
+        let Self::Packed(block) = self else { return false };
+        let squeezed = Squeezed::of(block);
+        let pays = squeezed.is_some();
+        if let Some(squeezed) = squeezed {
+            *self = Self::Squeezed(squeezed);
+        }
+        pays
+    }
+
+    /// Restores what was compressed. Returns whether it was.
+    pub(super) fn open(&mut self) -> bool {
+        let Self::Squeezed(block) = self else { return false };
+        *self = Self::Packed(block.restore());
+        true
+    }
+
+    /// Bytes of the elements, as they are when they are not compressed.
+    pub(super) fn used(&self) -> usize {
+        match self {
+            Self::Packed(block) => block.used(),
+            Self::Squeezed(block) => block.used(),
+            Self::Large(text) => text.len(),
         }
     }
 
@@ -83,16 +121,18 @@ impl Chunk {
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Packed(block) => block.memory(),
+            Self::Squeezed(block) => block.memory(),
             Self::Large(text) => text.capacity() + size_of::<Vec<u8>>() + 16,
         }
     }
 
     /// Removes `n` elements from number `index` on. It may be left with none.
     pub(super) fn remove(&mut self, index: usize, n: usize) {
+        self.open();
         match self {
             Self::Packed(block) => block.remove(index, n),
-            Self::Large(_) if n == 0 => {}
-            Self::Large(_) => *self = Self::default(),
+            _ if n == 0 => {}
+            _ => *self = Self::default(),
         }
     }
 
@@ -104,6 +144,7 @@ impl Chunk {
         limits: ListLimits,
         behind: &mut Vec<Self>,
     ) {
+        self.open();
         if let (Self::Packed(block), Incoming::Packed(element)) = (&mut *self, &element)
             && limits.admit(block, element.total())
         {
@@ -111,8 +152,8 @@ impl Chunk {
         }
         let right = match self {
             Self::Packed(block) => Self::Packed(block.split_off(index)),
-            Self::Large(_) if index == 0 => std::mem::take(self),
-            Self::Large(_) => Self::default(),
+            _ if index == 0 => std::mem::take(self),
+            _ => Self::default(),
         };
         let mut pieces = vec![std::mem::take(self)];
         match (&element, &mut pieces[0]) {
@@ -137,6 +178,7 @@ impl Chunk {
         limits: ListLimits,
         behind: &mut Vec<Self>,
     ) {
+        self.open();
         match (&mut *self, element) {
             (Self::Packed(block), Incoming::Packed(element))
                 if block.used() - block.bytes_of(index) + element.total() <= limits.bytes =>
@@ -153,13 +195,14 @@ impl Chunk {
 
     /// Removes up to `limit` elements that equal `wanted`, from the given end. Returns how many were.
     pub(super) fn remove_equal(&mut self, wanted: &[u8], limit: usize, from: End) -> usize {
+        self.open();
         match self {
             Self::Packed(block) => block.remove_equal(Item::of(wanted), limit, from),
             Self::Large(text) if &text[..] == wanted => {
                 *self = Self::default();
                 1
             }
-            Self::Large(_) => 0,
+            _ => 0,
         }
     }
 }

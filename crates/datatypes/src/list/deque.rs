@@ -1,21 +1,29 @@
-//! A list of several blocks. The blocks at both ends stand apart, with room to grow; those between are exact.
+//! A list of several blocks. The blocks at both ends stand apart, with room to grow; those between are exact, and those
+//! deep inside are compressed.
 //!
-//! Invariant: no block between the ends is empty. The blocks at the ends may be.
+//! Invariants: no block between the ends is empty, and the first and the last of them are not compressed. The blocks at the
+//! ends may be empty.
 
 use std::ops::ControlFlow;
 
 use super::block::Block;
-use super::chunk::{Chunk, Incoming};
+use super::chunk::{Chunk, Incoming, Shown};
 use super::{Element, ListLimits};
 use crate::listpack::Item;
 use crate::sequence::{Counted, End, Sequence};
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Deque {
     pub(super) head: Block,
     pub(super) middle: Sequence<Chunk>,
     pub(super) tail: Block,
+    /// How often in a row compressing a block was of no use, and how many blocks are left alone because of that.
+    tough: u8,
+    spared: u8,
 }
+
+/// After how many blocks in a row that compressing was of no use to no more of them are left alone: every 64th is tried.
+const TOUGHEST: u8 = 6;
 
 impl Deque {
     /// A deque that will grow at `end`, of what was a single block.
@@ -24,7 +32,12 @@ impl Deque {
             End::Front => (Block::default(), block),
             End::Back => (block, Block::default()),
         };
-        Self { head, middle: Sequence::new(), tail }
+        Self { head, tail, ..Self::default() }
+    }
+
+    /// Blocks that were cut off, as a deque of them.
+    pub(super) fn of_dropped(middle: Sequence<Chunk>) -> Self {
+        Self { middle, ..Self::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -44,30 +57,74 @@ impl Deque {
         let element = match element {
             Incoming::Packed(element) => element,
             Incoming::Large(text) => {
-                self.retire(end);
+                self.retire(end, limits);
                 return self.middle.push(end, Chunk::Large(text));
             }
         };
         if !limits.admit(self.side(end), element.total()) {
-            self.retire(end);
+            self.retire(end, limits);
         }
         self.side(end).push(end, &element);
     }
 
     /// Appends a block.
-    pub(super) fn append(&mut self, block: Block) {
-        self.retire(End::Back);
+    pub(super) fn append(&mut self, block: Block, limits: ListLimits) {
+        self.retire(End::Back, limits);
         self.tail = block;
     }
 
     /// Moves the block at an end among those between.
     #[cold]
-    fn retire(&mut self, end: End) {
+    fn retire(&mut self, end: End, limits: ListLimits) {
         let mut block = std::mem::take(self.side(end));
         if block.count() > 0 {
             block.seal();
+            let typical = block.count();
             self.middle.push(end, Chunk::Packed(block));
+            if self.middle.blocks() / 2 > limits.open {
+                self.squeeze_from(end, limits.open.max(1).saturating_mul(typical));
+            }
         }
+    }
+
+    /// Compresses the block that is so many elements from an end, and the one behind it: where blocks hold different numbers
+    /// of elements, one may have been passed over.
+    fn squeeze_from(&mut self, end: End, reach: usize) {
+        let count = self.middle.count();
+        let mut at = reach;
+        for _ in 0..2 {
+            // As far from the other end, too.
+            if at >= count.saturating_sub(reach) {
+                return;
+            }
+            let index = if end == End::Front { at } else { count - 1 - at };
+            let Some((Chunk::Packed(block), offset)) = self.middle.locate(index) else { return };
+            if let Some(left) = self.spared.checked_sub(1) {
+                self.spared = left;
+                return;
+            }
+            at += if end == End::Front { block.count() - offset } else { offset + 1 };
+            if self.middle.edit(index, |chunk, _, _| chunk.squeeze()) {
+                self.tough = 0;
+            } else {
+                self.tough = (self.tough + 1).min(TOUGHEST);
+                self.spared = (1 << self.tough) - 1;
+                return;
+            }
+        }
+    }
+
+    /// Restores the outermost block between the ends, if it is compressed: it is looked at next.
+    #[inline]
+    fn open_edge(&mut self, end: End) {
+        if let Some(Chunk::Squeezed(_)) = self.middle.edge(end) {
+            self.middle.edit_edge(end, Chunk::open);
+        }
+    }
+
+    fn open_edges(&mut self) {
+        self.open_edge(End::Front);
+        self.open_edge(End::Back);
     }
 
     pub(super) fn edge(&self, end: End) -> Option<Element<'_>> {
@@ -81,6 +138,7 @@ impl Deque {
         match self.middle.edge(end) {
             Some(Chunk::Packed(block)) => block.edge(end).map(Element::from),
             Some(Chunk::Large(text)) => Some(Element::Shared(text)),
+            Some(Chunk::Squeezed(_)) => unreachable!("the outermost blocks are not compressed"),
             None => far.edge(end).map(Element::from),
         }
     }
@@ -88,8 +146,11 @@ impl Deque {
     /// Removes the first or the last element, of which there must be one.
     pub(super) fn pop(&mut self, end: End) {
         if self.side(end).count() == 0 {
-            match self.middle.pop(end) {
+            let outermost = self.middle.pop(end);
+            self.open_edge(end);
+            match outermost {
                 Some(Chunk::Packed(block)) => *self.side(end) = block,
+                Some(Chunk::Squeezed(block)) => *self.side(end) = block.restore(),
                 Some(Chunk::Large(_)) => return,
                 None => {
                     let far = if end == End::Front { End::Back } else { End::Front };
@@ -100,26 +161,41 @@ impl Deque {
         self.side(end).pop(end);
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<Element<'_>> {
+    pub(super) fn with<R>(&self, index: usize, f: impl FnOnce(Element<'_>) -> R) -> Option<R> {
         let Some(index) = index.checked_sub(self.head.count()) else {
-            return Some(self.head.get(index).into());
+            return Some(f(self.head.get(index).into()));
         };
         if let Some((chunk, offset)) = self.middle.locate(index) {
-            return Some(chunk.get(offset));
+            return Some(match chunk.show() {
+                Shown::Packed(block) => f(block.get(offset).into()),
+                Shown::Large(text) => f(Element::Shared(text)),
+            });
         }
         let index = index - self.middle.count();
-        (index < self.tail.count()).then(|| self.tail.get(index).into())
+        (index < self.tail.count()).then(|| f(self.tail.get(index).into()))
     }
 
-    /// Edits the block of the element `index`, wherever that is, as [`Sequence::edit`] does.
+    /// Edits the block of the element `index`, wherever that is, as [`Sequence::edit`] does. One that was compressed is so
+    /// again afterwards.
     pub(super) fn edit<R>(
         &mut self,
         index: usize,
+        limits: ListLimits,
         f: impl FnOnce(&mut Chunk, usize, &mut Vec<Chunk>) -> R,
     ) -> R {
         let (head, middle) = (self.head.count(), self.middle.count());
         if (head..head + middle).contains(&index) {
-            return self.middle.edit(index - head, f);
+            let squeezes = limits.open < usize::MAX;
+            let result = self.middle.edit(index - head, |chunk, at, behind| {
+                let opened = chunk.open();
+                let result = f(chunk, at, behind);
+                if opened && squeezes && chunk.count() > 0 {
+                    chunk.squeeze();
+                }
+                result
+            });
+            self.open_edges();
+            return result;
         }
         let (end, at) =
             if index < head { (End::Front, index) } else { (End::Back, index - head - middle) };
@@ -155,9 +231,9 @@ impl Deque {
         }
         let mut at = from.saturating_sub(head);
         while let Some((chunk, offset)) = self.middle.locate(at) {
-            let done = match chunk {
-                Chunk::Packed(block) => forwards(block, offset, &mut f),
-                Chunk::Large(text) => f(Element::Shared(text)),
+            let done = match chunk.show() {
+                Shown::Packed(block) => forwards(&block, offset, &mut f),
+                Shown::Large(text) => f(Element::Shared(text)),
             };
             if done.is_break() {
                 return;
@@ -184,9 +260,9 @@ impl Deque {
         let mut left = from.saturating_sub(head).min(middle);
         while left > 0 {
             let (chunk, offset) = self.middle.locate(left - 1).expect("it is among those between");
-            let done = match chunk {
-                Chunk::Packed(block) => backwards(block, offset + 1, &mut f),
-                Chunk::Large(text) => f(Element::Shared(text)),
+            let done = match chunk.show() {
+                Shown::Packed(block) => backwards(&block, offset + 1, &mut f),
+                Shown::Large(text) => f(Element::Shared(text)),
             };
             if done.is_break() {
                 return;
@@ -207,7 +283,9 @@ impl Deque {
                 n -= offset;
             }
             let rest = self.middle.split_off(n);
-            return std::mem::replace(&mut self.middle, rest);
+            let dropped = std::mem::replace(&mut self.middle, rest);
+            self.open_edge(End::Front);
+            return dropped;
         }
         n -= self.middle.count();
         std::mem::swap(&mut dropped, &mut self.middle);
@@ -230,7 +308,9 @@ impl Deque {
         if offset > 0 {
             self.middle.edit(keep, |chunk, offset, _| chunk.remove(offset, chunk.count() - offset));
         }
-        self.middle.split_off(keep)
+        let dropped = self.middle.split_off(keep);
+        self.open_edge(End::Back);
+        dropped
     }
 
     /// Removes up to `limit` elements that equal `wanted`, from the given end. Returns how many were.
@@ -251,9 +331,9 @@ impl Deque {
             };
             let (start, count) =
                 (at - if from == End::Front { 0 } else { offset + 1 }, chunk.count());
-            let has = match chunk {
-                Chunk::Packed(block) => block.iter(0).any(|other| other == item),
-                Chunk::Large(text) => &text[..] == wanted,
+            let has = match chunk.show() {
+                Shown::Packed(block) => block.iter(0).any(|other| other == item),
+                Shown::Large(text) => &text[..] == wanted,
             };
             let mut gone = 0;
             if has {
@@ -268,6 +348,7 @@ impl Deque {
             let far = if from == End::Front { &mut self.tail } else { &mut self.head };
             removed += far.remove_equal(item, limit - removed, from);
         }
+        self.open_edges();
         removed
     }
 }

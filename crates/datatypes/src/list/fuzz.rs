@@ -42,8 +42,26 @@ fn check(list: &List, model: &VecDeque<Vec<u8>>) {
     assert!(forwards(list, 0, usize::MAX) == all);
     let back: Vec<Vec<u8>> = all.into_iter().rev().collect();
     assert!(backwards(list, usize::MAX, usize::MAX) == back);
+    let (mut nodes, mut bytes, mut elements) = (0, 0, 0);
+    list.for_each_node(|node| {
+        nodes += 1;
+        match node {
+            Node::Packed { elements: packed, count } => {
+                bytes += packed.len() + 7;
+                elements += count;
+            }
+            Node::Large(text) => {
+                bytes += text.len();
+                elements += 1;
+            }
+        }
+    });
+    assert_eq!((nodes, bytes, elements), (list.nodes(), list.node_bytes(), model.len()));
     if let Form::Many(deque) = &list.form {
         deque.middle.for_each(|chunk| assert!(chunk.count() > 0));
+        for end in [End::Front, End::Back] {
+            assert!(!matches!(deque.middle.edge(end), Some(Chunk::Squeezed(_))));
+        }
     }
 }
 
@@ -65,12 +83,13 @@ fn remove_equal(model: &mut VecDeque<Vec<u8>>, text: &[u8], limit: usize, from: 
 
 fn some_limits(rng: &mut fastrand::Rng) -> ListLimits {
     let limits = ListLimits::new(LIMITS[rng.usize(0..LIMITS.len())]);
+    let limits = if rng.bool() { limits.with_open(rng.usize(0..4)) } else { limits };
     if rng.u8(0..4) == 0 { limits.with_apart(rng.usize(1..20)) } else { limits }
 }
 
 /// Compares the elements from `index` on, and those in front of it.
 fn check_around(list: &List, model: &VecDeque<Vec<u8>>, index: usize, limit: usize) {
-    assert_eq!(list.get(index).map(|e| e.to_vec()).as_ref(), model.get(index));
+    assert_eq!(list.with(index, |e| e.to_vec()).as_ref(), model.get(index));
     let expected: Vec<_> = model.iter().skip(index).take(limit).cloned().collect();
     assert!(forwards(list, index, limit) == expected);
     let skip = model.len() - index;
@@ -78,7 +97,9 @@ fn check_around(list: &List, model: &VecDeque<Vec<u8>>, index: usize, limit: usi
     assert!(backwards(list, index, limit) == expected);
 }
 
-fn history(seed: u64, steps: usize) {
+/// Returns how many compressed nodes were seen.
+fn history(seed: u64, steps: usize) -> usize {
+    let mut squeezed = 0;
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut limits = some_limits(&mut rng);
     let mut list = List::new();
@@ -139,6 +160,7 @@ fn history(seed: u64, steps: usize) {
         if step % 100 == 0 {
             check(&list, &model);
             check(&list.clone(), &model);
+            squeezed += list.squeezed_nodes();
         }
     }
     check(&list, &model);
@@ -146,15 +168,18 @@ fn history(seed: u64, steps: usize) {
         list.pop(End::Back, limits);
     }
     assert_eq!(list.encoding(), "listpack");
+    squeezed
 }
 
 #[test]
 fn random_histories_match_a_deque() {
+    let mut squeezed = 0;
     for _ in 0..20 {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
-        history(seed, 4_000);
+        squeezed += history(seed, 4_000);
     }
+    assert!(squeezed > 0);
 }
 
 #[test]
@@ -203,6 +228,39 @@ fn bytes_per_element() {
         println!("{count} elements of 16 bytes: {each:.1} bytes each");
         assert!(each < 21.0);
     }
+}
+
+#[test]
+fn long_lists_are_compressed_inside() {
+    let limits = ListLimits::new(-2).with_open(16);
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut fill = |count: u32, make: &dyn Fn(&mut fastrand::Rng, u32) -> Vec<u8>| {
+        let mut list = List::new();
+        for i in 0..count {
+            let end = if i % 3 == 0 { End::Front } else { End::Back };
+            list.push(end, NewElement::Bytes(&make(&mut rng, i)), limits);
+        }
+        list
+    };
+    let numbered = |_: &mut fastrand::Rng, i: u32| format!("element:{i:08}").into_bytes();
+    // 16 blocks at each end, and those that are being filled.
+    let short = fill(14_000, &numbered);
+    assert_eq!(short.squeezed_nodes(), 0);
+    let mut long = fill(1_000_000, &numbered);
+    assert!(long.nodes() - long.squeezed_nodes() < 40, "{}", long.squeezed_nodes());
+    assert!(long.memory() < 10_000_000, "{}", long.memory());
+    // Popping through them leaves as many open ones at the other end.
+    for _ in 0..900_000 {
+        long.pop(End::Front, limits);
+    }
+    assert!(long.nodes() - long.squeezed_nodes() < 40);
+    // What can't be compressed is left alone, and is not tried each time.
+    let random = |rng: &mut fastrand::Rng, _: u32| (0..40).map(|_| rng.u8(..)).collect();
+    assert_eq!(fill(100_000, &random).squeezed_nodes(), 0);
+    assert_eq!(
+        fill(200_000, &|_, i| numbered(&mut fastrand::Rng::new(), i)).with(100_000, |e| e.to_vec()),
+        Some(b"element:00050000".to_vec())
+    );
 }
 
 #[test]

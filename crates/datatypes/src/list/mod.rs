@@ -2,7 +2,7 @@
 //!
 //! A short list is a single block (`block`), which Redis 7.2 calls a listpack; a longer one a deque of blocks (`deque`),
 //! `quicklist` in Redis's words. Each block takes in what `list-max-listpack-size` says; an element larger than a
-//! block has an allocation of its own (`chunk`). Elements are found by number in as many steps as the tree of the
+//! block has an allocation of its own (`chunk`), and blocks deep inside are compressed (`squeezed`). Elements are found by number in as many steps as the tree of the
 //! blocks is high.
 
 mod block;
@@ -10,12 +10,13 @@ mod chunk;
 mod deque;
 #[cfg(test)]
 mod fuzz;
+mod squeezed;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use block::Block;
-use chunk::{Chunk, Incoming};
+use chunk::{Chunk, Incoming, Shown};
 use deque::Deque;
 
 use crate::collection::Ahead;
@@ -34,29 +35,37 @@ pub struct ListLimits {
     entries: usize,
     /// Bytes from which an element has a block of its own, however much room there is.
     apart: usize,
+    /// Blocks at each end that are not compressed.
+    open: usize,
 }
 
 impl ListLimits {
+    const NONE: Self =
+        Self { bytes: usize::MAX, entries: usize::MAX, apart: usize::MAX, open: usize::MAX };
+
     /// Of a positive number, so many elements, of 8 KiB in all; of -1 to -5, elements of 4 to 64 KiB, however many.
     pub fn new(list_max_listpack_size: i64) -> Self {
         const ALWAYS: usize = 8192;
         match list_max_listpack_size {
             size @ 0.. => {
                 let entries = usize::try_from(size).unwrap_or(usize::MAX).max(1);
-                Self { bytes: ALWAYS, entries, apart: usize::MAX }
+                Self { bytes: ALWAYS, entries, ..Self::NONE }
             }
             size => {
                 let bytes = 4096 << (size.max(-5).unsigned_abs() - 1);
-                Self { bytes: Block::MAX_BYTES.min(bytes), entries: usize::MAX, apart: usize::MAX }
+                Self { bytes: Block::MAX_BYTES.min(bytes), ..Self::NONE }
             }
         }
     }
-}
 
-impl ListLimits {
     /// The same, but elements of at least so many bytes have a block of their own.
     pub fn with_apart(self, bytes: usize) -> Self {
         Self { apart: bytes, ..self }
+    }
+
+    /// The same, but blocks are compressed that lie deeper than so many from either end.
+    pub fn with_open(self, blocks: usize) -> Self {
+        Self { open: blocks, ..self }
     }
 }
 
@@ -246,7 +255,9 @@ impl List {
                 *block = Block::of(elements, count);
                 return;
             }
-            (Ok(count), _) => return self.make_many(End::Back).append(Block::of(elements, count)),
+            (Ok(count), _) => {
+                return self.make_many(End::Back).append(Block::of(elements, count), limits);
+            }
             (Err(_), _) => {}
         }
         for item in pack {
@@ -256,28 +267,49 @@ impl List {
 
     /// The number of nodes that [`Self::for_each_node`] finds.
     pub fn nodes(&self) -> usize {
-        let mut nodes = 0;
-        self.for_each_node(|_| nodes += 1);
-        nodes
+        match &self.form {
+            Form::One(block) => usize::from(block.count() > 0),
+            Form::Many(deque) => {
+                let ends = [&deque.head, &deque.tail];
+                deque.middle.blocks() + ends.iter().filter(|block| block.count() > 0).count()
+            }
+        }
+    }
+
+    /// The number of them that are compressed.
+    pub fn squeezed_nodes(&self) -> usize {
+        let mut squeezed = 0;
+        if let Form::Many(deque) = &self.form {
+            deque
+                .middle
+                .for_each(|chunk| squeezed += usize::from(matches!(chunk, Chunk::Squeezed(_))));
+        }
+        squeezed
     }
 
     /// Bytes of the listpacks and large elements that the nodes are in Redis's terms.
     pub fn node_bytes(&self) -> usize {
         /// Head and end of a listpack.
         const AROUND: usize = 7;
-        let mut bytes = 0;
-        self.for_each_node(|node| {
-            bytes += match node {
-                Node::Packed { elements, .. } => elements.len() + AROUND,
-                Node::Large(text) => text.len(),
+        let of = |block: &Block| if block.count() > 0 { block.used() + AROUND } else { 0 };
+        match &self.form {
+            Form::One(block) => of(block),
+            Form::Many(deque) => {
+                let mut bytes = of(&deque.head) + of(&deque.tail);
+                deque.middle.for_each(|chunk| {
+                    bytes += match chunk {
+                        Chunk::Large(text) => text.len(),
+                        packed => packed.used() + AROUND,
+                    }
+                });
+                bytes
             }
-        });
-        bytes
+        }
     }
 
     /// Calls `f` with what the list is made of, in order.
     pub fn for_each_node(&self, mut f: impl FnMut(Node<'_>)) {
-        fn packed<'a>(block: &'a Block, f: &mut impl FnMut(Node<'a>)) {
+        fn packed(block: &Block, f: &mut impl FnMut(Node<'_>)) {
             if block.count() > 0 {
                 f(Node::Packed { elements: block.elements(), count: block.count() });
             }
@@ -286,9 +318,9 @@ impl List {
             Form::One(block) => packed(block, &mut f),
             Form::Many(deque) => {
                 packed(&deque.head, &mut f);
-                deque.middle.for_each(|chunk| match chunk {
-                    Chunk::Packed(block) => packed(block, &mut f),
-                    Chunk::Large(text) => f(Node::Large(text)),
+                deque.middle.for_each(|chunk| match chunk.show() {
+                    Shown::Packed(block) => packed(&block, &mut f),
+                    Shown::Large(text) => f(Node::Large(text)),
                 });
                 packed(&deque.tail, &mut f);
             }
@@ -341,26 +373,28 @@ impl List {
         let mut used = deque.head.used() + deque.tail.used();
         deque.middle.for_each(|chunk| {
             used += match chunk {
-                Chunk::Packed(block) => block.used(),
                 Chunk::Large(_) => Block::MAX_BYTES,
+                packed => packed.used(),
             }
         });
         if used > limits.bytes / 2 {
             return;
         }
         let mut all = std::mem::take(&mut deque.head);
-        while let Some(Chunk::Packed(block)) = deque.middle.pop(End::Front) {
-            all.append(&block);
+        while let Some(chunk) = deque.middle.pop(End::Front) {
+            if let Shown::Packed(block) = chunk.show() {
+                all.append(&block);
+            }
         }
         all.append(&deque.tail);
         self.form = Form::One(all);
     }
 
-    /// The element number `index`.
-    pub fn get(&self, index: usize) -> Option<Element<'_>> {
+    /// Calls `f` with the element number `index`, if there is one.
+    pub fn with<R>(&self, index: usize, f: impl FnOnce(Element<'_>) -> R) -> Option<R> {
         match &self.form {
-            Form::One(block) => (index < block.count()).then(|| block.get(index).into()),
-            Form::Many(deque) => deque.get(index),
+            Form::One(block) => (index < block.count()).then(|| f(block.get(index).into())),
+            Form::Many(deque) => deque.with(index, f),
         }
     }
 
@@ -374,7 +408,7 @@ impl List {
             return block.replace(index, packed);
         }
         let deque = self.make_many(End::Back);
-        deque.edit(index, |chunk, at, behind| chunk.replace(at, element, limits, behind));
+        deque.edit(index, limits, |chunk, at, behind| chunk.replace(at, element, limits, behind));
         self.settle(limits);
     }
 
@@ -390,7 +424,7 @@ impl List {
             return block.insert(index, packed);
         }
         let deque = self.make_many(End::Back);
-        deque.edit(index, |chunk, at, behind| chunk.insert(at, element, limits, behind));
+        deque.edit(index, limits, |chunk, at, behind| chunk.insert(at, element, limits, behind));
     }
 
     /// Calls `f` with the elements from number `from` on, until it breaks.
@@ -440,10 +474,8 @@ impl List {
             (Form::Many(deque), End::Back) => deque.remove_back(n),
         };
         self.settle(limits);
-        (!dropped.is_empty()).then(|| {
-            let (head, tail) = Default::default();
-            Self { form: Form::Many(Box::new(Deque { head, middle: dropped, tail })) }
-        })
+        let as_list = |dropped| Self { form: Form::Many(Box::new(Deque::of_dropped(dropped))) };
+        (!dropped.is_empty()).then(|| as_list(dropped))
     }
 
     /// Removes up to `limit` elements that equal `text`, from the given end. Returns how many were.
@@ -473,9 +505,9 @@ impl List {
         let Form::Many(deque) = &self.form else { return };
         let (mut packed, mut used) = (0, 0);
         deque.middle.for_each(|chunk| {
-            if let Chunk::Packed(block) = chunk {
+            if !matches!(chunk, Chunk::Large(_)) {
                 packed += 1;
-                used += block.used();
+                used += chunk.used();
             }
         });
         let full =

@@ -6,10 +6,11 @@ use std::cmp::Ordering;
 use respire_datatypes::collection::{Collection, Kind as _};
 use respire_datatypes::float::parse_f64;
 use respire_datatypes::integer::parse_i64;
-use respire_datatypes::list::{End, List, ListLimits, NewElement};
+use respire_datatypes::list::{End, List, NewElement};
 use respire_resp::Args;
 
 use crate::command::{Flags, Group, KeySpec, Place, Row};
+use crate::commands::lists::limits_of;
 use crate::ctx::Ctx;
 use crate::error::{Error, Outcome};
 use crate::notify::Classes;
@@ -306,7 +307,7 @@ fn run(ctx: &mut Ctx<'_, '_>, stores: bool) -> Outcome {
 fn store(ctx: &mut Ctx<'_, '_>, target: usize, values: &[Option<Vec<u8>>]) {
     let key = ctx.key(target);
     if !values.is_empty() {
-        let limits = ListLimits::new(ctx.settings.list_max_listpack_size.into());
+        let limits = limits_of(ctx.settings, ctx.engine);
         let mut list = List::new();
         for value in values {
             let text = value.as_deref().unwrap_or_default();

@@ -1,10 +1,6 @@
 //! The rows of the directives that have a field of the settings: all that act, and some that are to.
 
-use super::directive::{
-    Directive,
-    Effect::{self, Acting, Meaningless},
-    Store,
-};
+use super::directive::{Directive, Effect::Acting, Store};
 use super::kind::{INT_MAX, Kind, Value};
 use super::settings::{AclPubsubDefault, ClientMemory, LogLevel, MaxmemoryPolicy, Permission};
 use super::special;
@@ -60,11 +56,6 @@ macro_rules! choice {
 
 const fn row(name: &'static str, store: Store) -> Directive {
     Directive::new(name, Acting, store)
-}
-
-/// A field that nothing reads yet, or that means nothing here.
-const fn idle(name: &'static str, effect: Effect, store: Store) -> Directive {
-    Directive::new(name, effect, store)
 }
 
 pub(super) static ROWS: &[Directive] = &[
@@ -175,7 +166,8 @@ pub(super) static ROWS: &[Directive] = &[
         .alias("hash-max-ziplist-value"),
     row("list-max-listpack-size", number!(list_max_listpack_size: i32, i32::MIN as i64 => INT_MAX))
         .alias("list-max-ziplist-size"),
-    idle("list-compress-depth", Meaningless, number!(list_compress_depth: u32, 0 => INT_MAX)),
+    row("list-compress-depth", number!(list_compress_depth: u32, 0 => INT_MAX)),
+    row("list-compress-deep", flag!(list_compress_deep)),
     row("set-max-intset-entries", number!(set_max_intset_entries: u64, 0 => i64::MAX)),
     row("set-max-listpack-entries", number!(set_max_listpack_entries: u64, 0 => i64::MAX)),
     row("set-max-listpack-value", number!(set_max_listpack_value: u64, 0 => i64::MAX)),

@@ -39,7 +39,8 @@ pub use settings::{
 use directive::Origin;
 
 /// Directives that only we have and that can't be changed while the server runs.
-const OURS: &[&str] = &["shards", "metrics-port", "metrics-bind", "log-format"];
+const OURS: &[&str] =
+    &["shards", "list-compress-deep", "metrics-port", "metrics-bind", "log-format"];
 
 const NOT_SUPPORTED: &str = "not supported yet by this version of Respire";
 

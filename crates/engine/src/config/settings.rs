@@ -233,8 +233,10 @@ pub struct Settings {
     pub hash_max_listpack_value: u64,
     /// Elements of a list's node; negative: -1 to -5 for nodes of 4, 8, 16, 32 or 64 KiB.
     pub list_max_listpack_size: i32,
-    /// Elements at both ends of a list that are not compressed; 0 compresses nothing.
+    /// Nodes at both ends of a list that are not compressed; 0 leaves that to the next one.
     pub list_compress_depth: u32,
+    /// Whether the nodes deep inside of long lists are compressed anyway.
+    pub list_compress_deep: bool,
     pub set_max_intset_entries: u64,
     pub set_max_listpack_entries: u64,
     pub set_max_listpack_value: u64,
@@ -374,6 +376,7 @@ impl Settings {
             stream_node_max_entries: 100,
             tracking_table_max_keys: 1_000_000,
             list_compress_depth: 0,
+            list_compress_deep: true,
             notify_keyspace_events: Classes::empty(),
             files_named: 0,
             kept: BTreeMap::new(),

@@ -25,9 +25,11 @@ pub(super) fn lindex(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Ok(());
     };
     let index = parse_i64(ctx.args.get(2)).ok_or(Error::NOT_INTEGER)?;
-    match position(index, list.len()).and_then(|index| list.get(index)) {
-        Some(element) => reply_element(ctx.out, element),
-        None => ctx.out.null(),
+    let out = &mut *ctx.out;
+    let shown = position(index, list.len())
+        .and_then(|index| list.with(index, |element| reply_element(out, element)));
+    if shown.is_none() {
+        out.null();
     }
     Ok(())
 }
