@@ -439,7 +439,7 @@ impl<T: Counted> Sequence<T> {
             return Self::new();
         }
         if index == 0 {
-            return std::mem::replace(self, Self::new());
+            return std::mem::take(self);
         }
         let root = self.root.split_off(index);
         let blocks = root.blocks();

@@ -183,7 +183,7 @@ mod tests {
             (_, Some(Collection::List(list))) => {
                 format!(
                     "{:?}",
-                    (0..list.len()).map(|i| list.get(i).map(|e| e.to_vec())).collect::<Vec<_>>()
+                    (0..list.len()).map(|i| list.with(i, |e| e.to_vec())).collect::<Vec<_>>()
                 )
             }
             _ => unreachable!("no other type is stored here"),

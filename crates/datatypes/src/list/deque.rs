@@ -302,7 +302,7 @@ impl Deque {
         let Some(keep) = self.middle.count().checked_sub(n).filter(|keep| *keep > 0) else {
             let n = n - self.middle.count();
             cut_back(&mut self.head, n);
-            return std::mem::replace(&mut self.middle, Sequence::new());
+            return std::mem::take(&mut self.middle);
         };
         let (_, offset) = self.middle.locate(keep).expect("some of them go");
         if offset > 0 {

@@ -97,6 +97,23 @@ fn check_around(list: &List, model: &VecDeque<Vec<u8>>, index: usize, limit: usi
     assert!(backwards(list, index, limit) == expected);
 }
 
+fn push(
+    list: &mut List,
+    model: &mut VecDeque<Vec<u8>>,
+    end: End,
+    text: Vec<u8>,
+    limits: ListLimits,
+    shares: bool,
+) {
+    let shared = Arc::new(text.clone());
+    let element = if shares { NewElement::Shared(&shared) } else { NewElement::Bytes(&text) };
+    list.push(end, element, limits);
+    match end {
+        End::Front => model.push_front(text),
+        End::Back => model.push_back(text),
+    }
+}
+
 /// Returns how many compressed nodes were seen.
 fn history(seed: u64, steps: usize) -> usize {
     let mut squeezed = 0;
@@ -110,15 +127,7 @@ fn history(seed: u64, steps: usize) -> usize {
         let len = model.len();
         match rng.u8(0..24) {
             0..10 if growing => {
-                let text = text(&mut rng);
-                let shared = Arc::new(text.clone());
-                let element =
-                    if rng.bool() { NewElement::Bytes(&text) } else { NewElement::Shared(&shared) };
-                list.push(end, element, limits);
-                match end {
-                    End::Front => model.push_front(text),
-                    End::Back => model.push_back(text),
-                }
+                push(&mut list, &mut model, end, text(&mut rng), limits, rng.bool());
             }
             10..15 if len > 0 && (!growing || rng.bool()) => {
                 let expected = match end {

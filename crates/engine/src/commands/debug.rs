@@ -142,7 +142,7 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Outcome {
             " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} ql_uncompressed_size:{bytes}",
             list.len() as f64 / nodes.max(1) as f64,
             ctx.settings.list_max_listpack_size,
-            u8::from(ctx.settings.list_compress_depth != 0),
+            u8::from(ctx.settings.list_compress.depth != 0),
         );
     }
     ctx.out.simple(&text);

@@ -9,25 +9,25 @@ use super::special;
 const MIN_LIMIT: i64 = 1024 * 1024;
 
 macro_rules! flag {
-    ($field:ident) => {
+    ($($field:ident).+) => {
         Store::Field {
             kind: Kind::Bool,
-            read: |settings| Value::Bool(settings.$field),
-            write: |settings, value| settings.$field = value.truth(),
+            read: |settings| Value::Bool(settings.$($field).+),
+            write: |settings, value| settings.$($field).+ = value.truth(),
         }
     };
 }
 
 macro_rules! number {
-    ($field:ident: $type:ty, $kind:expr) => {
+    ($($field:ident).+: $type:ty, $kind:expr) => {
         Store::Field {
             kind: $kind,
-            read: |settings| Value::Integer(settings.$field as i64),
-            write: |settings, value| settings.$field = value.integer() as $type,
+            read: |settings| Value::Integer(settings.$($field).+ as i64),
+            write: |settings, value| settings.$($field).+ = value.integer() as $type,
         }
     };
-    ($field:ident: $type:ty, $min:expr => $max:expr) => {
-        number!($field: $type, Kind::Integer { min: $min, max: $max })
+    ($($field:ident).+: $type:ty, $min:expr => $max:expr) => {
+        number!($($field).+: $type, Kind::Integer { min: $min, max: $max })
     };
 }
 
@@ -166,8 +166,8 @@ pub(super) static ROWS: &[Directive] = &[
         .alias("hash-max-ziplist-value"),
     row("list-max-listpack-size", number!(list_max_listpack_size: i32, i32::MIN as i64 => INT_MAX))
         .alias("list-max-ziplist-size"),
-    row("list-compress-depth", number!(list_compress_depth: u32, 0 => INT_MAX)),
-    row("list-compress-deep", flag!(list_compress_deep)),
+    row("list-compress-depth", number!(list_compress.depth: u32, 0 => INT_MAX)),
+    row("list-compress-deep", flag!(list_compress.deep)),
     row("set-max-intset-entries", number!(set_max_intset_entries: u64, 0 => i64::MAX)),
     row("set-max-listpack-entries", number!(set_max_listpack_entries: u64, 0 => i64::MAX)),
     row("set-max-listpack-value", number!(set_max_listpack_value: u64, 0 => i64::MAX)),

@@ -152,6 +152,30 @@ pub struct Rename {
     pub to: String,
 }
 
+/// Which nodes of lists are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListCompress {
+    /// Those deeper than so many from either end; 0 leaves it to `deep`.
+    pub depth: u32,
+    /// Those deep inside of long lists.
+    pub deep: bool,
+}
+
+impl ListCompress {
+    /// Nodes at each end that stay as they are where nothing else is said: 128 KiB, as nodes are by default.
+    const OPEN_NODES: usize = 16;
+
+    /// How many nodes at each end are not compressed.
+    #[inline]
+    pub fn open_nodes(self) -> usize {
+        match self.depth {
+            0 if self.deep => Self::OPEN_NODES,
+            0 => usize::MAX,
+            nodes => nodes as usize,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// TCP port; 0 listens on none.
@@ -233,10 +257,7 @@ pub struct Settings {
     pub hash_max_listpack_value: u64,
     /// Elements of a list's node; negative: -1 to -5 for nodes of 4, 8, 16, 32 or 64 KiB.
     pub list_max_listpack_size: i32,
-    /// Nodes at both ends of a list that are not compressed; 0 leaves that to the next one.
-    pub list_compress_depth: u32,
-    /// Whether the nodes deep inside of long lists are compressed anyway.
-    pub list_compress_deep: bool,
+    pub list_compress: ListCompress,
     pub set_max_intset_entries: u64,
     pub set_max_listpack_entries: u64,
     pub set_max_listpack_value: u64,
@@ -375,8 +396,7 @@ impl Settings {
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
             tracking_table_max_keys: 1_000_000,
-            list_compress_depth: 0,
-            list_compress_deep: true,
+            list_compress: ListCompress { depth: 0, deep: true },
             notify_keyspace_events: Classes::empty(),
             files_named: 0,
             kept: BTreeMap::new(),

@@ -242,14 +242,8 @@ fn limits(ctx: &Ctx<'_, '_>) -> ListLimits {
 
 #[inline]
 pub(crate) fn limits_of(settings: &Settings, engine: &Engine) -> ListLimits {
-    /// Nodes at each end that stay as they are where nothing is said of them: 128 KiB, as nodes are by default.
-    const OPEN_NODES: usize = 16;
-    let open = match settings.list_compress_depth {
-        0 if settings.list_compress_deep => OPEN_NODES,
-        0 => usize::MAX,
-        nodes => nodes as usize,
-    };
-    let limits = ListLimits::new(settings.list_max_listpack_size.into()).with_open(open);
+    let limits = ListLimits::new(settings.list_max_listpack_size.into())
+        .with_open(settings.list_compress.open_nodes());
     match engine.list_apart.load(Ordering::Relaxed) {
         0 => limits,
         bytes => limits.with_apart(bytes),
