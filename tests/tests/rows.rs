@@ -126,8 +126,11 @@ fn rows_do_what_their_commands_do() {
     };
     println!("RESPIRE_SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
+    // Rows note what they hold in words of 64 shards.
+    let shards = ["1", "16", "200"][rng.usize(..3)];
     let servers = ["10000", "0"].map(|slower_than| {
-        Server::start(Kind::Respire, &["--slowlog-log-slower-than", slower_than, "--save", ""])
+        let options = ["--slowlog-log-slower-than", slower_than, "--save", "", "--shards", shards];
+        Server::start(Kind::Respire, &options)
     });
     let mut clients = servers.each_ref().map(Clients::new);
     for round in 0..ROUNDS {
