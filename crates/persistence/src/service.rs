@@ -3,8 +3,8 @@
 //! Threads: `respire-save` writes snapshots, and bases of the append-only file; `respire-aof` makes safe what has been
 //! appended, every second. Both run for as long as the server.
 //!
-//! Locks: `jobs` and `state` are taken alone, or under shards by a command inside EXEC; nothing is locked under them. No
-//! shard is locked under the writer's locks.
+//! Locks: `state`, then `jobs`, are taken alone, or under shards by a command inside EXEC; under them only the reasons why the
+//! log is not written or not safe. No shard is locked under the writer's locks.
 
 mod log_keeper;
 mod start;
@@ -36,6 +36,13 @@ const RETRY: Duration = Duration::from_secs(5);
 enum Job {
     Save,
     Rewrite,
+}
+
+/// Who waits for a snapshot. Whoever does hears of its failure; of one that nobody waits for it must be noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Somebody,
+    Nobody,
 }
 
 #[derive(Debug, Default)]
@@ -190,20 +197,21 @@ impl Persistence {
                 self.drop_history_now(&engine);
             }
             match job {
-                Some(Job::Save) => {
-                    let saved = self.run_save(&engine, None);
-                    self.note_background(&engine, &saved);
-                }
+                // How it ends, is in the log and in INFO.
+                Some(Job::Save) => drop(self.run_save(&engine, None, Wait::Nobody)),
                 Some(Job::Rewrite) => self.run_rewrite(&engine),
                 None => self.look_around(&engine),
-            }
-            if job.is_some() {
-                self.end_job();
             }
         }
     }
 
-    fn end_job(&self) {
+    /// Ends a job. What has become of it, what follows for writes, and that another may begin are so at once: whoever sees
+    /// one of them counts on the others.
+    fn end_job(&self, engine: &Engine, settings: &Settings, note: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        state.began = None;
+        note(&mut state);
+        self.refuse_as_noted(engine, settings, &state);
         let mut jobs = self.jobs.lock();
         jobs.running = None;
         self.cancelled.store(false, Ordering::Relaxed);
@@ -327,8 +335,7 @@ impl Persistence {
             }
             (jobs.running, jobs.fresh) = (Some(Job::Save), false);
         }
-        let saved = self.run_save(engine, held);
-        self.end_job();
+        let saved = self.run_save(engine, held, Wait::Somebody);
         saved.map_err(|error| error.to_string())
     }
 
@@ -337,7 +344,8 @@ impl Persistence {
         (state.began, state.last_try) = (Some(began), Some(began));
     }
 
-    fn run_save(&self, engine: &Engine, held: Option<&mut Held<'_>>) -> io::Result<()> {
+    /// Does the job of saving, and ends it.
+    fn run_save(&self, engine: &Engine, held: Option<&mut Held<'_>>, wait: Wait) -> io::Result<()> {
         let began = Instant::now();
         self.note_begun(began);
         let settings = engine.config.load();
@@ -347,34 +355,23 @@ impl Persistence {
             self.write_snapshot(engine, &settings, held, &path, Purpose::Snapshot, |held| {
                 changes = engine.changes_held(held);
             });
-        let mut state = self.state.lock();
-        state.began = None;
-        state.save_failed &= saved.is_err();
-        state.last_save_took_s = began.elapsed().as_secs() as i64;
-        match &saved {
-            Ok(_) => {
-                state.saves += 1;
-                state.last_save_s = unix_s(engine);
-                engine.note_saved(changes);
-                log::info!("DB saved on disk");
-            }
-            Err(error) => {
-                log::error!("Error saving DB to {}: {error}", path.display());
-            }
-        }
-        drop(state);
-        self.note_refusals(engine, &settings);
-        saved.map(|_| ())
-    }
-
-    /// A snapshot that nobody waits for has ended. If it has failed, writes are refused: who asks for one and waits hears of
-    /// the failure.
-    fn note_background(&self, engine: &Engine, saved: &io::Result<()>) {
         // One that nobody wants any more has not failed.
-        if saved.as_ref().is_err_and(|error| !is_cancelled(error)) {
-            self.state.lock().save_failed = true;
-            self.note_refusals(engine, &engine.config.load());
-        }
+        let failed = saved.as_ref().is_err_and(|error| !is_cancelled(error));
+        self.end_job(engine, &settings, |state| {
+            state.save_failed &= saved.is_err();
+            state.save_failed |= failed && wait == Wait::Nobody;
+            state.last_save_took_s = began.elapsed().as_secs() as i64;
+            match &saved {
+                Ok(_) => {
+                    state.saves += 1;
+                    state.last_save_s = unix_s(engine);
+                    engine.note_saved(changes);
+                    log::info!("DB saved on disk");
+                }
+                Err(error) => log::error!("Error saving DB to {}: {error}", path.display()),
+            }
+        });
+        saved.map(|_| ())
     }
 
     /// Writes what there is now to a file. `at_once` is called at the moment that the file is of, when all shards are held.
@@ -417,9 +414,15 @@ impl Persistence {
 
     /// Tells the engine whether writes have to be refused, because they could not be kept.
     fn note_refusals(&self, engine: &Engine, settings: &Settings) {
+        self.refuse_as_noted(engine, settings, &self.state.lock());
+    }
+
+    /// The same where the state is held, as it must be until the engine knows: of two threads that look, the one that has
+    /// seen less must not have the last word.
+    fn refuse_as_noted(&self, engine: &Engine, settings: &Settings, state: &State) {
         let files = Files(settings);
         let no_snapshot =
-            files.stop_writes() && !files.save_points().is_empty() && self.state.lock().save_failed;
+            files.stop_writes() && !files.save_points().is_empty() && state.save_failed;
         engine.refuse_writes(Refusal::Snapshot, no_snapshot);
         match self.log_failure() {
             Some(why) => {
@@ -523,13 +526,13 @@ impl Persistence {
 
     /// What INFO tells.
     pub fn info(&self) -> PersistenceInfo {
+        let state = self.state.lock();
         let jobs = self.jobs.lock();
         let (saving, rewriting) =
             (jobs.running == Some(Job::Save), jobs.running == Some(Job::Rewrite));
         let wanted = jobs.rewrite_wanted;
         drop(jobs);
         let enabled = self.engine().is_some_and(|e| Files(&e.config.load()).append_only());
-        let state = self.state.lock();
         let writer = self.writer.load();
         let running = state.began.map_or(-1, |at| at.elapsed().as_secs() as i64);
         let busy = saving || rewriting;

@@ -320,6 +320,29 @@ fn a_snapshot_that_fails_leaves_the_one_before() {
     check_all(Mode::Snapshots);
 }
 
+/// Whoever sees that a snapshot has ended, and how, may have the next one begun, and is refused what is to be refused.
+#[test]
+fn how_a_snapshot_ended_is_told_when_it_has_ended() {
+    let disk = MemoryDisk::new("/d");
+    let mut life = Life::begin(&disk, "").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for round in 0..300 {
+        let fails = round % 3 == 2;
+        if fails {
+            disk.fail_at(0, Fault::Full);
+        }
+        let saves = life.files.info().saves;
+        assert!(life.files.save_in_background(false).is_ok(), "the last one goes on: {round}");
+        // No pause between two looks: it is about the very moment.
+        while life.files.info().saves == saves && !(fails && life.files.info().save_failed) {
+            assert!(Instant::now() < deadline, "the snapshot does not end");
+        }
+        let refused = life.ask("DEL nothing").starts_with("-MISCONF Redis is configured to save");
+        assert_eq!(refused, fails, "{round}");
+        disk.heal();
+    }
+}
+
 /// One server after the other on the same disk, each with a fault of its own, also at its start.
 fn live_on(seed: u64, mode: Mode) {
     let _shown = Case(format!("{mode:?}, one after the other, FAULT_SEED={seed}"));

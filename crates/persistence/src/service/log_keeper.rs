@@ -169,28 +169,29 @@ impl Persistence {
             && size.saturating_sub(before).saturating_mul(100) / before >= percentage
     }
 
+    /// Does the job of rewriting the log, and ends it.
     pub(super) fn run_rewrite(&self, engine: &Engine) {
         let began = Instant::now();
         self.note_begun(began);
         let rewritten = self.rewrite(engine);
-        let mut state = self.state.lock();
-        state.began = None;
-        state.last_rewrite_took_s = began.elapsed().as_secs() as i64;
-        match rewritten {
-            Ok(()) => {
-                state.rewrites += 1;
-                (state.rewrite_failed, state.rewrite_failures) = (false, 0);
-                log::info!("Background AOF rewrite finished successfully");
+        self.end_job(engine, &engine.config.load(), |state| {
+            state.last_rewrite_took_s = began.elapsed().as_secs() as i64;
+            match rewritten {
+                Ok(()) => {
+                    state.rewrites += 1;
+                    (state.rewrite_failed, state.rewrite_failures) = (false, 0);
+                    log::info!("Background AOF rewrite finished successfully");
+                }
+                Err(error) if is_cancelled(&error) => {
+                    log::info!("Background AOF rewrite given up");
+                }
+                Err(error) => {
+                    state.rewrite_failures += 1;
+                    (state.rewrite_failed, state.limit_told) = (true, false);
+                    log::error!("Background AOF rewrite failed: {error}");
+                }
             }
-            Err(error) if is_cancelled(&error) => {
-                log::info!("Background AOF rewrite given up");
-            }
-            Err(error) => {
-                state.rewrite_failures += 1;
-                (state.rewrite_failed, state.limit_told) = (true, false);
-                log::error!("Background AOF rewrite failed: {error}");
-            }
-        }
+        });
     }
 
     /// Writes a new base, and begins a new increment at the same moment. If that fails, the log goes on as it was, or is off

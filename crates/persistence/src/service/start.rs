@@ -260,7 +260,6 @@ impl Persistence {
             let _ = self.begin_job(Job::Rewrite);
             self.jobs.lock().fresh = false;
             self.run_rewrite(engine);
-            self.end_job();
             let failed = self.state.lock().rewrite_failed;
             return if failed {
                 Err(Failure::new("The append only file could not be begun"))
