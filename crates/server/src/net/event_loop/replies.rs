@@ -133,6 +133,10 @@ impl EventLoop {
 
     /// Sends the replies of all connections whose requests are executed.
     pub(super) fn send_unsent(&mut self) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        self.post_to_others();
         let mut unsent = std::mem::take(&mut self.unsent);
         for (i, mut out) in unsent.drain(..) {
             if self.connections[i].is_some() {
@@ -163,6 +167,7 @@ impl EventLoop {
     }
 
     pub(super) fn send_buffer(&mut self, i: usize) {
+        self.post_to_others();
         let mut out = std::mem::take(&mut self.out);
         self.send_now(i, &out);
         self.empty(&mut out, REPLY_FLUSH * 2);
@@ -215,17 +220,23 @@ impl EventLoop {
         }
     }
 
+    /// Hands over the messages that commands left for clients of other threads. They are posted before a reply leaves: when
+    /// somebody knows that a key has changed, whoever has read it hears so before the reply to what he asks next.
+    fn post_to_others(&mut self) {
+        let own = self.worker.thread;
+        for delivery in self.worker.outbox.extract_if(.., |delivery| delivery.thread != own) {
+            self.engine.host.deliver(delivery.thread, delivery.client, delivery.message);
+        }
+    }
+
     /// Hands over the messages that commands left for clients.
     pub(super) fn deliver(&mut self) {
         if self.worker.outbox.is_empty() {
             return;
         }
+        self.post_to_others();
         for delivery in std::mem::take(&mut self.worker.outbox) {
-            if delivery.thread == self.worker.thread {
-                self.receive(delivery.client, delivery.message);
-            } else {
-                self.engine.host.deliver(delivery.thread, delivery.client, delivery.message);
-            }
+            self.receive(delivery.client, delivery.message);
         }
         self.send_messages();
     }
