@@ -348,6 +348,8 @@ impl EventLoop {
     fn close(&mut self, i: usize) {
         let Some(mut connection) = self.connections[i].take() else { return };
         connection.stream.deregister(self.poll.registry());
+        // Whom nobody is shown any more is in nobody's way: neither of those that `maxclients` lets in, nor in the balance.
+        self.load.fetch_sub(1, Ordering::Release);
         connection.session.end(&self.engine, &mut self.worker);
         self.by_id.remove(&connection.session.info.id);
         self.paused.retain(|p| *p != i);
@@ -358,12 +360,7 @@ impl EventLoop {
             self.timers.remove(&(at, i));
         }
         self.ready.retain(|r| *r != i);
-        if self.aside.serving {
-            self.aside.freed.push(i)
-        } else {
-            self.free.push(i)
-        }
-        self.load.fetch_sub(1, Ordering::Relaxed);
+        if self.aside.serving { self.aside.freed.push(i) } else { self.free.push(i) }
     }
 
     /// Reads and executes what ready connections have sent. One that has more waits for the next turn.
