@@ -56,6 +56,17 @@ impl Purpose {
             Self::Embedded => Supervisor::None,
         }
     }
+
+    /// From here on signals wait until somebody looks at them. It has to be so before anybody can know that the server is
+    /// there: who has been answered may well send one at once, and the system's way of treating it would be the end.
+    fn signals(self) -> Result<Option<Signals>, String> {
+        if self == Self::Embedded {
+            return Ok(None);
+        }
+        // A file that may not grow any more is a full disk: writing to it fails, and that must not end the process.
+        let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ]);
+        signals.map(Some).map_err(failed("Signals cannot be handled"))
+    }
 }
 
 impl Options {
@@ -87,6 +98,8 @@ pub struct Server {
     /// Empty for none.
     pidfile: String,
     files: Arc<Persistence>,
+    /// Those that the process is sent; a guest leaves them to the program that it is in.
+    signals: Option<Signals>,
     main: JoinHandle<()>,
 }
 
@@ -100,6 +113,7 @@ impl Server {
             log_settings(&settings, config_file.as_deref());
         }
         fit_file_limit(&mut settings);
+        let signals = purpose.signals()?;
         let mut listeners = open_listeners(&settings, purpose)?;
         let addresses = listeners.tcp_addresses();
         let supervisor = purpose.supervisor(&settings);
@@ -159,7 +173,7 @@ impl Server {
             supervisor,
         };
         let main = spawn("respire-main", move || accept.run())?;
-        Ok(Self { stop, addresses, pidfile, files, main })
+        Ok(Self { stop, addresses, pidfile, files, signals, main })
     }
 
     /// The TCP addresses that the server listens on.
@@ -174,12 +188,10 @@ impl Server {
     }
 
     /// Waits until a signal or SHUTDOWN ends the server.
-    pub fn run_until_signal(self) -> ExitCode {
+    pub fn run_until_signal(mut self) -> ExitCode {
         let (stop, files) = (Arc::clone(&self.stop), Arc::clone(&self.files));
-        // A file that may not grow any more is a full disk: writing to it fails, and that must not end the process.
-        let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ]);
-        let watched = signals.map_err(|e| e.to_string()).and_then(|mut signals| {
-            spawn("respire-signal", move || {
+        let watched = self.signals.take().map_or(Ok(()), |mut signals| {
+            let watch = move || {
                 for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
                     if signal == SIGINT && stop.is_requested() {
                         log::warn!("You insist... exiting now.");
@@ -188,7 +200,8 @@ impl Server {
                     }
                     stop.request_by(signal == SIGINT);
                 }
-            })
+            };
+            spawn("respire-signal", watch).map(drop)
         });
         if let Err(error) = watched {
             log::error!("Signals cannot be handled: {error}");
