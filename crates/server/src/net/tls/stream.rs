@@ -164,14 +164,16 @@ impl TlsStream {
             }
             let handshaking = self.session.is_handshaking();
             let processed = self.session.process_new_packets();
+            // Before the peer hears of it: whoever has seen a client refused finds the reason in the log.
+            if handshaking && let Err(error) = &processed {
+                log::warn!("Error accepting a client connection: {error}");
+            }
             // The answers of the handshake, or the alert that says what was wrong: to who speaks something else, it would
             // be a reply that makes no sense.
             let foreign = matches!(processed, Err(rustls::Error::InvalidMessage(_)));
             let pushed = if handshaking && foreign { Ok(true) } else { self.push() };
             if let Err(error) = processed {
-                if handshaking {
-                    log::warn!("Error accepting a client connection: {error}");
-                } else {
+                if !handshaking {
                     log::debug!("Error reading from an encrypted connection: {error}");
                 }
                 self.ended = Some(Ended::Failed(io::ErrorKind::InvalidData));
