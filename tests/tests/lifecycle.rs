@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use respire_tests::ask::wait_until;
 use respire_tests::{Server, Value, outside, server};
 
 /// A configuration file that is gone with the value.
@@ -60,8 +61,8 @@ fn signals_and_shutdown_end_it_cleanly() {
 fn it_says_when_it_is_ready() {
     for kind in server::kinds("that the log says what Redis's says") {
         let server = Server::start(kind, &[]);
-        let log = server.log();
-        assert!(log.contains("Ready to accept connections"), "{kind:?}: {log}");
+        // Commands are served a moment before the log says so.
+        wait_until("the line", PATIENCE, || server.log().contains("Ready to accept connections"));
     }
 }
 

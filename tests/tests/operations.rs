@@ -162,6 +162,8 @@ fn daemonize_leaves_a_server_in_the_background() {
 #[test]
 fn a_json_log_is_one_object_a_line() {
     let server = Server::start(Kind::Respire, &["--log-format", "json"]);
+    // Commands are served a moment before the log says so.
+    wait("the start", || server.log().contains("Ready to accept connections"));
     let mut client = server.client();
     client.roundtrip(&["DEBUG", "LOG", "a \"quoted\" word"]).expect("a reply");
     let log = server.log();

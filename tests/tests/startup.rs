@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use respire_tests::ask::wait_until;
 use respire_tests::{Client, Kind, Server, Value, server};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +30,8 @@ fn the_log_tells_what_has_no_effect_and_who_runs() {
         Kind::Respire,
         &["--tls-replication", "yes", "--dynamic-hz", "no", "--rdb-del-sync-files", "yes"],
     );
+    // Commands are served a moment before the log says so.
+    wait_until("the start", PATIENCE, || server.log().contains("Ready to accept connections"));
     let log = server.log();
     for part in [
         "WARNING: 'tls-replication' IS CONFIGURED BUT NOT SUPPORTED".to_owned(),
