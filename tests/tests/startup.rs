@@ -2,6 +2,7 @@
 //! the process id, listeners that move.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -89,9 +90,7 @@ fn listeners_move_while_it_runs() {
     let taken = other.port().to_string();
     let refused = text(client.roundtrip(&["CONFIG", "SET", "port", &taken]).expect("a reply"));
     assert!(refused.contains("Unable to listen on this port"), "{refused}");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let moved = free.local_addr().expect("an address");
-    drop(free);
+    let moved = SocketAddr::from(([127, 0, 0, 1], server::free_port()));
     // The old port is still served after the refusal, until the change that succeeds.
     let mut second = server.client();
     let port = moved.port().to_string();
