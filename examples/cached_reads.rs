@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use redis::{Commands, Connection, FromRedisValue, PushInfo, PushKind, RedisResult};
 
@@ -55,9 +54,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Lets messages come in that are on their way.
+    /// Lets messages come in that are on their way: those of changes that are known of come before the next reply.
     fn wait_for_messages(&mut self) -> RedisResult<()> {
-        std::thread::sleep(Duration::from_millis(50));
         redis::cmd("PING").exec(&mut self.connection)
     }
 }

@@ -1,4 +1,4 @@
-//! A rate limit over a sliding window: each user may do so many things in any second, counted in one atomic step.
+//! A rate limit over a sliding window: each user may do so many things in any three seconds, counted in one atomic step.
 //!
 //! `cargo run -p respire-tests --example rate_limit [redis://127.0.0.1:6379/]`
 
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use redis::{Commands, Connection, RedisResult};
 
 const LIMIT: usize = 5;
-const WINDOW: Duration = Duration::from_millis(400);
+const WINDOW: Duration = Duration::from_secs(3);
 
 /// Whether a user may do one more thing now. What was refused counts, too: who hammers waits longer.
 fn allowed(connection: &mut Connection, user: &str, request: usize) -> RedisResult<bool> {
