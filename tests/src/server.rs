@@ -20,7 +20,7 @@ use crate::value::Value;
 pub const SUBJECT: &str = "RESPIRE_SERVER";
 
 /// How long a server may take to answer its first PING.
-const START_PATIENCE: Duration = Duration::from_secs(20);
+const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which server to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -253,14 +253,14 @@ fn the_greediest_client_is_closed() {
     let mut modest = server.client();
     ok(&mut modest, &["SET", "k", "v"]);
     let mut greedy = server.client();
-    greedy.set_read_timeout(Duration::from_secs(20)).expect("set");
+    greedy.set_read_timeout(Duration::from_secs(60)).expect("set");
     // It reads none of its replies.
     let mut bytes = Vec::new();
     (0..64).for_each(|_| encode(&mut bytes, &["GET", "large"]));
     greedy.send_raw(&bytes).expect("sent");
     let start = Instant::now();
     while info(&mut admin, "stats", "evicted_clients") == 0 {
-        assert!(start.elapsed() < Duration::from_secs(20), "nobody was closed");
+        assert!(start.elapsed() < Duration::from_secs(60), "nobody was closed");
         thread::sleep(Duration::from_millis(10));
     }
     ok(&mut modest, &["SET", "k", "w"]);
@@ -273,7 +273,7 @@ fn the_greediest_client_is_closed() {
         let _ = slow.send_raw(&vec![b'x'; 1 << 20]);
     }
     while info(&mut admin, "stats", "evicted_clients") == 1 {
-        assert!(start.elapsed() < Duration::from_secs(40), "the second was not closed");
+        assert!(start.elapsed() < Duration::from_secs(120), "the second was not closed");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -326,7 +326,7 @@ fn what_a_client_may_not_hold_is_not_executed() {
     };
     // The small arguments count as well.
     while shown(&mut admin) != arg - 1 + "SETk".len() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{} bytes", shown(&mut admin));
+        assert!(start.elapsed() < Duration::from_secs(60), "{} bytes", shown(&mut admin));
         thread::sleep(Duration::from_millis(5));
     }
     client.send_raw(b"x\r\n").expect("sent");

@@ -26,7 +26,7 @@ impl Drop for File {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn signals_and_shutdown_end_it_cleanly() {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use respire_tests::server::{Directory, free_port};
 use respire_tests::{Kind, Server, Value, server};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const SEGV: i32 = 11;
 const ABRT: i32 = 6;

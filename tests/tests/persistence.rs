@@ -10,7 +10,7 @@ use respire_tests::server::{Directory, redis_path};
 use respire_tests::{Client, Kind, Server, Value};
 
 /// How long something may take to come about.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const APPEND: &[&str] = &["--appendonly", "yes"];
 
@@ -108,7 +108,7 @@ fn a_snapshot_brings_everything_back() {
     let after = digest(&server);
     let mut server = server;
     let _ = server.client().send(&["SHUTDOWN"]);
-    assert!(server.wait_exit(Duration::from_secs(20)).is_some_and(|status| status.success()));
+    assert!(server.wait_exit(Duration::from_secs(60)).is_some_and(|status| status.success()));
     let server = Server::start_in(Kind::Respire, &directory, &[]);
     assert_eq!(digest(&server), after);
 }

@@ -158,7 +158,7 @@ const SENTINEL_ANSWER: &[u8] =
 
 fn run_case(server: &Server, case: &Case) -> (Vec<u8>, bool) {
     let mut client = server.client();
-    client.set_read_timeout(Duration::from_secs(30)).expect("a timeout");
+    client.set_read_timeout(Duration::from_secs(60)).expect("a timeout");
     // The server may close before all is sent.
     let _ = client.send_raw(&case.sent);
     if case.closes {
@@ -349,7 +349,7 @@ fn info(client: &mut Client, section: &str, field: &str) -> i64 {
 
 /// Waits until only `count` clients are connected.
 fn wait_clients(client: &mut Client, count: i64) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while info(client, "clients", "connected_clients") != count {
         assert!(Instant::now() < deadline, "clients that are gone still count as connected");
         thread::sleep(Duration::from_millis(5));
@@ -492,7 +492,7 @@ fn a_unix_socket_serves_the_same_keys() {
         server.client().roundtrip(&["SET", "k", "v"]).expect("a reply");
         let mut socket =
             UnixStream::connect(server.directory().join("respire.sock")).expect("a connection");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         socket.write_all(b"GET k\r\nQUIT\r\n").expect("sent");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("closed");
@@ -556,7 +556,7 @@ fn requests_behind_one_that_waits_are_as_they_were_sent() {
                 other.roundtrip(&["CLIENT", "PAUSE", "100000", "WRITE"]).expect("a reply");
             }
             client.send_raw(&[waits, behind].concat()).expect("it is sent");
-            wait_until("it waits", Duration::from_secs(20), || {
+            wait_until("it waits", Duration::from_secs(60), || {
                 field(&server, "blocked_clients") == "1"
             });
             let first = if pauses {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use respire_tests::ask::wait_until;
 use respire_tests::{Client, Kind, Server, Value, server};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn text(value: Value) -> String {
     format!("{value:?}")

@@ -93,7 +93,7 @@ impl TlsClient {
     fn connect(port: u16, config: &ClientConfig) -> io::Result<TlsClient> {
         let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.set_read_timeout(Some(Duration::from_secs(60)))?;
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::new(config.clone()), name).unwrap();
         let mut client =
@@ -387,7 +387,7 @@ fn who_does_not_finish_the_handshake_is_closed() {
     let config = authority.client_config(None);
     TlsClient::connect(port, &config).unwrap();
     for socket in &mut silent {
-        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut said = Vec::new();
         match socket.read_to_end(&mut said) {
             Ok(_) => assert!(said.is_empty() || said[0] == 21, "not an alert: {said:?}"),
@@ -406,7 +406,7 @@ fn who_does_not_encrypt_is_closed_without_a_word() {
     let (_authority, _server, port) = start(&[]);
     for words in [&b"PING\r\n"[..], b"*1\r\n$4\r\nPING\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         socket.write_all(words).expect("sent");
         let mut got = Vec::new();
         // What was not read of a closed connection may reset it.

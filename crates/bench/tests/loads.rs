@@ -29,7 +29,7 @@ fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Target {
             thread::spawn(move || serve(stream));
         }
     });
-    Target { timeout: Duration::from_secs(5), ..Target::new(address) }
+    Target { timeout: Duration::from_secs(60), ..Target::new(address) }
 }
 
 /// Answers each command with `reply`, after `before` has seen the bytes.
