@@ -221,6 +221,39 @@ fn latency_is_monitored() {
     }
 }
 
+/// Whoever has read a key and asks something else when another client knows that it has changed, is told first.
+#[test]
+fn who_has_read_a_key_hears_of_its_change_before_the_next_reply() {
+    let server = Server::start(Kind::Respire, &["--io-threads", "2"]);
+    // One on each thread at least.
+    let mut readers: Vec<Client> = (0..2).map(|_| server.client()).collect();
+    let mut writer = server.client();
+    for reader in &mut readers {
+        reader.roundtrip(&["HELLO", "3"]).expect("a reply");
+        reader.roundtrip(&["CLIENT", "TRACKING", "ON"]).expect("a reply");
+    }
+    let word = |text: &str| Value::Bulk(text.into());
+    let told = |key: Value| Value::Push(vec![word("invalidate"), key]);
+    for round in 0..1000 {
+        // What all are told of goes another way than what is known of a key.
+        let (change, key) = match round % 2 {
+            0 => (&["SET", "k", "v"][..], Value::Array(vec![word("k")])),
+            _ => (&["FLUSHALL"][..], Value::Null),
+        };
+        for reader in &mut readers {
+            reader.roundtrip(&["GET", "k"]).expect("a reply");
+        }
+        writer.roundtrip(change).expect("a reply");
+        for reader in &mut readers {
+            reader.send(&["PING"]).expect("it is sent");
+        }
+        for reader in &mut readers {
+            assert_eq!(reader.read().expect("a message"), told(key.clone()), "round {round}");
+            assert_eq!(reader.read().expect("a reply"), Value::Simple(b"PONG".to_vec()));
+        }
+    }
+}
+
 #[test]
 fn monitor_shows_who_waits_before_those_who_see_that() {
     let server = Server::start(Kind::Respire, &["--io-threads", "2"]);
