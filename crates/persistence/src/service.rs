@@ -53,9 +53,28 @@ struct Jobs {
     fresh: bool,
     save_wanted: bool,
     rewrite_wanted: bool,
+    /// The log has been found to be switched off, and is being closed.
+    log_ends: bool,
     /// Files of the log that are no longer needed may go.
     tidy_wanted: bool,
     stopping: bool,
+}
+
+impl Jobs {
+    /// The log is switched on: if the former one is just being closed, it is no log for that. Another one is wanted then, and
+    /// known to be from now on.
+    fn ask_for_another_log(&mut self) -> bool {
+        self.rewrite_wanted |= self.log_ends;
+        self.log_ends
+    }
+
+    /// What was asked for while something else was under way.
+    fn take_wanted(&mut self) -> Option<Job> {
+        if !self.log_ends && std::mem::take(&mut self.rewrite_wanted) {
+            return Some(Job::Rewrite);
+        }
+        std::mem::take(&mut self.save_wanted).then_some(Job::Save)
+    }
 }
 
 /// What became of what was written.
@@ -181,13 +200,7 @@ impl Persistence {
                 }
                 tidy = std::mem::take(&mut jobs.tidy_wanted);
                 if jobs.running.is_none() {
-                    let next = if std::mem::take(&mut jobs.rewrite_wanted) {
-                        Some(Job::Rewrite)
-                    } else if std::mem::take(&mut jobs.save_wanted) {
-                        Some(Job::Save)
-                    } else {
-                        None
-                    };
+                    let next = jobs.take_wanted();
                     (jobs.running, jobs.fresh) = (next, next.is_some());
                 }
                 if std::mem::take(&mut jobs.fresh) { jobs.running } else { None }

@@ -128,10 +128,16 @@ impl Persistence {
     /// What is appended to. A log that has been switched off is ended here, where nothing is locked.
     fn log_in_use(&self, engine: &Engine) -> Option<Arc<Writer>> {
         let writer = self.writer.load_full()?;
-        if Files(&engine.config.load()).append_only() {
-            return Some(writer);
+        {
+            let mut jobs = self.jobs.lock();
+            if Files(&engine.config.load()).append_only() {
+                return Some(writer);
+            }
+            jobs.log_ends = true;
         }
         self.close_log(engine);
+        self.jobs.lock().log_ends = false;
+        self.bell.notify_all();
         None
     }
 
@@ -303,6 +309,8 @@ impl Persistence {
                     );
                 }
                 self.jobs.lock().rewrite_wanted = false;
+            } else if self.jobs.lock().ask_for_another_log() {
+                log::info!("AOF was enabled while the former one ends: another begins in a moment");
             } else if self.writer.load().is_none() && self.begin_job(Job::Rewrite).is_err() {
                 // Even if that is a rewrite: it is one for a log that is off.
                 log::info!(
