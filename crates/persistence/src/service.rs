@@ -526,9 +526,11 @@ impl Persistence {
         }
     }
 
-    /// Ends the threads.
+    /// Ends the threads. What was to be saved has been: nobody waits for what they may have begun by themselves since.
     pub fn stop(&self) {
-        self.jobs.lock().stopping = true;
+        let mut jobs = self.jobs.lock();
+        jobs.stopping = true;
+        self.cancelled.store(jobs.running.is_some(), Ordering::Relaxed);
         self.bell.notify_all();
     }
 

@@ -343,6 +343,20 @@ fn how_a_snapshot_ended_is_told_when_it_has_ended() {
     }
 }
 
+/// Ten seconds a key would be a long time to wait for a snapshot that has begun by itself as the server ends.
+#[test]
+fn the_end_waits_for_no_snapshot() {
+    let disk = MemoryDisk::new("/d");
+    let mut life = Life::begin(&disk, "rdb-key-save-delay 10000000").unwrap();
+    for i in 0..3 {
+        life.ask(&format!("SET key:{i} 1"));
+    }
+    life.files.save_in_background(false).unwrap();
+    wait_until("the file", || !disk.names().is_empty());
+    drop(life);
+    assert_eq!(disk.names(), Vec::<String>::new());
+}
+
 /// One server after the other on the same disk, each with a fault of its own, also at its start.
 fn live_on(seed: u64, mode: Mode) {
     let _shown = Case(format!("{mode:?}, one after the other, FAULT_SEED={seed}"));
