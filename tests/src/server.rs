@@ -219,8 +219,11 @@ impl Server {
             if let Ok(mut client) = Client::connect(self.address) {
                 let answers = match client.roundtrip(&["PING"]) {
                     Ok(Value::Simple(pong)) => pong == b"PONG",
-                    // With a password set it is up as well.
-                    Ok(Value::Error(e)) => e.starts_with(b"NOAUTH"),
+                    // Who is to show a password first is not told that the data is still being loaded; the log tells.
+                    Ok(Value::Error(e)) => {
+                        e.starts_with(b"NOAUTH")
+                            && self.log().contains("Ready to accept connections")
+                    }
                     _ => false,
                 };
                 // Somebody else may listen where this server could not.
