@@ -27,9 +27,14 @@ impl Block {
 
     /// A block of `count` elements that come from a listpack, [`Self::MAX_BYTES`] at most.
     pub(super) fn of(elements: &[u8], count: u16) -> Self {
-        let mut data = vec![0; size_class(elements.len()).min(Self::MAX_BYTES)].into_boxed_slice();
+        let mut data = vec![0; Self::capacity(elements.len())].into_boxed_slice();
         data[..elements.len()].copy_from_slice(elements);
         Self { data, start: 0, end: elements.len() as u16, count }
+    }
+
+    /// The size of an allocation for so many bytes: one of the allocator's, within what `start` and `end` can tell.
+    fn capacity(bytes: usize) -> usize {
+        size_class(bytes).min(Self::MAX_BYTES)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -182,7 +187,7 @@ impl Block {
             self.start = to as u16;
             self.end = (to + used) as u16;
         } else {
-            self.reallocate(size_class(needed + used / 8).min(Self::MAX_BYTES), end);
+            self.reallocate(Self::capacity(needed + used / 8), end);
         }
     }
 
@@ -210,7 +215,7 @@ impl Block {
 
     /// Gives back the memory that is not needed.
     pub(super) fn seal(&mut self) {
-        let exact = size_class(self.used()).min(Self::MAX_BYTES);
+        let exact = Self::capacity(self.used());
         if self.data.len() > exact {
             self.reallocate(exact, End::Back);
         }
@@ -220,7 +225,7 @@ impl Block {
     #[inline]
     fn relax(&mut self) {
         if self.data.len() > SMALL && self.used() < self.data.len() / 4 {
-            self.reallocate(size_class(self.used() * 2), End::Back);
+            self.reallocate(Self::capacity(self.used() * 2), End::Back);
         }
     }
 
@@ -289,7 +294,7 @@ impl Block {
     pub(super) fn split_off(&mut self, index: usize) -> Self {
         let at = usize::from(self.start) + self.offset(index);
         let rest = &self.data[at..self.end.into()];
-        let mut data = vec![0; size_class(rest.len())].into_boxed_slice();
+        let mut data = vec![0; Self::capacity(rest.len())].into_boxed_slice();
         data[..rest.len()].copy_from_slice(rest);
         let right =
             Self { end: rest.len() as u16, data, start: 0, count: self.count - index as u16 };

@@ -99,6 +99,10 @@ impl Deque {
             }
             let index = if end == End::Front { at } else { count - 1 - at };
             let Some((Chunk::Packed(block), offset)) = self.middle.locate(index) else { return };
+            // Where blocks differ much, this may be one of the outermost.
+            if offset == index || index - offset + block.count() == count {
+                return;
+            }
             if let Some(left) = self.spared.checked_sub(1) {
                 self.spared = left;
                 return;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::listpack::Encoded;
 use crate::sequence::Counted;
 
 const LIMITS: [i64; 6] = [-2, -1, -5, 1, 3, 50];
@@ -183,7 +184,7 @@ fn history(seed: u64, steps: usize) -> usize {
 #[test]
 fn random_histories_match_a_deque() {
     let mut squeezed = 0;
-    for _ in 0..20 {
+    for _ in 0..60 {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         squeezed += history(seed, 4_000);
@@ -209,6 +210,23 @@ fn the_form_follows_the_size() {
     assert_eq!(list.encoding(), "quicklist");
     list.set(0, NewElement::Bytes(b"x"), limits);
     assert_eq!(list.encoding(), "listpack");
+}
+
+/// The size of the allocator's that holds the largest block is one byte more than a block can tell.
+#[test]
+fn the_larger_part_of_a_large_block_can_grow() {
+    let mut block = Block::default();
+    for _ in 0..65 {
+        block.push(End::Back, &Encoded::new(Item::of(&[b'x'; 1000])));
+    }
+    let mut block = block.split_off(1);
+    assert_eq!(block.used(), 64 * 1004);
+    (0..2).for_each(|_| block.pop(End::Front));
+    // With what tells its length, as much as is left of 64 KiB.
+    let last = [b'z'; 1276];
+    block.push(End::Back, &Encoded::new(Item::of(&last)));
+    assert_eq!((block.count(), block.used()), (63, 62 * 1004 + 1280));
+    assert!(block.get(62) == Item::of(&last));
 }
 
 #[test]
