@@ -41,6 +41,22 @@ fn shown(args: &[Vec<u8>]) -> String {
     args.join(" ")
 }
 
+/// A refusal by Redis 7.0 as Redis 7.2 words it, which says who it was that may not.
+fn in_newer_words(text: &str, user: &str) -> String {
+    let text = text
+        .replace("NOPERM this user has", &format!("NOPERM User {user} has"))
+        .replace("This user has", &format!("User {user} has"));
+    for (one, several) in [("key", "keys"), ("channel", "channels")] {
+        let older = format!(
+            "NOPERM User {user} has no permissions to access one of the {several} used as arguments"
+        );
+        if text == older {
+            return format!("NOPERM No permissions to access a {one}");
+        }
+    }
+    text
+}
+
 #[test]
 fn rules_mean_what_they_mean_to_redis() {
     let unchecked = "that rules mean the same as in Redis";
@@ -53,7 +69,9 @@ fn rules_mean_what_they_mean_to_redis() {
         for client in [&mut subject, &mut oracle] {
             run(client, "ACL DELUSER u v");
         }
-        let mut given = vec![b"ACL".to_vec(), b"SETUSER".to_vec(), b"u".to_vec()];
+        // Redis 7.0 does not show what a new user begins with, and Respire, as 7.2, does.
+        let begin = ["ACL", "SETUSER", "u", "sanitize-payload"];
+        let mut given = begin.map(|word| word.as_bytes().to_vec()).to_vec();
         given.extend(rules(&mut words));
         let context = format!("ORACLE_SEED={seed} round {round}: {}", shown(&given));
         let (ours, theirs) =
@@ -79,7 +97,8 @@ fn rules_mean_what_they_mean_to_redis() {
             dryrun.extend(call);
             let (ours, theirs) =
                 (subject.roundtrip(&dryrun).unwrap(), oracle.roundtrip(&dryrun).unwrap());
-            assert_eq!(ours, theirs, "{context}\n  {}", shown(&dryrun));
+            let theirs = in_newer_words(&text(&theirs), "u");
+            assert_eq!(text(&ours), theirs, "{context}\n  {}", shown(&dryrun));
         }
     }
     assert!(users_made > 800, "{users_made}");
@@ -137,7 +156,8 @@ fn refusals_are_those_of_redis() {
                 let ours = ["NOPERM", "EXECABORT", "ERR BY option", "ERR GET option"];
                 ours.iter().any(|start| text.starts_with(start)).then_some(text)
             };
-            assert_eq!(denied(&ours), denied(&theirs), "{context}\n  {}", shown(&call));
+            let theirs = denied(&theirs).map(|text| in_newer_words(&text, "u"));
+            assert_eq!(denied(&ours), theirs, "{context}\n  {}", shown(&call));
             match denied(&ours) {
                 Some(_) => refused += 1,
                 None => allowed += 1,
@@ -161,7 +181,7 @@ fn clients_of_other_threads_feel_a_change_at_once() {
     for client in &mut clients {
         assert_eq!(
             text(&run(client, "SET k v")),
-            "NOPERM this user has no permissions to run the 'set' command"
+            "NOPERM User u has no permissions to run the 'set' command"
         );
     }
     for client in &mut clients {
@@ -206,8 +226,8 @@ fn a_file_of_users_is_loaded_saved_and_refused_as_a_whole() {
     let mut admin = server.client();
     let loaded = users(&mut admin);
     assert_eq!(loaded.len(), 3, "{loaded:?}");
-    assert!(loaded[0].starts_with("user alice on #148de9c5a7a4"), "{loaded:?}");
-    assert_eq!(loaded[2], "user default on nopass ~* &* +@all");
+    assert!(loaded[0].starts_with("user alice on sanitize-payload #148de9c5a7a4"), "{loaded:?}");
+    assert_eq!(loaded[2], "user default on nopass sanitize-payload ~* &* +@all");
     let (mut alice, mut bob) = (server.client(), server.client());
     assert_eq!(text(&run(&mut alice, "AUTH alice p")), "OK");
     assert_eq!(text(&run(&mut bob, "AUTH bob x")), "OK");
@@ -290,8 +310,7 @@ fn users_of_the_configuration_survive_a_rewrite() {
     assert_eq!(text(&run(&mut admin, "AUTH foo")), "OK");
     assert_eq!(users(&mut admin).len(), before.len());
     for (line, old) in users(&mut admin).iter().zip(&before) {
-        // A default user that is declared begins with `reset`, which says so of payloads.
-        assert_eq!(line.replace(" sanitize-payload", ""), *old);
+        assert_eq!(line, old);
     }
 }
 

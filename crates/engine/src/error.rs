@@ -49,12 +49,9 @@ impl Error {
     pub const NO_AUTH: Self = Self::fixed("NOAUTH Authentication required.");
     pub const WRONG_PASSWORD: Self =
         Self::fixed("WRONGPASS invalid username-password pair or user is disabled.");
-    pub const NO_KEY_PERMISSION: Self = Self::fixed(
-        "NOPERM this user has no permissions to access one of the keys used as arguments",
-    );
-    pub const NO_CHANNEL_PERMISSION: Self = Self::fixed(
-        "NOPERM this user has no permissions to access one of the channels used as arguments",
-    );
+    pub const NO_KEY_PERMISSION: Self = Self::fixed("NOPERM No permissions to access a key");
+    pub const NO_CHANNEL_PERMISSION: Self =
+        Self::fixed("NOPERM No permissions to access a channel");
     pub const SORT_BY_DENIED: Self =
         Self::fixed("ERR BY option of SORT denied due to insufficient ACL permissions.");
     pub const SORT_GET_DENIED: Self =
@@ -105,8 +102,12 @@ impl Error {
     }
 
     /// The user may not run a command. `name` as in `client|kill`.
-    pub fn no_command_permission(name: &str) -> Self {
-        Self::text(format!("NOPERM this user has no permissions to run the '{name}' command"))
+    pub fn no_command_permission(user: &[u8], name: &str) -> Self {
+        Self::quoting(
+            "NOPERM User ",
+            user,
+            &format!(" has no permissions to run the '{name}' command"),
+        )
     }
 
     /// A command that was allowed when it was queued is no longer.

@@ -399,10 +399,10 @@ fn dryrun(w: &mut Words) -> Vec<Step> {
         0 => step.arg("nobody").args(call(w)),
         1 => step.arg("u1"),
         2 => step,
-        3 => step.arg("default").args(call(w)),
+        3 => step.arg("default").args(call(w)).norm(Norm::Refusal),
         _ => {
             let user = user(w);
-            step.arg(user).args(call(w))
+            step.arg(user).args(call(w)).norm(Norm::Refusal)
         }
     }]
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use respire_resp::Args;
 
+use super::User;
 use super::log::{Context, LogEntry, Reason};
 use super::selector::{Denial, Missing};
 use crate::command::{Command, Flags};
@@ -28,10 +29,10 @@ impl Denial {
         }
     }
 
-    /// The reply to a client that made the call.
-    pub fn error(self, command: &Command) -> Error {
+    /// The reply to a client that made the call as `user`.
+    fn error(self, user: &User, command: &Command) -> Error {
         match self.missing {
-            Missing::Command => Error::no_command_permission(command.full_name),
+            Missing::Command => Error::no_command_permission(user.name(), command.full_name),
             Missing::Key => Error::NO_KEY_PERMISSION,
             Missing::Channel => Error::NO_CHANNEL_PERMISSION,
         }
@@ -47,15 +48,17 @@ impl Denial {
     }
 
     /// What ACL DRYRUN says.
-    pub(crate) fn explanation(self, command: &Command, args: &Args<'_>) -> Vec<u8> {
+    pub(crate) fn explanation(self, user: &User, command: &Command, args: &Args<'_>) -> Vec<u8> {
         let object = args.get(self.position);
         let (before, object, behind) = match self.missing {
             Missing::Command => ("run the '", command.full_name.as_bytes(), "' command"),
             Missing::Key => ("access the '", object, "' key"),
             Missing::Channel => ("access the '", object, "' channel"),
         };
-        let parts: [&[u8]; 4] = [
-            b"This user has no permissions to ",
+        let parts: [&[u8]; 6] = [
+            b"User ",
+            crate::error::shown(user.name(), user.name().len()),
+            b" has no permissions to ",
             before.as_bytes(),
             crate::error::shown(object, object.len()),
             behind.as_bytes(),
@@ -171,7 +174,7 @@ impl Engine {
             if session.transaction.is_open() { Context::Multi } else { Context::Toplevel };
         self.acl_check(session, command, args).map_err(|denial| {
             self.note_denial(&worker.stats, session, context, command, args, denial);
-            denial.error(command)
+            denial.error(&session.user, command)
         })
     }
 

@@ -95,12 +95,12 @@ impl User {
                 self.no_password = false;
                 self.passwords.clear();
             }
-            b"sanitize-payload" => self.sanitize_payload = Some(true),
-            b"skip-sanitize-payload" => self.sanitize_payload = Some(false),
+            b"sanitize-payload" => self.sanitize_payload = true,
+            b"skip-sanitize-payload" => self.sanitize_payload = false,
             b"clearselectors" => self.selectors.clear(),
             b"reset" => {
                 let new = Self::new(&self.name, all_channels);
-                *self = Self { lineage: self.lineage, sanitize_payload: Some(true), ..new };
+                *self = Self { lineage: self.lineage, ..new };
             }
             _ => return self.apply_with_value(rule, all_channels),
         }

@@ -20,26 +20,41 @@ fn text_of(rules: &[&str]) -> String {
 #[test]
 fn rules_are_shown_in_their_order_without_what_was_replaced() {
     let cases: [(&[&str], &str); 14] = [
-        (&[], "off resetchannels -@all"),
+        (&[], "off sanitize-payload resetchannels -@all"),
         (
             &["on", ">a", "~k", "&c"],
-            "on #ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb ~k resetchannels &c -@all",
+            "on sanitize-payload #ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb ~k resetchannels &c -@all",
         ),
-        (&["+@all", "-@string", "-@hash", "+GET"], "off resetchannels +@all -@string -@hash +get"),
-        (&["+get", "+@Read", "-get"], "off resetchannels -@all +@read -get"),
-        (&["+@read", "-@read"], "off resetchannels -@all -@read"),
-        (&["+get", "-@all", "+set"], "off resetchannels -@all +set"),
-        (&["+config|get", "-config|set", "+config"], "off resetchannels -@all +config"),
-        (&["-config", "+config|get"], "off resetchannels -@all -config +config|get"),
-        (&["+select|0", "+select|1", "+select|0"], "off resetchannels -@all +select|0 +select|1"),
-        (&["+select|0", "-select"], "off resetchannels -@all -select"),
-        (&["%R~a", "%W~a", "%r~b", "%RW~c"], "off ~a %R~b ~c resetchannels -@all"),
-        (&["~a", "allkeys", "&x", "allchannels"], "off ~* &* -@all"),
+        (
+            &["+@all", "-@string", "-@hash", "+GET"],
+            "off sanitize-payload resetchannels +@all -@string -@hash +get",
+        ),
+        (&["+get", "+@Read", "-get"], "off sanitize-payload resetchannels -@all +@read -get"),
+        (&["+@read", "-@read"], "off sanitize-payload resetchannels -@all -@read"),
+        (&["+get", "-@all", "+set"], "off sanitize-payload resetchannels -@all +set"),
+        (
+            &["+config|get", "-config|set", "+config"],
+            "off sanitize-payload resetchannels -@all +config",
+        ),
+        (
+            &["-config", "+config|get"],
+            "off sanitize-payload resetchannels -@all -config +config|get",
+        ),
+        (
+            &["+select|0", "+select|1", "+select|0"],
+            "off sanitize-payload resetchannels -@all +select|0 +select|1",
+        ),
+        (&["+select|0", "-select"], "off sanitize-payload resetchannels -@all -select"),
+        (&["%R~a", "%W~a", "%r~b", "%RW~c"], "off sanitize-payload ~a %R~b ~c resetchannels -@all"),
+        (&["~a", "allkeys", "&x", "allchannels"], "off sanitize-payload ~* &* -@all"),
         (
             &["(+get", "~a)", "(~* &*)"],
-            "off resetchannels -@all (~a resetchannels -@all +get) (~* &* -@all)",
+            "off sanitize-payload resetchannels -@all (~a resetchannels -@all +get) (~* &* -@all)",
         ),
-        (&["+cluster|info", "-role"], "off resetchannels -@all +cluster|info -role"),
+        (
+            &["+cluster|info", "-role"],
+            "off sanitize-payload resetchannels -@all +cluster|info -role",
+        ),
     ];
     for (rules, text) in cases {
         assert_eq!(text_of(rules), text, "{rules:?}");
@@ -272,7 +287,7 @@ fn every_command_is_refused_without_its_right_and_allowed_with_nothing_else() {
         }
         let name = command.full_name;
         let dryrun = [&["ACL", "DRYRUN", "u"], &words[..]].concat();
-        let denial = format!("This user has no permissions to run the '{name}' command");
+        let denial = format!("User u has no permissions to run the '{name}' command");
         h.run(&["ACL", "SETUSER", "u", "-@all", &format!("+{name}")]);
         assert_eq!(h.run(&dryrun), "+OK\r\n", "{name}");
         if command.row.has(crate::command::Flags::NO_AUTH) {
@@ -285,7 +300,7 @@ fn every_command_is_refused_without_its_right_and_allowed_with_nothing_else() {
             assert!(h.run(&dryrun).contains(&denial), "{name} by {rules:?}");
             let reply = h.run_as(other, &words);
             let expected =
-                format!("NOPERM this user has no permissions to run the '{name}' command\r\n");
+                format!("NOPERM User u has no permissions to run the '{name}' command\r\n");
             // EXEC says that it discards the transaction, which there is none of.
             assert!(reply.ends_with(&expected), "{reply} by {rules:?}");
         }

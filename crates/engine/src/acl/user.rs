@@ -36,9 +36,9 @@ pub(crate) struct User {
     pub(super) enabled: bool,
     /// Any password will do.
     pub(super) no_password: bool,
-    /// Whether RESTORE looks closely at what this user sends; `None` as long as nobody has said so. There is nothing here
-    /// that does it less closely: it is kept to be shown.
-    pub(super) sanitize_payload: Option<bool>,
+    /// Whether RESTORE looks closely at what this user sends. There is nothing here that does it less closely: it is kept
+    /// to be shown.
+    pub(super) sanitize_payload: bool,
     pub(super) passwords: Vec<Digest>,
     pub(super) root: Selector,
     pub(super) selectors: Vec<Selector>,
@@ -53,7 +53,7 @@ impl User {
             lineage: NEXT.fetch_add(1, Ordering::Relaxed),
             enabled: false,
             no_password: false,
-            sanitize_payload: None,
+            sanitize_payload: true,
             passwords: Vec::new(),
             root: Selector::new(all_channels),
             selectors: Vec::new(),
@@ -136,8 +136,7 @@ impl User {
         let flags = [
             Some(if self.enabled { "on" } else { "off" }),
             self.no_password.then_some("nopass"),
-            self.sanitize_payload
-                .map(|on| if on { "sanitize-payload" } else { "skip-sanitize-payload" }),
+            Some(if self.sanitize_payload { "sanitize-payload" } else { "skip-sanitize-payload" }),
         ];
         flags.into_iter().flatten()
     }

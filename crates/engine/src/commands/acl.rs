@@ -279,7 +279,7 @@ fn dryrun(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     match user.check(command, &call) {
         Ok(()) => ctx.out.ok(),
-        Err(denial) => ctx.out.bulk(&denial.explanation(command, &call)),
+        Err(denial) => ctx.out.bulk(&denial.explanation(&user, command, &call)),
     }
     Ok(())
 }
@@ -393,8 +393,7 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
 mod tests {
     use crate::harness::Harness;
 
-    const NO_KEY: &str =
-        "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+    const NO_KEY: &str = "-NOPERM No permissions to access a key\r\n";
 
     /// A harness in which client 1 is the user `u`, who may do what `rules` say.
     fn with_user(rules: &str) -> Harness {
@@ -457,8 +456,9 @@ mod tests {
         }
         assert_eq!(as_user(&mut h, "GET b"), NO_KEY);
         assert_eq!(as_user(&mut h, "SET a 1"), NO_KEY);
-        assert!(
-            as_user(&mut h, "DEL a").starts_with("-NOPERM this user has no permissions to run")
+        assert_eq!(
+            as_user(&mut h, "DEL a"),
+            "-NOPERM User u has no permissions to run the 'del' command\r\n"
         );
     }
 
@@ -627,7 +627,7 @@ mod tests {
     fn the_password_of_requirepass_is_the_default_users() {
         let mut h = Harness::new();
         h.line("CONFIG SET requirepass foo");
-        assert!(h.line("ACL LIST").contains("user default on #2c26b46b68ff"));
+        assert!(h.line("ACL LIST").contains("user default on sanitize-payload #2c26b46b68ff"));
         h.line("ACL SETUSER default >bar");
         let newcomer = h.connect();
         for (password, reply) in [("baz", "-WRONGPASS"), ("foo", "+OK"), ("bar", "+OK")] {
@@ -636,7 +636,7 @@ mod tests {
         h.line("CONFIG SET requirepass new");
         assert!(h.run_as(newcomer, &["AUTH", "bar"]).starts_with("-WRONGPASS"));
         h.run(&["CONFIG", "SET", "requirepass", ""]);
-        assert!(h.line("ACL LIST").contains("user default on nopass ~* &* +@all"));
+        assert!(h.line("ACL LIST").contains("user default on nopass sanitize-payload ~* &* +@all"));
     }
 
     #[test]
@@ -645,13 +645,9 @@ mod tests {
         h.line("ACL SETUSER u on nopass +@all ~a* ~b*");
         let waiting = h.connect();
         h.run_as(waiting, &["AUTH", "u", "x"]);
-        for (rule, reply) in [
-            ("~a* ~b*", "*2\r\n$1\r\nb\r\n$1\r\nx\r\n"),
-            (
-                "resetkeys ~a*",
-                "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n",
-            ),
-        ] {
+        for (rule, reply) in
+            [("~a* ~b*", "*2\r\n$1\r\nb\r\n$1\r\nx\r\n"), ("resetkeys ~a*", NO_KEY)]
+        {
             h.attempt(waiting, &[b"BLPOP", b"b", b"0"]);
             h.line(&format!("ACL SETUSER u {rule}"));
             h.line("RPUSH b x");
