@@ -440,6 +440,11 @@ impl Listpack {
         Some(pos)
     }
 
+    /// Where an element begins, and how many bytes it takes with its length behind it.
+    pub fn place(&self, pos: Pos) -> (usize, usize) {
+        (pos.offset(), self.end_of(pos.offset()) - pos.offset())
+    }
+
     #[inline]
     pub fn get(&self, pos: Pos) -> Item<'_> {
         let at = pos.offset();

@@ -106,6 +106,14 @@ impl Set {
         }
     }
 
+    /// The listpack, if that is how the set is kept.
+    pub fn as_listpack(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Repr::Pack(pack) => Some(pack),
+            _ => None,
+        }
+    }
+
     /// Prepares for `count` members more, which may all be there already.
     pub fn expect(&mut self, count: usize, limits: &SetLimits<'_>) {
         let too_many = match &self.0 {

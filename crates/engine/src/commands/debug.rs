@@ -13,7 +13,7 @@ use respire_keyspace::{EntryRef, Held, NewValue, StrRef, Ttl};
 use respire_resp::Proto;
 
 use crate::command::{Flags, Group, Lock, Row};
-use crate::commands::{config, digest, reply_help};
+use crate::commands::{config, digest, listpacks, reply_help};
 use crate::config::parse_memory;
 use crate::ctx::Ctx;
 use crate::engine::Engine;
@@ -42,7 +42,6 @@ const NOT_YET: &[&str] = &[
     "change-repl-id",
     "crash-and-recover",
     "dict-resizing",
-    "listpack",
     "quicklist",
     "replicate",
     "restart",
@@ -78,6 +77,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Outcome {
         (b"stringmatch-len", 4) => string_match(ctx),
         (b"segfault", 2) => Err(Error::text(ctx.engine.host.segfault())),
         (b"panic", 2) => panic!("DEBUG PANIC asked for it"),
+        (b"listpack", 3) => listpacks::show(ctx),
         (b"htstats", 3 | 4) => table_stats(ctx),
         (b"htstats-key", 3 | 4) => table_stats_of_key(ctx),
         _ if NOT_YET.iter().any(|known| known.as_bytes() == name) => {
@@ -443,6 +443,8 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Outcome {
             "    Show figures of a database's tables, also shard by shard.",
             "HTSTATS-KEY <key> [full]",
             "    The same for the table that is the value of a key.",
+            "LISTPACK <key>",
+            "    Show how a value lies in its listpack, element by element.",
             "LOADAOF",
             "    Empty the databases and load the append-only file.",
             "LOG <message>",
@@ -497,7 +499,7 @@ mod tests {
     #[test]
     fn help_tells_of_all_that_there_is() {
         let help = harness().line("DEBUG HELP");
-        let known = "aof-flush-sleep config-rewrite-force-all digest digest-value error htstats htstats-key loadaof \
+        let known = "aof-flush-sleep config-rewrite-force-all digest digest-value error htstats htstats-key listpack loadaof \
                      log object panic pause-cron populate protocol quicklist-packed-threshold reload replybuffer \
                      segfault set-active-expire set-disable-deny-scripts set-skip-checksum-validation sleep \
                      stringmatch-len help";

@@ -17,6 +17,7 @@ mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
+mod listpacks;
 mod lists;
 mod memory;
 mod modules;
