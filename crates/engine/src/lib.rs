@@ -14,6 +14,7 @@ mod dispatch;
 mod editing;
 mod engine;
 mod error;
+mod error_codes;
 mod eviction;
 mod expired;
 mod expiry;

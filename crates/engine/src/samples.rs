@@ -1,5 +1,7 @@
 //! Figures per second, and the peak of memory: the counters of all threads as they were in the last moments.
 
+use std::sync::atomic::Ordering;
+
 use parking_lot::Mutex;
 
 use crate::engine::Engine;
@@ -90,10 +92,11 @@ impl Samples {
 }
 
 impl Engine {
-    /// Takes a sample of the counters. To be called about ten times a second, from any thread that holds no shard.
+    /// Takes a sample of the counters, and frees what need not be counted any more. To be called about ten times a second, from any thread that holds no shard.
     pub fn sample(&self) {
         self.samples.add(self.clock.monotonic_ns(), self.stats.totals());
         self.samples.note_memory(self.used_memory());
+        self.lazily_freed.fetch_add(self.stats.free_codes() as u64, Ordering::Relaxed);
     }
 }
 

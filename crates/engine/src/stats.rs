@@ -4,7 +4,6 @@
 //! Time is not measured per command: that would be two clock reads for work that takes less than one. Commands of
 //! constant cost share the time that they took together; all others are measured singly.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::command::registry;
 use crate::engine::Engine;
+use crate::error_codes::{Codes, Counts};
 use crate::worker::Worker;
 
 /// A counter that one thread writes and others read.
@@ -36,6 +36,14 @@ impl Counter {
     #[inline]
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Raises a figure that is the most there ever was. Only the owning thread may call this.
+    #[inline]
+    fn raise(&self, value: u64) {
+        if value > self.get() {
+            self.set(value);
+        }
     }
 
     fn reset(&self) {
@@ -86,6 +94,10 @@ counters! {
     turns,
     /// Nanoseconds of its turns, waiting left out.
     turn_ns,
+    /// Nanoseconds of its upkeep, which are among them.
+    upkeep_ns,
+    /// Nanoseconds of handing the log to the system, likewise.
+    flush_ns,
     /// Nanoseconds of which commands were executed.
     command_ns,
     query_buffer_disconnections,
@@ -109,22 +121,26 @@ pub struct ThreadStats {
     /// Bytes of memory of the Lua states of scripts and of functions.
     pub lua_scripts: Counter,
     pub lua_functions: Counter,
+    /// The longest turn of the event loop in nanoseconds, and the most commands of one.
+    longest_turn_ns: Counter,
+    busiest_turn: Counter,
     commands: Box<[CommandStats]>,
-    errors: Mutex<BTreeMap<Vec<u8>, u64>>,
+    errors: Mutex<Counts>,
+    codes: Arc<Codes>,
 }
 
-/// How many different error codes are counted; scripts could otherwise make them up without end.
-const ERROR_CODES_MAX: usize = 128;
-
 impl ThreadStats {
-    fn new() -> Self {
+    fn new(codes: Arc<Codes>) -> Self {
         let commands = registry().all().iter().map(|_| CommandStats::default()).collect();
         Self {
             counters: Counters::default(),
             lua_scripts: Counter::default(),
             lua_functions: Counter::default(),
+            longest_turn_ns: Counter::default(),
+            busiest_turn: Counter::default(),
             commands,
             errors: Mutex::default(),
+            codes,
         }
     }
 
@@ -136,17 +152,13 @@ impl ThreadStats {
     /// Counts an error reply by its code.
     pub fn count_error(&self, code: &[u8]) {
         self.counters.error_replies.add(1);
-        let mut errors = self.errors.lock();
-        if let Some(count) = errors.get_mut(code) {
-            *count += 1;
-        } else if errors.len() < ERROR_CODES_MAX {
-            errors.insert(code.to_vec(), 1);
-        }
+        self.codes.count(&self.errors, code);
     }
 
     fn reset(&self) {
         self.counters.reset();
-        self.errors.lock().clear();
+        self.longest_turn_ns.reset();
+        self.busiest_turn.reset();
         for command in &self.commands {
             for counter in [&command.calls, &command.nanos, &command.rejected, &command.failed] {
                 counter.reset();
@@ -173,11 +185,12 @@ pub struct CommandTotals {
 #[derive(Debug, Default)]
 pub struct Stats {
     threads: RwLock<Vec<Arc<ThreadStats>>>,
+    codes: Arc<Codes>,
 }
 
 impl Stats {
     pub(crate) fn add_thread(&self) -> Arc<ThreadStats> {
-        let block = Arc::new(ThreadStats::new());
+        let block = Arc::new(ThreadStats::new(Arc::clone(&self.codes)));
         self.threads.write().push(Arc::clone(&block));
         block
     }
@@ -213,20 +226,32 @@ impl Stats {
         (sum(|thread| &thread.lua_scripts), sum(|thread| &thread.lua_functions))
     }
 
+    /// The longest turn of any thread in nanoseconds, and the most commands in one.
+    pub(crate) fn extreme_turns(&self) -> (u64, u64) {
+        let threads = self.threads.read();
+        let most = |of: fn(&ThreadStats) -> &Counter| threads.iter().map(|t| of(t).get()).max();
+        let longest = most(|thread| &thread.longest_turn_ns).unwrap_or_default();
+        (longest, most(|thread| &thread.busiest_turn).unwrap_or_default())
+    }
+
     /// Error replies by code.
-    pub fn errors(&self) -> BTreeMap<Vec<u8>, u64> {
-        let mut sum = BTreeMap::new();
-        for block in self.threads.read().iter() {
-            for (code, count) in &*block.errors.lock() {
-                *sum.entry(code.clone()).or_default() += count;
-            }
+    pub(crate) fn errors(&self) -> Counts {
+        self.codes.sum(self.threads.read().iter().map(|block| &block.errors))
+    }
+
+    /// Frees the codes of errors that are not counted any more. Returns how many there were.
+    pub(crate) fn free_codes(&self) -> usize {
+        if !self.codes.have_stopped() {
+            return 0;
         }
-        sum
+        self.codes.free(self.threads.read().iter().map(|block| &block.errors))
     }
 
     /// CONFIG RESETSTAT. A thread that is counting at this moment may keep what it had.
     pub fn reset(&self) {
-        self.threads.read().iter().for_each(|block| block.reset());
+        let threads = self.threads.read();
+        threads.iter().for_each(|block| block.reset());
+        self.codes.reset(threads.iter().map(|block| &block.errors));
     }
 
     /// LATENCY RESET does not touch these; CONFIG RESETSTAT and this do.
@@ -335,13 +360,21 @@ impl Worker {
     pub fn end_turn(&mut self, now: u64) {
         self.stats.counters.turns.add(1);
         let began = self.turn_began_ns.take().unwrap_or(now);
-        self.stats.counters.turn_ns.add(now.saturating_sub(began));
+        self.turn_ns = now.saturating_sub(began);
+        self.stats.counters.turn_ns.add(self.turn_ns);
+        self.stats.longest_turn_ns.raise(self.turn_ns);
+        let commands = self.stats.counters.commands.get();
+        let before = std::mem::replace(&mut self.commands_before, commands);
+        // Counters go back when statistics are reset.
+        self.stats.busiest_turn.raise(commands.saturating_sub(before));
     }
 
     /// The turn that has just ended did upkeep for so many nanoseconds.
     pub fn end_upkeep(&mut self, nanos: u64) {
         self.turn_began_ns = None;
         self.stats.counters.turn_ns.add(nanos);
+        self.stats.counters.upkeep_ns.add(nanos);
+        self.stats.longest_turn_ns.raise(self.turn_ns + nanos);
     }
 
     /// Work is done between commands that is no part of either.

@@ -79,6 +79,9 @@ pub struct Worker {
     pub(crate) timing: crate::stats::BatchTiming,
     /// When the turn of the event loop began that is not over, as far as it has done anything; monotonic.
     pub(crate) turn_began_ns: Option<u64>,
+    /// What the last one took, nanoseconds, and how many commands had been counted when it ended.
+    pub(crate) turn_ns: u64,
+    pub(crate) commands_before: u64,
     /// What the commands at hand have changed, for the journal.
     pub(crate) effects: Effects,
     /// Keys to evict next.
@@ -115,6 +118,8 @@ impl Worker {
             listeners: Listeners::default(),
             timing: Default::default(),
             turn_began_ns: None,
+            turn_ns: 0,
+            commands_before: 0,
             effects: Effects::default(),
             candidates: Candidates::default(),
             interpreters: Interpreters::NONE,

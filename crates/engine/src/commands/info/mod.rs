@@ -52,6 +52,7 @@ impl Report<'_, '_, '_> {
 enum Included {
     Always,
     InAll,
+    Never,
 }
 
 struct Section {
@@ -93,6 +94,7 @@ const SECTIONS: &[Section] = &[
     on_request("latencystats", "Latencystats", commands::latencystats),
     section("cluster", "Cluster", process::cluster),
     section("keyspace", "Keyspace", traffic::keyspace),
+    Section { name: "debug", title: "Debug", included: Included::Never, write: traffic::debug },
 ];
 
 fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -108,7 +110,11 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let used = if tells_memory { ctx.engine.used_memory() } else { 0 };
     let mut report = Report { ctx, host: ctx.engine.host.info(), used, text: String::new() };
     for section in SECTIONS {
-        let included = all || (default && section.included == Included::Always);
+        let included = match section.included {
+            Included::Always => default,
+            Included::InAll => all,
+            Included::Never => false,
+        };
         let by_other_name = section.name == "modules" && asks_for("module_list");
         if included || by_other_name || asks_for(section.name) {
             if !report.text.is_empty() {
@@ -162,9 +168,11 @@ mod tests {
     #[test]
     fn sections_come_as_asked_in_their_own_order() {
         let mut h = Harness::new();
-        let all: Vec<&str> = SECTIONS.iter().map(|section| section.title).collect();
+        let all = SECTIONS.iter().filter(|section| section.included != Included::Never);
+        let all: Vec<&str> = all.map(|section| section.title).collect();
         assert_eq!(titles(&h.line("INFO everything")), all);
         assert_eq!(titles(&h.line("INFO keyspace ALL")), all);
+        assert_eq!(titles(&h.line("INFO debug")), ["Debug"]);
         assert_eq!(titles(&h.line("INFO Keyspace server nothing")), ["Server", "Keyspace"]);
         let default = h.line("INFO");
         assert!(!titles(&default).contains(&"Commandstats"), "{default}");
@@ -208,11 +216,12 @@ mod tests {
     fn turns_and_what_they_took_are_told() {
         let mut h = Harness::new();
         let figure = |h: &mut Harness, name: &str| -> u64 {
-            let info = h.line("INFO stats");
+            let info = h.line("INFO stats debug");
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.expect("the field").parse().expect("a number")
         };
         // Time stands still in this engine: all that a turn took is what is said here.
+        h.line("CONFIG RESETSTAT");
         h.worker.begin_batch(&h.engine);
         let now = h.worker.turn_began_ns.expect("a turn has begun");
         h.worker.settle_timing_at(now + 3_000_000);
@@ -222,8 +231,17 @@ mod tests {
         assert_eq!(figure(&mut h, "eventloop_cycles"), 2);
         assert_eq!(figure(&mut h, "eventloop_duration_sum"), 7000);
         assert_eq!(figure(&mut h, "eventloop_duration_cmd_sum"), 3000);
+        assert_eq!(figure(&mut h, "eventloop_duration_cron_sum"), 2000);
+        assert_eq!(figure(&mut h, "eventloop_duration_aof_sum"), 0);
+        assert_eq!(figure(&mut h, "eventloop_duration_max"), 7000, "upkeep is part of its turn");
+        h.line("PING");
+        h.line("PING");
+        h.worker.end_turn(now);
+        let busiest = figure(&mut h, "eventloop_cmd_per_cycle_max");
+        assert!(busiest >= 2, "{busiest}");
         h.line("CONFIG RESETSTAT");
         assert_eq!(figure(&mut h, "eventloop_cycles"), 0);
+        assert_eq!(figure(&mut h, "eventloop_duration_max"), 0);
     }
 
     #[test]

@@ -75,6 +75,16 @@ pub(super) fn stats(report: &mut Report<'_, '_, '_>) {
     report.field("acl_access_denied_channel", totals.acl_denied_channel);
 }
 
+/// What is told only to who asks for it by its name.
+pub(super) fn debug(report: &mut Report<'_, '_, '_>) {
+    let stats = &report.ctx.engine.stats;
+    let (totals, (longest_ns, busiest)) = (stats.totals(), stats.extreme_turns());
+    report.field("eventloop_duration_aof_sum", totals.flush_ns / 1000);
+    report.field("eventloop_duration_cron_sum", totals.upkeep_ns / 1000);
+    report.field("eventloop_duration_max", longest_ns / 1000);
+    report.field("eventloop_cmd_per_cycle_max", busiest);
+}
+
 /// Buckets of expiring keys of each shard that the average is estimated from. Keys lie in them by a hash, at random.
 const TTL_BUCKETS: usize = 16;
 

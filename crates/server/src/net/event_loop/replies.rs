@@ -26,7 +26,7 @@ impl EventLoop {
     pub(super) fn send_messages(&mut self) {
         if !self.told.is_empty()
             && self.engine.journal.is_on()
-            && let Some(position) = self.engine.host.flush_journal()
+            && let Some(position) = self.flush_journal()
         {
             return self.hold_until(position);
         }
@@ -36,6 +36,15 @@ impl EventLoop {
                 self.continue_sending(i);
             }
         }
+    }
+
+    /// As the host's, which is a call of the system: the time that it takes is counted.
+    fn flush_journal(&self) -> Option<u64> {
+        let began = self.engine.clock.monotonic_ns();
+        let position = self.engine.host.flush_journal();
+        let took = self.engine.clock.monotonic_ns().saturating_sub(began);
+        self.worker.stats.counters.flush_ns.add(took);
+        position
     }
 
     /// Keeps what is queued for connections until the journal is safe up to a position.
@@ -187,10 +196,10 @@ impl EventLoop {
         if self.closed_for_length(i, self.out.len()) {
             return self.out.clear();
         }
-        let connection = self.connections[i].as_mut().expect("the caller has it");
-        if self.out.len() >= REPLY_FLUSH && self.engine.host.flush_journal().is_none() {
+        if self.out.len() >= REPLY_FLUSH && self.flush_journal().is_none() {
             return self.send_buffer(i);
         }
+        let connection = self.connections[i].as_mut().expect("the caller has it");
         connection.note_replies(&self.engine.replies, self.out.len(), self.worker.now_ms);
         connection.output.hold(&self.out);
         self.out.clear();
