@@ -452,6 +452,34 @@ fn the_query_limit_closes_a_client_that_sends_too_much() {
 }
 
 #[test]
+fn the_query_limit_is_about_what_has_arrived_not_what_is_announced() {
+    for kind in server::kinds("that query limits act as in Redis") {
+        let server = Server::start(kind, &["--client-query-buffer-limit", "1mb"]);
+        let mut slow = server.client();
+        let mut bytes = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$8000000\r\n".to_vec();
+        bytes.resize(500_000, b'v');
+        slow.send_raw(&bytes).expect("sent");
+        let mut other = server.client();
+        let arrived = |other: &mut Client| {
+            let list = other.roundtrip(&["CLIENT", "LIST"]).expect("a reply");
+            let list = String::from_utf8_lossy(list.text().expect("a text")).into_owned();
+            let of = |line: &str| -> usize {
+                let field = line.split(' ').find_map(|field| field.strip_prefix("qbuf="));
+                field.expect("the field").parse().expect("a number")
+            };
+            assert_eq!(list.lines().count(), 2, "{kind:?}: it was closed too early");
+            list.lines().map(of).max()
+        };
+        while arrived(&mut other) < Some(490_000) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = slow.send_raw(&bytes);
+        let _ = slow.send_raw(&bytes);
+        assert_eq!(slow.read_to_close().expect("closed"), b"", "{kind:?}");
+    }
+}
+
+#[test]
 fn too_many_clients_are_told_so() {
     for kind in server::kinds("that maxclients acts as in Redis") {
         let server = Server::start(kind, &["--maxclients", "5"]);

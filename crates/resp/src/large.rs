@@ -125,7 +125,9 @@ impl LargeRequest {
     fn header_line(&mut self, data: &[u8]) -> Result<usize, ProtocolError> {
         let had = self.line.len();
         let room = INLINE_MAX + 2 - had.min(INLINE_MAX);
-        self.line.extend_from_slice(&data[..data.len().min(room)]);
+        // No more than the line: what follows may be much, and the room that it took would be kept.
+        let line = data.iter().take(room).position(|byte| *byte == b'\n').map_or(room, |at| at + 1);
+        self.line.extend_from_slice(&data[..data.len().min(line)]);
         if self.line[0] != b'$' {
             return no_dollar(&self.line).map_or(Ok(self.line.len() - had), Err);
         }

@@ -485,3 +485,38 @@ fn what_stands_for_a_dollar_sign_is_shown_as_it_came() {
     let (requests, error) = whole(OPEN, b"*1\r\n\r");
     assert!(requests.is_empty() && error.is_none(), "the line is not whole");
 }
+
+/// What is held depends on what has arrived, not on the pieces that it came in.
+#[test]
+fn a_large_request_takes_the_same_memory_however_it_arrives() {
+    const LEN: usize = 4 * LARGE_BULK;
+    let mut bytes = format!("*2\r\n${LEN}\r\n").into_bytes();
+    bytes.resize(bytes.len() + LEN, b'v');
+    let held = |piece: usize| {
+        let (first, rest) = bytes.split_at(bytes.len().min(4));
+        let parser = Parser { limits: Limits { max_bulk: LEN as i64, authenticated: true } };
+        let mut start = first.to_vec();
+        start.extend_from_slice(&rest[..piece.min(rest.len())]);
+        let mut end = start.len();
+        let mut large = loop {
+            match parser.parse(&mut start, 0, &mut Vec::new()).expect("a request") {
+                Parsed::Large(large) => break large,
+                Parsed::Incomplete => {
+                    start.extend_from_slice(&bytes[end..bytes.len().min(end + piece)]);
+                    end = start.len();
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        for piece in bytes[end..].chunks(piece) {
+            assert_eq!(large.feed(piece).expect("good bytes"), piece.len());
+        }
+        assert_eq!(large.arrived(), LEN);
+        large.memory()
+    };
+    let in_lines = held(13);
+    for piece in [100, 10_000, LARGE_BULK, LEN] {
+        let memory = held(piece);
+        assert!(memory.abs_diff(in_lines) < 256, "{memory} in pieces of {piece}, else {in_lines}");
+    }
+}

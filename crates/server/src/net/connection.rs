@@ -74,7 +74,7 @@ impl Connection {
 
     /// Whether the client has exceeded what it may have buffered.
     pub(crate) fn excess(&mut self, settings: &Settings, now_ms: i64) -> Option<Excess> {
-        if self.query_bytes() as u64 > settings.client_query_buffer_limit {
+        if self.arrived() as u64 > settings.client_query_buffer_limit {
             return Some(Excess::Query);
         }
         // A monitor gets what others do, as a replica does.
@@ -103,6 +103,11 @@ impl Connection {
         now_ms - since > limit.soft_seconds as i64 * 1000
     }
 
+    /// Bytes of requests that have arrived and are not executed yet. Room is made for more of them ahead.
+    fn arrived(&self) -> usize {
+        self.large.as_ref().map_or(0, |large| large.arrived()) + self.pending.len()
+    }
+
     /// Bytes of memory held by requests that are not executed yet.
     pub(crate) fn query_bytes(&self) -> usize {
         self.pending.capacity() + self.large.as_ref().map_or(0, |large| large.memory())
@@ -121,7 +126,7 @@ impl Connection {
         let (query, output) = (self.query_bytes() as u64, self.output.len() as u64);
         let transaction = self.session.memory() as u64;
         info.active_ms.store(now_ms, Ordering::Relaxed);
-        let arrived = self.large.as_ref().map_or(0, |large| large.arrived()) + self.pending.len();
+        let arrived = self.arrived();
         usage.query.store(arrived as u64, Ordering::Relaxed);
         usage.query_free.store(query.saturating_sub(arrived as u64), Ordering::Relaxed);
         usage.output.store(output, Ordering::Relaxed);
