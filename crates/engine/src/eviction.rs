@@ -247,7 +247,7 @@ impl Engine {
         // many clients that track, each would call for the next, until nothing is left.
         let (mut seen, mut told) = (worker.outbox.len(), 0);
         for done in 1.. {
-            told += worker.outbox[seen..].iter().map(Delivery::size).sum::<u64>();
+            told += Delivery::size_of_all(&worker.outbox[seen..]);
             seen = worker.outbox.len();
             let excess = self.excess(limit).saturating_sub(told);
             // During a pause the data must stand still; what is loaded is there in full first.

@@ -181,8 +181,8 @@ impl Tracking {
         tables.find_map(|table| table.lock().keys().next().cloned())
     }
 
-    /// Tells a client, or the one that it has redirected to, of `keys`; of all keys if there is no list.
-    fn tell(&self, engine: &Engine, outbox: &mut Vec<Delivery>, id: u64, keys: Option<&[&[u8]]>) {
+    /// Tells a client, or the one that it has redirected to, what the news are.
+    fn tell(&self, engine: &Engine, outbox: &mut Vec<Delivery>, id: u64, news: &mut News<'_>) {
         let followers = self.followers.read();
         let Some(follower) = followers.get(&id) else { return };
         let mut to = Arc::clone(&follower.info);
@@ -193,7 +193,7 @@ impl Tracking {
                 None => {
                     let broken = broken_redirection(follower.redirect);
                     if follower.info.resp.load(Ordering::Relaxed) == 3 {
-                        outbox.push(push(&follower.info, broken));
+                        outbox.push(push(&follower.info, broken.to_vec().into()));
                     }
                     return;
                 }
@@ -201,7 +201,7 @@ impl Tracking {
         }
         let new_protocol = to.resp.load(Ordering::Relaxed) == 3;
         if new_protocol || (redirected && to.kind() == ClientKind::Pubsub) {
-            outbox.push(push(&to, invalidation(new_protocol, keys)));
+            outbox.push(push(&to, news.text(new_protocol)));
         }
     }
 
@@ -215,9 +215,27 @@ impl Tracking {
     }
 }
 
-fn push(to: &ClientInfo, out: Out) -> Delivery {
-    let message = Message::Push(out.to_vec().into());
-    Delivery { thread: to.thread, client: to.id, message }
+/// What clients are told: that some keys have changed, or that all may have if there is no list. However many are told, there is
+/// one text for each protocol.
+struct News<'a> {
+    keys: Option<&'a [&'a [u8]]>,
+    texts: [Option<Arc<[u8]>>; 2],
+}
+
+impl<'a> News<'a> {
+    fn of(keys: Option<&'a [&'a [u8]]>) -> Self {
+        Self { keys, texts: [None, None] }
+    }
+
+    fn text(&mut self, new_protocol: bool) -> Arc<[u8]> {
+        let text = self.texts[usize::from(new_protocol)]
+            .get_or_insert_with(|| invalidation(new_protocol, self.keys).to_vec().into());
+        Arc::clone(text)
+    }
+}
+
+fn push(to: &ClientInfo, text: Arc<[u8]>) -> Delivery {
+    Delivery { thread: to.thread, client: to.id, message: Message::Push(text) }
 }
 
 fn broken_redirection(target: u64) -> Out {
@@ -282,8 +300,10 @@ impl Engine {
         let max = self.config.load().tracking_table_max_keys as usize;
         while max > 0 && self.tracking.keys() > max {
             let Some(key) = self.tracking.any_key() else { break };
+            let keys: [&[u8]; 1] = [&key];
+            let mut news = News::of(Some(&keys));
             for client in self.tracking.take(&key) {
-                self.tracking.tell(self, outbox, client, Some(&[&key]));
+                self.tracking.tell(self, outbox, client, &mut news);
             }
         }
     }
@@ -293,18 +313,21 @@ impl Engine {
     pub(crate) fn invalidate(&self, outbox: &mut Vec<Delivery>, keys: &[Box<[u8]>], writer: u64) {
         let tracking = &self.tracking;
         for key in keys {
+            let keys: [&[u8]; 1] = [key];
+            let mut news = News::of(Some(&keys));
             for client in tracking.take(key) {
                 if !tracking.skips(client, writer) && !tracking.broadcasts_to(client) {
-                    tracking.tell(self, outbox, client, Some(&[key]));
+                    tracking.tell(self, outbox, client, &mut news);
                 }
             }
         }
         for (prefix, clients) in tracking.prefixes.read().iter() {
             let matching: Vec<&[u8]> =
                 keys.iter().map(|key| &**key).filter(|key| key.starts_with(prefix)).collect();
+            let mut news = News::of(Some(&matching));
             for client in clients.iter().filter(|_| !matching.is_empty()) {
                 if !tracking.skips(*client, writer) {
-                    tracking.tell(self, outbox, *client, Some(&matching));
+                    tracking.tell(self, outbox, *client, &mut news);
                 }
             }
         }
@@ -313,8 +336,9 @@ impl Engine {
     /// Tells all clients that track that every key may have changed.
     pub(crate) fn invalidate_all(&self, outbox: &mut Vec<Delivery>) {
         let followers: Vec<u64> = self.tracking.followers.read().keys().copied().collect();
+        let mut news = News::of(None);
         for client in followers {
-            self.tracking.tell(self, outbox, client, None);
+            self.tracking.tell(self, outbox, client, &mut news);
         }
         self.tracking.forget_all();
     }

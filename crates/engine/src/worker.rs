@@ -38,15 +38,30 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// About the bytes of memory that it takes until it is sent.
-    pub(crate) fn size(&self) -> u64 {
+    /// About the bytes of memory that deliveries take until they are sent. Those in a row may share a text.
+    pub(crate) fn size_of_all(all: &[Self]) -> u64 {
+        let mut last = None;
+        let sizes = all.iter().map(|delivery| {
+            let text = delivery.text().map(Arc::as_ptr);
+            let shared = text.is_some() && std::mem::replace(&mut last, text) == text;
+            delivery.size(shared)
+        });
+        sizes.sum()
+    }
+
+    fn text(&self) -> Option<&Arc<[u8]>> {
+        match &self.message {
+            Message::Push(text) | Message::Monitor(text) | Message::Unblocked(text) => Some(text),
+            Message::Recheck | Message::Kill => None,
+        }
+    }
+
+    fn size(&self, shared: bool) -> u64 {
         /// The counters of a shared text.
         const COUNTERS: usize = 2 * size_of::<usize>();
-        let text = match &self.message {
-            Message::Push(text) | Message::Monitor(text) | Message::Unblocked(text) => {
-                size_class(text.len() + COUNTERS)
-            }
-            Message::Recheck | Message::Kill => 0,
+        let text = match self.text() {
+            Some(text) if !shared => size_class(text.len() + COUNTERS),
+            _ => 0,
         };
         // The list grows by doubling.
         (2 * size_of::<Self>() + text) as u64

@@ -194,7 +194,10 @@ pub(super) fn trackinginfo(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::harness::Harness;
+    use crate::worker::{Delivery, Message};
 
     /// Two clients; the first speaks the new protocol and tracks as told.
     fn tracked(options: &str) -> Harness {
@@ -213,6 +216,38 @@ mod tests {
     fn invalidated(keys: &[&str]) -> String {
         let keys: String = keys.iter().map(|key| format!("${}\r\n{key}\r\n", key.len())).collect();
         format!(">2\r\n$10\r\ninvalidate\r\n*{}\r\n{keys}", keys.matches('$').count())
+    }
+
+    #[test]
+    fn however_many_are_told_there_is_one_text() {
+        const READERS: usize = 10;
+        let mut h = Harness::new();
+        let key = "k".repeat(1000);
+        h.run(&["SET", &key, "1"]);
+        for _ in 0..READERS {
+            let reader = h.connect();
+            h.run_as(reader, &["HELLO", "3"]);
+            h.run_as(reader, &["CLIENT", "TRACKING", "ON"]);
+            h.run_as(reader, &["GET", &key]);
+        }
+        // The harness may have handed them over at once.
+        h.run(&["SET", &key, "2"]);
+        let handed = h.host.take_delivered().into_iter().map(|(_, message)| message);
+        let left = h.worker.outbox.drain(..).map(|delivery| delivery.message);
+        let texts: Vec<_> = handed
+            .chain(left)
+            .map(|message| match message {
+                Message::Push(text) => text,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts.len(), READERS);
+        assert!(texts.iter().all(|text| Arc::ptr_eq(text, &texts[0])));
+        let of = |count: usize| {
+            let message = Message::Push(Arc::clone(&texts[0]));
+            Delivery::size_of_all(&vec![Delivery { thread: 0, client: 1, message }; count])
+        };
+        assert!(of(1) > 1000 && of(READERS) < 2 * of(1), "{} and {}", of(1), of(READERS));
     }
 
     #[test]
