@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use respire_tests::server::{Directory, free_port};
-use respire_tests::{Kind, Server, Value, server};
+use respire_tests::{Client, Kind, Server, Value, server};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -72,6 +72,101 @@ fn crash_log_enabled_no_leaves_no_report_but_ends_the_same() {
         send(server, &["DEBUG", "SEGFAULT"]);
     });
     assert!(!log.contains("BUG REPORT"), "{log}");
+}
+
+#[test]
+fn a_crash_shows_what_all_threads_were_doing() {
+    let log = crashed(&["--io-threads", "3"], ABRT, |server| {
+        let status = Command::new("kill").args(["-ABRT", &server.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    });
+    for thread in ["io-0", "io-1", "io-2", "main", "free"] {
+        let (own, other) = (
+            format!("BACKTRACE OF THREAD respire-{thread} "),
+            format!("STACK OF THREAD respire-{thread} ("),
+        );
+        assert!(log.contains(&own) || log.contains(&other), "{thread}: {log}");
+    }
+    assert!(log.contains("RESPIRE BUG REPORT END"), "{log}");
+}
+
+#[test]
+fn what_a_panic_quotes_is_hidden_where_that_is_asked_for() {
+    let log = crashed(&["--hide-user-data-from-log", "yes"], ABRT, |server| {
+        send(server, &["DEBUG", "PANIC"]);
+    });
+    assert!(log.contains("debug.rs") && log.contains("*redacted*"), "{log}");
+    assert!(!log.contains("DEBUG PANIC asked for it"), "{log}");
+}
+
+#[test]
+fn codes_of_errors_are_listed_unless_they_are_to_be_hidden() {
+    let server = Server::start(Kind::Respire, &[]);
+    let mut client = server.client();
+    let make_up = |client: &mut Client, round: u32| {
+        client.roundtrip(&["CONFIG", "RESETSTAT"]).expect("a reply");
+        for number in 0..=128 {
+            let script = format!("return redis.error_reply('SECRET{round}X{number} of a script')");
+            let reply = client.roundtrip(&["EVAL", &script, "0"]).expect("a reply");
+            assert!(reply.is_error(), "{reply:?}");
+        }
+    };
+    make_up(&mut client, 1);
+    assert!(server.log().contains("SECRET1X5"), "{}", server.log());
+    client.roundtrip(&["CONFIG", "SET", "hide-user-data-from-log", "yes"]).expect("a reply");
+    make_up(&mut client, 2);
+    let log = server.log();
+    assert_eq!(log.matches("Errorstats stopped adding new errors").count(), 2, "{log}");
+    assert!(!log.contains("SECRET2"), "{log}");
+}
+
+#[test]
+fn sigalrm_has_all_threads_shown_and_changes_nothing() {
+    let server = Server::start(Kind::Respire, &["--io-threads", "2"]);
+    // A server that has only just begun to serve may not have got so far.
+    wait("the handler", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", server.pid()));
+        let status = status.expect("it runs");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.map(|mask| u64::from_str_radix(mask.trim(), 16).expect("a mask"));
+        caught.expect("the line") & (1 << 13) != 0
+    });
+    let status = Command::new("kill").args(["-ALRM", &server.pid().to_string()]).status();
+    assert!(status.expect("kill runs").success());
+    wait("the stacks", || server.log().contains("STACK OF THREAD respire-save ("));
+    let log = server.log();
+    assert!(log.contains("Received SIGALRM"), "{log}");
+    for thread in ["io-0", "io-1", "main"] {
+        assert!(log.contains(&format!("STACK OF THREAD respire-{thread} (")), "{thread}: {log}");
+    }
+    assert!(log.contains("event_loop.rs"), "it is said where they are: {log}");
+    let mut client = server.client();
+    assert_eq!(client.roundtrip(&["PING"]).expect("a reply").text(), Some(&b"PONG"[..]));
+}
+
+#[test]
+fn the_watchdog_tells_once_of_a_loop_that_hangs() {
+    const EXPIRED: &str = "WATCHDOG TIMER EXPIRED";
+    let server = Server::start(Kind::Respire, &["--io-threads", "1"]);
+    let mut client = server.client();
+    let mut other = server.client();
+    let hang = |client: &mut Client| {
+        let reply = client.roundtrip(&["DEBUG", "SLEEP", "2"]).expect("a reply");
+        assert_eq!(reply.text(), Some(&b"OK"[..]));
+    };
+    hang(&mut client);
+    assert!(!server.log().contains(EXPIRED), "nobody has asked for it");
+    client.roundtrip(&["CONFIG", "SET", "watchdog-period", "200"]).expect("a reply");
+    hang(&mut client);
+    wait("the watchdog", || server.log().contains(EXPIRED));
+    let log = server.log();
+    assert_eq!(log.matches(EXPIRED).count(), 1, "{log}");
+    let (_, shown) = log.split_once(EXPIRED).expect("just seen");
+    assert!(shown.contains("commands/debug.rs") || shown.contains("debug::sleep"), "{log}");
+    client.roundtrip(&["CONFIG", "SET", "watchdog-period", "0"]).expect("a reply");
+    hang(&mut client);
+    assert_eq!(server.log().matches(EXPIRED).count(), 1, "{}", server.log());
+    assert_eq!(other.roundtrip(&["PING"]).expect("a reply").text(), Some(&b"PONG"[..]));
 }
 
 /// Runs the server under test until its directory is gone with the test.

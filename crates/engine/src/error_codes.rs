@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::privacy::for_log;
+
 /// How many different codes are counted.
 const MAX: usize = 128;
 
@@ -57,7 +59,8 @@ impl Codes {
         log::warn!(
             "Errorstats stopped adding new errors: there are more than {MAX} codes. None is counted until CONFIG RESETSTAT."
         );
-        let codes: Vec<String> = known.iter().map(|code| code.escape_ascii().to_string()).collect();
+        let show = |code: &Vec<u8>| for_log(code).escape_debug().to_string();
+        let codes: Vec<String> = known.iter().map(show).collect();
         log::warn!("Current errors code list: {}", codes.join(", "));
         false
     }

@@ -28,6 +28,7 @@ mod multi;
 mod notify;
 mod pause;
 mod plain;
+mod privacy;
 mod pubsub;
 mod replies;
 mod rows;
@@ -55,6 +56,7 @@ pub use host::{
     Clock, Garbage, Host, HostInfo, Memory, NoHost, Reload, RewriteError, ShutdownRequest,
 };
 pub use pause::{Pause, PauseKind};
+pub use privacy::{for_log, hide_user_data, user_data_is_hidden};
 pub use pubsub::Published;
 pub use replies::ReplyBuffers;
 pub use saving::{PersistenceInfo, Refusal};

@@ -413,7 +413,7 @@ impl Loading<'_> {
             let value = match decode(raw.kind, batch.family(), raw.payload, &options) {
                 Err(RdbError::Empty) => {
                     let key = raw.key()?;
-                    log::info!("RDB: skipping empty key: {}", String::from_utf8_lossy(&key));
+                    log::info!("RDB: skipping empty key: {}", respire_engine::for_log(&key));
                     empty += 1;
                     continue;
                 }

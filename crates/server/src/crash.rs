@@ -19,7 +19,7 @@ use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::unistd::{Pid, alarm};
 use respire_engine::REDIS_VERSION;
 
-use crate::{memory, process};
+use crate::{memory, process, stacks};
 
 /// Signals that tell of a fault of the program.
 const FAULTS: [Signal; 5] =
@@ -119,7 +119,22 @@ impl Write for Out {
     }
 }
 
+/// What a panic says, which may quote what a client has sent.
+struct Shown<'a>(&'a PanicHookInfo<'a>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.location() {
+            Some(location) if respire_engine::user_data_is_hidden() => {
+                write!(f, "panicked at {location}: *redacted*")
+            }
+            _ => self.0.fmt(f),
+        }
+    }
+}
+
 fn report_panic(panic: &PanicHookInfo<'_>) {
+    let panic = Shown(panic);
     let again = PANICKED.swap(true, Ordering::SeqCst);
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("unnamed");
@@ -193,12 +208,13 @@ fn rest() -> fmt::Result {
     write!(
         Out,
         "------ PROCESS ------\n\
-         os:{}\nallocator:{}\nused_memory:{}\nused_memory_rss:{}\ntotal_system_memory:{}\n\
+         os:{}\nallocator:{}\nused_memory:{}\nused_memory_rss:{}\ntotal_system_memory:{}\n{}\
          === RESPIRE BUG REPORT END: please report this, with what is above it in the log ===\n",
         process::os(),
         memory::allocator(),
         memory.allocated,
         memory.rss,
         memory.system_total,
+        stacks::of_all_threads(),
     )
 }

@@ -22,6 +22,7 @@ use crate::net::{Acceptor, Listeners, Mail, Mailbox, acceptor};
 use crate::process::OomScore;
 use crate::startup::reason;
 use crate::title::Title;
+use crate::watchdog::Watchdog;
 use crate::{crash, logging, memory, process};
 
 /// The server's side of the engine's [`Host`].
@@ -38,6 +39,7 @@ pub(crate) struct ServerHost {
     pub(crate) files: Arc<Persistence>,
     pub(crate) oom_score: OomScore,
     pub(crate) title: Option<Title>,
+    pub(crate) watchdog: Watchdog,
 }
 
 /// The listeners, accepted from by the main thread, and the means to replace them while it waits for them.
@@ -226,8 +228,13 @@ impl Host for ServerHost {
         if new.loglevel != old.loglevel {
             logging::set_level(new.loglevel);
         }
-        crash::set_enabled(new.text("crash-log-enabled") == "yes");
+        logging::set_reports(new);
         self.files.settings_changed(new);
+        let watched =
+            |settings: &Settings| (settings.text("watchdog-period").to_owned(), settings.hz);
+        if watched(new) != watched(old) {
+            self.watchdog.set(new, &self.mailboxes, &self.stop);
+        }
         if new.process_title("", "") != old.process_title("", "") {
             self.show_title(new);
         }
@@ -331,6 +338,7 @@ impl ServerHost {
     /// Has the system treat and show the process as the settings ask for. The server runs without it if need be.
     pub(crate) fn introduce(&self, settings: &Settings) {
         self.show_title(settings);
+        self.watchdog.set(settings, &self.mailboxes, &self.stop);
         if let Err(error) = self.oom_score.apply(settings) {
             log::warn!("Unable to write oom_score_adj: {error}");
         }

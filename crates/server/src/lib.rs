@@ -13,10 +13,12 @@ pub mod ping;
 mod process;
 mod server;
 mod slice;
+mod stacks;
 mod startup;
 mod supervise;
 mod syslog;
 mod title;
+mod watchdog;
 
 pub use crash::report_crashes;
 pub use server::{Options, Server};

@@ -29,8 +29,14 @@ pub(crate) fn start(settings: &Settings) -> Result<(), String> {
     // A second server in the same process (a test, a benchmark) shares the first one's log.
     let _ = builder.try_init();
     set_level(settings.loglevel);
-    crash::set_enabled(settings.text("crash-log-enabled") == "yes");
+    set_reports(settings);
     Ok(())
+}
+
+/// What reports of crashes, and the log, tell.
+pub(crate) fn set_reports(settings: &Settings) {
+    crash::set_enabled(settings.text("crash-log-enabled") == "yes");
+    respire_engine::hide_user_data(settings.text("hide-user-data-from-log") == "yes");
 }
 
 /// Where the log goes; reports of crashes go there, too.

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use respire_engine::config::{Config, NotActing, Settings, not_acting};
 use respire_engine::{Compacting, Engine, Garbage, PauseKind, Worker};
 use respire_persistence::{Persistence, drop_slowly};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGALRM, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::clock::SystemClock;
@@ -26,7 +26,8 @@ use crate::host::{Listening, ServerHost, Stop};
 use crate::net::{BELL, EventLoop, Listeners, Loop, Mail, Mailbox};
 use crate::supervise::Supervisor;
 use crate::title::Title;
-use crate::{banner, crash, logging, memory, metrics, process, slice};
+use crate::watchdog::Watchdog;
+use crate::{banner, crash, logging, memory, metrics, process, slice, stacks};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -64,7 +65,7 @@ impl Purpose {
             return Ok(None);
         }
         // A file that may not grow any more is a full disk: writing to it fails, and that must not end the process.
-        let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ]);
+        let signals = Signals::new([SIGINT, SIGTERM, SIGALRM, SIGXFSZ]);
         signals.map(Some).map_err(failed("Signals cannot be handled"))
     }
 }
@@ -138,6 +139,7 @@ impl Server {
             files: Arc::clone(&files),
             oom_score: process::OomScore::default(),
             title,
+            watchdog: Watchdog::default(),
         };
         host.introduce(&settings);
         let secret = [random()?, random()?, random()?, random()?];
@@ -193,6 +195,10 @@ impl Server {
         let watched = self.signals.take().map_or(Ok(()), |mut signals| {
             let watch = move || {
                 for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
+                    if signal == SIGALRM {
+                        log::warn!("Received SIGALRM\n{}", stacks::of_all_threads());
+                        continue;
+                    }
                     if signal == SIGINT && stop.is_requested() {
                         log::warn!("You insist... exiting now.");
                         files.drop_unfinished();

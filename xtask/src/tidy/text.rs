@@ -58,6 +58,10 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "crates/server/src/slice.rs",
         "asks the scheduler for short slices, which no crate has a call for",
     ),
+    (
+        "crates/server/src/stacks.rs",
+        "interrupts threads by a signal, whose handler notes return addresses and nothing else",
+    ),
     ("crates/server/src/supervise.rs", "forks, to go into the background"),
     ("crates/server/src/main.rs", "names the allocator's options, which it finds by symbol"),
     (

@@ -199,7 +199,7 @@ pub(super) static ROWS: &[Directive] = &[
     // Handshakes are work of the event loops, where each connection has its turn.
     none("max-new-tls-connections-per-cycle", int(1, 1000), "1"),
     later("socket-mark-id", int(0, u32::MAX as i64), "0").immutable(),
-    later("hide-user-data-from-log", BOOL, "no"),
+    read("hide-user-data-from-log", BOOL, "no"),
     Directive::new(
         "loadmodule",
         Promise { neutral: &[""] },
@@ -237,7 +237,7 @@ pub(super) static ROWS: &[Directive] = &[
     none("aof_rewrite_cpulist", TEXT, "").immutable(),
     none("bgsave_cpulist", TEXT, "").immutable(),
     none("ignore-warnings", TEXT, ""),
-    none("watchdog-period", NATURAL, "0").hidden(),
+    read("watchdog-period", NATURAL, "0").hidden(),
     read("key-load-delay", int(i32::MIN as i64, INT_MAX), "0").hidden(),
     read("rdb-key-save-delay", int(i32::MIN as i64, INT_MAX), "0").hidden(),
     none("loading-process-events-interval-bytes", Kind::Memory { min: 1024 }, "2097152").hidden(),
