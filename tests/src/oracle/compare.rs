@@ -109,18 +109,7 @@ pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
         }
         Norm::StreamInfo => same_times(&stream_info(oracle), &stream_info(subject)),
         Norm::Rules => without_commands(oracle) == without_commands(subject),
-        Norm::Refusal => match (oracle.text(), subject.text()) {
-            (Some(older), Some(newer)) => {
-                let user = newer
-                    .strip_prefix(b"User ")
-                    .and_then(|rest| rest.split(|byte| *byte == b' ').next());
-                user.is_some_and(|user| {
-                    let behind = &newer[b"User ".len() + user.len()..];
-                    older.strip_prefix(b"This user") == Some(behind)
-                })
-            }
-            _ => false,
-        },
+        Norm::Refusal => same_refusal(oracle, subject),
         Norm::PendingTimes => same_times(&ages_as_times(oracle), &ages_as_times(subject)),
         Norm::SameShape => same_shape(oracle, subject),
         Norm::Hello => same_hello(oracle, subject),
@@ -129,6 +118,15 @@ pub fn equal(norm: Norm, oracle: &Value, subject: &Value) -> bool {
             .iter()
             .all(|reply| matches!(reply.elements(), Some([Value::Bulk(_), Value::Array(_)]))),
     }
+}
+
+/// Whether both say the same of what a user may not do; the oracle does not say who that is.
+fn same_refusal(oracle: &Value, subject: &Value) -> bool {
+    let (Some(older), Some(newer)) = (oracle.text(), subject.text()) else { return false };
+    let behind = |text: &[u8]| -> Option<usize> { text.iter().position(|byte| *byte == b' ') };
+    let Some(named) = newer.strip_prefix(b"User ") else { return false };
+    let told = older.strip_prefix(b"This user");
+    told.is_some() && told == behind(named).map(|at| &named[at..])
 }
 
 /// The reply with all texts rid of the words that are rules about commands.
