@@ -61,6 +61,7 @@ impl Kind {
             "start",
             "timeout",
         ];
+        const DOUBLES: &[&str] = &["height", "latitude", "longitude", "radius", "score", "width"];
         match name {
             "key" | "key1" | "key2" | "newkey" | "source" | "destination"
                 if !command.keys.is_empty() =>
@@ -71,6 +72,7 @@ impl Kind {
             "pattern" => Self::Pattern,
             name if name.starts_with("unix-time") => Self::UnixTime,
             name if INTEGERS.contains(&name) => Self::Integer,
+            name if DOUBLES.contains(&name) => Self::Double,
             _ => Self::String,
         }
     }
@@ -349,6 +351,19 @@ mod tests {
             text = format!("{text} [{again}]");
         }
         if argument.optional { format!("[{text}]") } else { text }
+    }
+
+    #[test]
+    fn hints_know_numbers_and_alternatives() {
+        let row = registry().all().iter().find(|command| command.full_name == "georadius");
+        let all = arguments(row.expect("a command").row).expect("its notation is right");
+        for name in ["longitude", "latitude", "radius"] {
+            let argument = all.iter().find(|argument| argument.name == name);
+            assert_eq!(argument.map(|argument| argument.kind), Some(Kind::Double), "{name}");
+        }
+        let last = all.last().expect("several");
+        assert_eq!((last.kind, last.optional), (Kind::OneOf, true), "{last:?}");
+        assert_eq!(last.arguments.len(), 2, "where to store scores, or distances");
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(crate) const ROWS: &[Row] = &[
         "O(N+log(M)) with the members around the area and in the set",
         [
             "Returns or stores the members within a circle around a position.",
-            "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key] [STOREDIST key]",
+            "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
         ],
     ),
     docs(
@@ -102,7 +102,7 @@ pub(crate) const ROWS: &[Row] = &[
         "O(N+log(M)) with the members around the area and in the set",
         [
             "Returns or stores the members within a circle around one of them.",
-            "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key] [STOREDIST key]",
+            "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
         ],
     ),
     docs(
