@@ -31,7 +31,7 @@ impl Watchdog {
             return;
         }
         // A loop that has nothing to do gives a sign of life once in a tick.
-        let tick = Duration::from_secs(1) / u32::from(settings.hz);
+        let tick = Duration::from_secs(1) / settings.hz;
         let patience = Duration::from_millis(period).max(SHORTEST) + tick;
         let (generation, stop) = (Arc::clone(&self.generation), Arc::clone(stop));
         let mut loops: Vec<Watched> = mailboxes.iter().map(Watched::new).collect();
