@@ -2,7 +2,8 @@
 //!
 //! Neither the suite nor the runner is part of the project. The suite is the directory `tests` of a snapshot of the
 //! repository redis/redis, beside a directory `src` with links to redis-cli, redis-benchmark, redis-check-aof and
-//! redis-check-rdb. The runner is `tclconf`, which restarts the server for each unit, and compares the results with
+//! redis-check-rdb. They are to be of the same snapshot: `make -C src redis-server redis-cli redis-benchmark redis-check-aof
+//! redis-check-rdb MALLOC=libc` makes them. The runner is `tclconf`, which restarts the server for each unit, and compares the results with
 //! those of the suite's own server.
 //!
 //! There are two modes. Outside, the suite talks to one server that the runner starts. Inside, it starts servers itself, with its
