@@ -150,7 +150,6 @@ impl Server {
         let config = Config::new(defaults, settings);
         let engine =
             Arc::new(Engine::new(config, Box::new(SystemClock::new()), Box::new(host), secret));
-
         engine.load_users()?;
         spawn("respire-free", move || free(freed, &freeing))?;
         files.attach(&engine);
