@@ -6,6 +6,12 @@ pub fn size_class(n: usize) -> usize {
     n.next_multiple_of((n.next_power_of_two() / 8).max(8))
 }
 
+/// What the allocator hands out for a text of so many bytes that has an allocation of its own: beyond 16 KiB, whole pages.
+pub fn handed_out(bytes: usize) -> usize {
+    const PAGE: usize = 4096;
+    if bytes > 4 * PAGE { bytes.next_multiple_of(PAGE) } else { size_class(bytes) }
+}
+
 /// The greatest size that the allocator hands out of at most `n` bytes.
 pub(crate) fn size_class_below(n: usize) -> usize {
     let step = (n.next_power_of_two() / 8).max(8);

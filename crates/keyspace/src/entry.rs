@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use respire_datatypes::buffer;
+use respire_datatypes::buffer::handed_out;
 use respire_datatypes::collection::Collection;
 use respire_datatypes::table::{Word, prefetch};
 
@@ -592,12 +592,6 @@ impl Entry {
 pub struct EntryRef<'a> {
     entry: Entry,
     borrow: PhantomData<&'a u8>,
-}
-
-/// What the allocator hands out for a text of so many bytes that has an allocation of its own: beyond 16 KiB, whole pages.
-fn handed_out(bytes: usize) -> usize {
-    const PAGE: usize = 4096;
-    if bytes > 4 * PAGE { bytes.next_multiple_of(PAGE) } else { buffer::size_class(bytes) }
 }
 
 impl<'a> EntryRef<'a> {

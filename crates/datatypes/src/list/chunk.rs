@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::block::Block;
 use super::squeezed::Squeezed;
 use super::{ListLimits, NewElement};
+use crate::buffer::handed_out;
 use crate::listpack::{Encoded, Item};
 use crate::sequence::{Counted, End};
 
@@ -108,6 +109,16 @@ impl Chunk {
         true
     }
 
+    /// Calls `f` with what was compressed restored. It is compressed again afterwards, if lists still are.
+    pub(super) fn edit_open<R>(&mut self, limits: ListLimits, f: impl FnOnce(&mut Self) -> R) -> R {
+        let opened = self.open();
+        let result = f(self);
+        if opened && limits.open < usize::MAX && self.count() > 0 {
+            self.squeeze();
+        }
+        result
+    }
+
     /// Bytes of the elements, as they are when they are not compressed.
     pub(super) fn used(&self) -> usize {
         match self {
@@ -122,7 +133,7 @@ impl Chunk {
         match self {
             Self::Packed(block) => block.memory(),
             Self::Squeezed(block) => block.memory(),
-            Self::Large(text) => text.capacity() + size_of::<Vec<u8>>() + 16,
+            Self::Large(text) => handed_out(text.capacity()) + size_of::<Vec<u8>>() + 16,
         }
     }
 

@@ -189,14 +189,8 @@ impl Deque {
     ) -> R {
         let (head, middle) = (self.head.count(), self.middle.count());
         if (head..head + middle).contains(&index) {
-            let squeezes = limits.open < usize::MAX;
             let result = self.middle.edit(index - head, |chunk, at, behind| {
-                let opened = chunk.open();
-                let result = f(chunk, at, behind);
-                if opened && squeezes && chunk.count() > 0 {
-                    chunk.squeeze();
-                }
-                result
+                chunk.edit_open(limits, |chunk| f(chunk, at, behind))
             });
             self.open_edges();
             return result;
@@ -318,7 +312,13 @@ impl Deque {
     }
 
     /// Removes up to `limit` elements that equal `wanted`, from the given end. Returns how many were.
-    pub(super) fn remove_equal(&mut self, wanted: &[u8], limit: usize, from: End) -> usize {
+    pub(super) fn remove_equal(
+        &mut self,
+        wanted: &[u8],
+        limit: usize,
+        from: End,
+        limits: ListLimits,
+    ) -> usize {
         let item = Item::of(wanted);
         let mut removed = 0;
         if from == End::Front {
@@ -342,8 +342,9 @@ impl Deque {
             let mut gone = 0;
             if has {
                 let limit = limit - removed;
-                gone =
-                    self.middle.edit(start, |chunk, _, _| chunk.remove_equal(wanted, limit, from));
+                gone = self.middle.edit(start, |chunk, _, _| {
+                    chunk.edit_open(limits, |chunk| chunk.remove_equal(wanted, limit, from))
+                });
                 removed += gone;
             }
             at = if from == End::Front { start + count - gone } else { start };

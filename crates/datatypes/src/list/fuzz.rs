@@ -290,6 +290,59 @@ fn long_lists_are_compressed_inside() {
     );
 }
 
+/// Where blocks hold different numbers of elements, so many elements from one end may be in the block at the other.
+#[test]
+fn the_outermost_blocks_are_not_compressed() {
+    for open in 0..4 {
+        for (end, far) in [(End::Back, End::Front), (End::Front, End::Back)] {
+            let limits = ListLimits::new(-2).with_open(open);
+            let mut list = List::new();
+            let mut model = VecDeque::new();
+            let mut push = |list: &mut List, end, text| {
+                super::fuzz::push(list, &mut model, end, text, limits, false);
+            };
+            push(&mut list, end, vec![b'l'; 9_000]);
+            // A full block, which is moved between the ends by the first element that finds no room in it.
+            for _ in 0..4_097 {
+                push(&mut list, far, b"7".to_vec());
+            }
+            for _ in 0..8 {
+                push(&mut list, end, vec![b'l'; 9_000]);
+            }
+            for _ in 0..150 {
+                push(&mut list, end, vec![b'x'; 80]);
+            }
+            check(&list, &model);
+            list.pop(far, limits);
+            assert_eq!(list.edge(far).map(|e| e.to_vec()), Some(b"7".to_vec()));
+        }
+    }
+}
+
+#[test]
+fn what_has_lost_elements_is_compressed_again() {
+    let limits = ListLimits::new(-2).with_open(1);
+    let mut list = List::new();
+    for i in 0..100_000 {
+        let text = if i % 50 == 0 { "gone".into() } else { format!("element:{i:08}") };
+        list.push(End::Back, NewElement::Bytes(text.as_bytes()), limits);
+    }
+    let open = list.nodes() - list.squeezed_nodes();
+    assert_eq!(list.remove_equal(b"gone", usize::MAX, End::Front, limits), 2_000);
+    assert_eq!(list.nodes() - list.squeezed_nodes(), open);
+}
+
+#[test]
+fn memory_is_counted_as_it_is_handed_out() {
+    let limits = ListLimits::new(-2);
+    let mut list = List::new();
+    for _ in 0..100 {
+        list.push(End::Back, NewElement::Bytes(&[b'l'; 9_000]), limits);
+    }
+    // The allocator hands out 10 KiB for each.
+    assert!((1_024_000..1_050_000).contains(&list.memory()), "{}", list.memory());
+}
+
 #[test]
 fn a_list_fits_into_an_entry() {
     assert!(size_of::<List>() <= 24);

@@ -2,8 +2,8 @@
 //!
 //! A short list is a single block (`block`), which Redis 7.2 calls a listpack; a longer one a deque of blocks (`deque`),
 //! `quicklist` in Redis's words. Each block takes in what `list-max-listpack-size` says; an element larger than a
-//! block has an allocation of its own (`chunk`), and blocks deep inside are compressed (`squeezed`). Elements are found by number in as many steps as the tree of the
-//! blocks is high.
+//! block has an allocation of its own (`chunk`), and blocks deep inside are compressed (`squeezed`). Elements are found
+//! by number in as many steps as the tree of the blocks is high.
 
 mod block;
 mod chunk;
@@ -489,7 +489,7 @@ impl List {
         match &mut self.form {
             Form::One(block) => block.remove_equal(Item::of(text), limit, from),
             Form::Many(deque) => {
-                let removed = deque.remove_equal(text, limit, from);
+                let removed = deque.remove_equal(text, limit, from, limits);
                 if removed > 0 {
                     self.settle(limits);
                     self.compact(limits);

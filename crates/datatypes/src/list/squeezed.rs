@@ -4,6 +4,7 @@
 //! and pops between two of them. Whoever reads gets the block as a copy; whoever changes it has it restored first.
 
 use super::block::Block;
+use crate::buffer::size_class;
 
 /// A compressed block.
 #[derive(Clone)]
@@ -17,7 +18,7 @@ impl Squeezed {
     /// `None` if that would save less than a quarter of the memory.
     pub(super) fn of(block: &Block) -> Option<Self> {
         let mut data = lz4_flex::block::compress(block.elements());
-        if data.len() > block.memory() / 4 * 3 {
+        if size_class(data.len()) > block.memory() / 4 * 3 {
             return None;
         }
         data.shrink_to_fit();
@@ -44,6 +45,6 @@ impl Squeezed {
 
     /// Bytes of memory allocated.
     pub(super) fn memory(&self) -> usize {
-        self.data.len()
+        size_class(self.data.len())
     }
 }
