@@ -32,7 +32,7 @@ struct Row<'e> {
     engine: &'e Engine,
     /// The shards that are held for reading. None is while anything is waited for, or written to.
     held: Option<HeldNow<'e>>,
-    /// Nobody is to be told of changes, but those whom their shards know of.
+    /// Nobody was to be told of changes when the row began, but those whom their shards know of.
     may_write: bool,
     tells_misses: bool,
     hits: u64,
@@ -152,7 +152,9 @@ impl Row<'_> {
         }
         let done = self.engine.keyspace.with_one_now(key.shard, Mode::Write, |held| {
             let shard = held.shard_mut(key.shard);
+            // The journal may have begun within the row, but it does not begin while a shard is held.
             let done = shard.is_quiet()
+                && !self.engine.journal.is_on()
                 && match simple {
                     Simple::Incr => increment(shard, worker, session, key, out),
                     _ => {
@@ -198,4 +200,37 @@ fn increment(
     };
     out.int(sum);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use respire_resp::{Out, OwnedArgs};
+
+    use crate::harness::Harness;
+
+    /// What is changed from then on is for the journal, be it in a row that had begun.
+    #[test]
+    fn the_journal_may_begin_within_a_row() {
+        let mut h = Harness::new();
+        h.line("PING"); // what the client may do is known then
+        let Harness { engine, mut worker, mut sessions, .. } = h;
+        let mut hashes = Vec::new();
+        let requests = ["a", "b", "c"].map(|key| {
+            let args = OwnedArgs::from_parts(["SET", key, "1"]);
+            let prepared = engine.prepare(&args.as_args(), 0, &mut hashes);
+            (args, prepared)
+        });
+        let mut reader = None;
+        let row = requests.iter().enumerate().map(|(n, (args, prepared))| {
+            if n == 1 {
+                reader = Some(engine.subscribe());
+            }
+            (args.as_args(), prepared)
+        });
+        let mut out = Out::default();
+        let full = usize::MAX;
+        let done = engine.execute_row(&mut worker, &mut sessions[0], row, &hashes, &mut out, full);
+        assert!(reader.is_some(), "the second request was come to");
+        assert_eq!(done, 1);
+    }
 }
