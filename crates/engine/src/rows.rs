@@ -152,9 +152,11 @@ impl Row<'_> {
         }
         let done = self.engine.keyspace.with_one_now(key.shard, Mode::Write, |held| {
             let shard = held.shard_mut(key.shard);
-            // The journal may have begun within the row, but it does not begin while a shard is held.
+            // The journal may have begun within the row, but it does not begin while a shard is held; and who has been
+            // told that writes pause counts on it.
             let done = shard.is_quiet()
                 && !self.engine.journal.is_on()
+                && self.engine.pause.current(worker.now_ms).is_none()
                 && match simple {
                     Simple::Incr => increment(shard, worker, session, key, out),
                     _ => {
@@ -206,11 +208,12 @@ fn increment(
 mod tests {
     use respire_resp::{Out, OwnedArgs};
 
+    use crate::engine::Engine;
     use crate::harness::Harness;
+    use crate::pause::PauseKind;
 
-    /// What is changed from then on is for the journal, be it in a row that had begun.
-    #[test]
-    fn the_journal_may_begin_within_a_row() {
+    /// How many of three SETs are executed in a row if `then` happens before the second.
+    fn executed(then: impl FnOnce(&Engine)) -> usize {
         let mut h = Harness::new();
         h.line("PING"); // what the client may do is known then
         let Harness { engine, mut worker, mut sessions, .. } = h;
@@ -220,17 +223,26 @@ mod tests {
             let prepared = engine.prepare(&args.as_args(), 0, &mut hashes);
             (args, prepared)
         });
-        let mut reader = None;
+        let mut then = Some(then);
         let row = requests.iter().enumerate().map(|(n, (args, prepared))| {
             if n == 1 {
-                reader = Some(engine.subscribe());
+                then.take().into_iter().for_each(|then| then(&engine));
             }
             (args.as_args(), prepared)
         });
         let mut out = Out::default();
-        let full = usize::MAX;
-        let done = engine.execute_row(&mut worker, &mut sessions[0], row, &hashes, &mut out, full);
-        assert!(reader.is_some(), "the second request was come to");
-        assert_eq!(done, 1);
+        engine.execute_row(&mut worker, &mut sessions[0], row, &hashes, &mut out, usize::MAX)
+    }
+
+    #[test]
+    fn a_row_ends_where_its_changes_are_for_the_journal() {
+        assert_eq!(executed(|_| ()), 3);
+        let mut reader = None;
+        assert_eq!(executed(|engine| reader = Some(engine.subscribe())), 1);
+    }
+
+    #[test]
+    fn a_row_ends_where_writes_pause() {
+        assert_eq!(executed(|engine| engine.pause.begin(PauseKind::Write, i64::MAX, 0)), 1);
     }
 }
