@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use respire_keyspace::{Found, Hashed, HeldNow, Key, Mode, NewValue, Shard, Ttl};
+use respire_keyspace::{Found, Hashed, HeldNow, Key, NewValue, Shard, Ttl};
 use respire_resp::{Args, Out};
 
 use crate::command::{Command, Simple};
@@ -150,7 +150,7 @@ impl Row<'_> {
         if !self.may_write || !self.has_room(worker, session, command) {
             return false;
         }
-        let done = self.engine.keyspace.with_one_now(key.shard, Mode::Write, |held| {
+        let done = self.engine.keyspace.with_one_now(key.shard, |held| {
             let shard = held.shard_mut(key.shard);
             // The journal may have begun within the row, but it does not begin while a shard is held; and who has been
             // told that writes pause counts on it.

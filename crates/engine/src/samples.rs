@@ -92,7 +92,8 @@ impl Samples {
 }
 
 impl Engine {
-    /// Takes a sample of the counters, and frees what need not be counted any more. To be called about ten times a second, from any thread that holds no shard.
+    /// Takes a sample of the counters, and frees what need not be counted any more. To be called about ten times a second,
+    /// from any thread that holds no shard.
     pub fn sample(&self) {
         self.samples.add(self.clock.monotonic_ns(), self.stats.totals());
         self.samples.note_memory(self.used_memory());

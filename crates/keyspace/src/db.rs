@@ -271,7 +271,6 @@ impl Db {
         // SAFETY: `&mut self` gives the only access to the entry.
         let old = unsafe { entry.as_ref() };
         match (old.expire(), expire) {
-            (None, None) => {}
             (Some(_), Some(at)) => {
                 // SAFETY: as above, and the entry has an expiry.
                 unsafe { entry.set_expire(at) }

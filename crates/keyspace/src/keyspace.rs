@@ -143,15 +143,14 @@ impl Keyspace {
         Held::with_one(&self.cells, shard, mode, f)
     }
 
-    /// Calls `f` with one shard held; `None` if it is not to be had without waiting.
+    /// Calls `f` with one shard held for writing; `None` if it is not to be had without waiting.
     #[inline]
     pub fn with_one_now<'k, R>(
         &'k self,
         shard: u32,
-        mode: Mode,
         f: impl FnOnce(&mut Held<'k>) -> R,
     ) -> Option<R> {
-        Held::with_one_now(&self.cells, shard, mode, f)
+        Held::with_one_now(&self.cells, shard, f)
     }
 
     /// As [`Self::hold`]; `None` while others give up waiting.

@@ -295,16 +295,15 @@ impl<'k> Held<'k> {
         Some(f(&mut held))
     }
 
-    /// As [`Self::with_one`], with nobody else held; `None` if the shard is not to be had without waiting.
+    /// Calls `f` with one shard held for writing; `None` if it is not to be had without waiting.
     #[inline]
     pub(crate) fn with_one_now<R>(
         cells: &'k Cells,
         shard: u32,
-        mode: Mode,
         f: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
-        let locked = cells[shard as usize].try_lock(mode);
-        locked.then(|| f(&mut Self::holding(cells, mode, Which::One(shard))))
+        let locked = cells[shard as usize].try_lock(Mode::Write);
+        locked.then(|| f(&mut Self::holding(cells, Mode::Write, Which::One(shard))))
     }
 
     #[inline]

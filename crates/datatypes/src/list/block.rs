@@ -293,11 +293,7 @@ impl Block {
     /// Cuts off the elements from number `index` on.
     pub(super) fn split_off(&mut self, index: usize) -> Self {
         let at = usize::from(self.start) + self.offset(index);
-        let rest = &self.data[at..self.end.into()];
-        let mut data = vec![0; Self::capacity(rest.len())].into_boxed_slice();
-        data[..rest.len()].copy_from_slice(rest);
-        let right =
-            Self { end: rest.len() as u16, data, start: 0, count: self.count - index as u16 };
+        let right = Self::of(&self.data[at..self.end.into()], self.count - index as u16);
         self.end = at as u16;
         self.count = index as u16;
         self.relax();
